@@ -1,0 +1,101 @@
+"""Run a trained model inside your web process: one bundle, no skew, batched, hot-reloadable.
+
+Names are resolved on first use (PEP 562): importing the package loads no framework, no runtime, no numpy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inprocml.bundle import Bundle, Classes, Regression
+    from inprocml.errors import (
+        BackendError,
+        BackendFailed,
+        BackendMissing,
+        BadRequest,
+        BodyTooLarge,
+        BundleError,
+        Corrupt,
+        DeadlineExceeded,
+        InprocmlError,
+        InvalidRow,
+        NotReady,
+        Overloaded,
+        PackError,
+        ParityError,
+        TransformError,
+        Unavailable,
+        UnknownVersion,
+        Unsupported,
+        Untrusted,
+        WrongContentType,
+    )
+    from inprocml.model import Model
+    from inprocml.packing import pack
+    from inprocml.transform import Category, Hashed, Numeric, Timestamp, Transform
+    from inprocml.values import Prediction
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Bundle": "inprocml.bundle",
+    "Category": "inprocml.transform",
+    "Classes": "inprocml.bundle",
+    "Hashed": "inprocml.transform",
+    "Model": "inprocml.model",
+    "Numeric": "inprocml.transform",
+    "Prediction": "inprocml.values",
+    "Regression": "inprocml.bundle",
+    "Timestamp": "inprocml.transform",
+    "Transform": "inprocml.transform",
+    "pack": "inprocml.packing",
+}
+
+__all__ = [
+    "BackendError",
+    "BackendFailed",
+    "BackendMissing",
+    "BadRequest",
+    "BodyTooLarge",
+    "Bundle",
+    "BundleError",
+    "Category",
+    "Classes",
+    "Corrupt",
+    "DeadlineExceeded",
+    "Hashed",
+    "InprocmlError",
+    "InvalidRow",
+    "Model",
+    "NotReady",
+    "Numeric",
+    "Overloaded",
+    "PackError",
+    "ParityError",
+    "Prediction",
+    "Regression",
+    "Timestamp",
+    "Transform",
+    "TransformError",
+    "Unavailable",
+    "UnknownVersion",
+    "Unsupported",
+    "Untrusted",
+    "WrongContentType",
+    "__version__",
+    "pack",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        value = getattr(importlib.import_module(_HOME.get(name, "inprocml.errors")), name)
+        globals()[name] = value  # the next access skips this function
+        return value
+    raise AttributeError(f"module 'inprocml' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,178 @@
+"""Every error inprocml raises, in one tree.
+
+InprocmlError 500
+    InvalidRow 422              the row breaks its schema; ``.issues`` maps field -> reason, all at once
+    BadRequest 400              the request holds no row at all
+        BodyTooLarge 413
+        WrongContentType 415
+    TransformError 500          the transform is used before ``fit``, or asked for what it cannot do
+    Unavailable 503             try again
+        NotReady                no version is loaded yet
+        Overloaded              the queue is full
+    DeadlineExceeded 504        the caller's time is up
+    UnknownVersion 404          no such version in the store
+    BundleError 500
+        Corrupt                 bytes differ from what the manifest promises
+        Untrusted               the bundle asks for what the host has not allowed
+        Unsupported             a newer format, or a kind this release does not know
+    BackendError 500
+        BackendMissing          a runtime is not installed; the message says what to install
+        BackendFailed           the model raised, or answered with what cannot be an answer
+    PackError 500
+        ParityError             the packed model answers differently from the trained one
+
+``status_hint`` is the HTTP status a web layer should use; nothing below the web layer speaks HTTP.
+Messages say what happened, where, and what to do now, and never repeat a value from a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+__all__ = [
+    "BackendError",
+    "BackendFailed",
+    "BackendMissing",
+    "BadRequest",
+    "BodyTooLarge",
+    "BundleError",
+    "Corrupt",
+    "DeadlineExceeded",
+    "InprocmlError",
+    "InvalidRow",
+    "NotReady",
+    "Overloaded",
+    "PackError",
+    "ParityError",
+    "TransformError",
+    "Unavailable",
+    "UnknownVersion",
+    "Unsupported",
+    "Untrusted",
+    "WrongContentType",
+]
+
+
+class InprocmlError(Exception):
+    """Root of all errors of this package."""
+
+    status_hint: int = 500
+
+
+class InvalidRow(InprocmlError):
+    """A row (or a column of training rows) breaks its schema; ``issues`` names every bad field at once.
+
+    ``issues`` is a read-only mapping from field name to reason. Values are never echoed: they may be
+    personal. For tables, ``row`` is the zero-based position of the first bad row, else ``None``.
+    """
+
+    status_hint = 422
+
+    def __init__(self, issues: Mapping[str, str], *, row: int | None = None) -> None:
+        self.issues: Mapping[str, str] = MappingProxyType(dict(issues))
+        self.row = row
+        where = "row" if row is None else f"row {row}"
+        listed = "; ".join(f"{field}: {reason}" for field, reason in self.issues.items())
+        super().__init__(f"{where} refused: {listed}. Mend the listed fields and send it again.")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_invalid_row, (dict(self.issues), self.row))
+
+
+def _invalid_row(issues: Mapping[str, str], row: int | None) -> InvalidRow:
+    return InvalidRow(issues, row=row)
+
+
+class BadRequest(InprocmlError):
+    """The request holds no row: malformed JSON, or something other than one object."""
+
+    status_hint = 400
+
+
+class BodyTooLarge(BadRequest):
+    """The request body is larger than the view accepts."""
+
+    status_hint = 413
+
+
+class WrongContentType(BadRequest):
+    """The request body is not declared as JSON."""
+
+    status_hint = 415
+
+
+class TransformError(InprocmlError):
+    """The transform is used before ``fit``, or its specification cannot be fitted."""
+
+
+class Unavailable(InprocmlError):
+    """No answer now; the same request may succeed later."""
+
+    status_hint = 503
+
+
+class NotReady(Unavailable):
+    """No version of the model is loaded in this process yet."""
+
+
+class Overloaded(Unavailable):
+    """The queue is full; the row was refused before any work was done on it."""
+
+
+class DeadlineExceeded(InprocmlError):
+    """The caller's time is up; a row still waiting has left the queue."""
+
+    status_hint = 504
+
+
+class UnknownVersion(InprocmlError):
+    """The store has no such version; the message lists those it has."""
+
+    status_hint = 404
+
+
+class BundleError(InprocmlError):
+    """A bundle cannot be used."""
+
+
+class Corrupt(BundleError):
+    """Bytes on disk differ from what the manifest promises; the message names the file."""
+
+
+class Untrusted(BundleError):
+    """The bundle asks for something that only the host may allow."""
+
+
+class Unsupported(BundleError):
+    """The bundle is of a newer format, or holds a kind that this release does not know."""
+
+
+class BackendError(InprocmlError):
+    """The runtime that computes the model cannot answer."""
+
+
+class BackendMissing(BackendError):
+    """A runtime is not installed or not registered; the message says what to do."""
+
+
+class BackendFailed(BackendError):
+    """The model raised, or answered with what cannot be an answer."""
+
+
+class PackError(InprocmlError):
+    """A bundle cannot be made from what was given."""
+
+
+class ParityError(PackError):
+    """The packed model answers differently from the trained one, beyond the stated limit.
+
+    ``rows`` are the zero-based sample rows furthest apart (worst first), ``distance`` the largest
+    absolute difference, ``limit`` what was allowed.
+    """
+
+    def __init__(self, message: str, *, rows: tuple[int, ...], distance: float, limit: float) -> None:
+        super().__init__(message)
+        self.rows = rows
+        self.distance = distance
+        self.limit = limit

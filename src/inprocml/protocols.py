@@ -1,0 +1,60 @@
+"""Every plug point, and nothing else: what a backend, a source, an observer must do.
+
+Objects are handed in and called; nothing is subclassed. Each protocol fits in a few lines so that a third
+party can implement it, and ``inprocml.testing`` has a ``check_*`` suite that says whether it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from inprocml.values import BatchRecord, Tensors, Version
+
+__all__ = ["Backend", "Clock", "Observer", "Source"]
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A runtime that computes one model.
+
+    ``run`` maps named arrays (first axis: rows) to named arrays with the same first axis; it may be
+    called from any thread, one call at a time. It raises whatever its runtime raises: the caller turns
+    that into ``BackendFailed``. ``close`` frees what the runtime holds and may be called twice.
+    """
+
+    @property
+    def name(self) -> str: ...  # "onnx", "torch", "numpy": for telemetry and messages
+
+    @property
+    def device(self) -> str: ...  # "cpu", "cuda:0"
+
+    def run(self, inputs: Tensors) -> Tensors: ...
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where versions come from.
+
+    ``versions`` lists what can be loaded, oldest first, cheaply enough to be polled every few seconds;
+    ``fetch`` returns the version with a local path. Both raise ``BundleError`` or ``UnknownVersion``.
+    """
+
+    def versions(self) -> Sequence[Version]: ...
+
+    def fetch(self, name: str) -> Version: ...
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """Sees executed batches after their callers have their answers; may drop, never blocks."""
+
+    def observe(self, record: BatchRecord) -> None: ...
+
+
+class Clock(Protocol):
+    """Monotonic seconds; ``time.monotonic`` in production, ``testing.ManualClock`` in tests."""
+
+    def __call__(self) -> float: ...

@@ -1,0 +1,70 @@
+"""The plain values that flow through the house, frozen, in flow order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Features: TypeAlias = NDArray[np.float32]
+    """Shape ``(rows, width)``, float32, C-contiguous."""
+
+    Tensors: TypeAlias = Mapping[str, NDArray[Any]]
+    """Named arrays that share their first axis, the rows of a batch."""
+else:  # numpy is not imported for the sake of a name
+    Features = Tensors = Any
+
+__all__ = ["BatchRecord", "Features", "Prediction", "Row", "Table", "Tensors", "Version"]
+
+Row: TypeAlias = Mapping[str, object]
+"""One request: field name -> value, as JSON or Python gives it."""
+
+Table: TypeAlias = Any
+"""Many rows: a pandas DataFrame, a mapping of columns (name -> sequence or 1-d array), or a list of rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version in a store: its name and where its bundle lies."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRecord:
+    """What an observer learns of one executed batch, after its callers have their answers.
+
+    ``rows`` rows from ``requests`` callers ran for ``seconds``; ``inline`` says that the only caller
+    ran it on its own thread. ``error`` is the exception's class name when the batch failed.
+    ``inputs`` are the features that ran.
+    """
+
+    rows: int
+    requests: int
+    seconds: float
+    inline: bool
+    inputs: Tensors
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One answer.
+
+    ``value`` is the label of the most probable class, or the number a regression gives;
+    ``probability`` belongs to ``value`` and ``probabilities`` to every class (``None`` for a
+    regression). ``version`` names the bundle version that answered, ``id`` this very prediction,
+    for ``Model.feedback``.
+    """
+
+    value: Any
+    probability: float | None
+    probabilities: Mapping[Any, float] | None
+    version: str
+    id: str

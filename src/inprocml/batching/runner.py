@@ -28,7 +28,7 @@ class Result(NamedTuple):
     """One caller's answer.
 
     ``outputs`` holds only this caller's rows; ``queued`` is the seconds they waited for the device;
-    ``inline`` says that the caller computed them itself; ``batch_rows`` is the size of the batch they were in.
+    ``inline`` says that the caller computed them itself; ``batch_rows`` is the size of their batch.
     """
 
     outputs: Tensors
@@ -93,8 +93,8 @@ class Runner:
     def run(self, inputs: Tensors, *, rows: int = 1, deadline: float | None = None) -> Result:
         """Compute ``rows`` rows, blocking; on this very thread when the device is idle.
 
-        Raises ``Overloaded``, ``DeadlineExceeded``, ``BackendFailed``, ``Drained``, and ``ValueError`` for more
-        rows than ``max_batch_size`` or tensors of another length. An inline run cannot be interrupted: its
+        Raises ``Overloaded``, ``DeadlineExceeded``, ``BackendFailed``, ``Drained``, and ``ValueError`` for
+        more rows than ``max_batch_size`` or tensors of another length. An inline run cannot be interrupted: its
         caller learns of a missed deadline when the model returns.
         """
         check_inputs(inputs, rows)
@@ -146,7 +146,7 @@ class Runner:
         return _collect(call)
 
     def drain(self) -> None:
-        """Refuse new callers with ``Drained`` from now on; those that wait are still served. Returns at once."""
+        """Refuse new callers with ``Drained`` from now on; serve those that wait. Returns at once."""
         with self._core.lock:
             move = self._core.queue.drain()
         if move is Move.WAKE:
@@ -155,8 +155,8 @@ class Runner:
     def close(self, timeout: float | None = None) -> bool:
         """Drain, wait until nothing runs or waits, and let the worker thread end. May be called twice.
 
-        ``timeout`` in seconds (``None``: as long as it takes). Returns False when the time was up first; those
-        that wait are served all the same, and the thread ends by itself after them.
+        ``timeout`` in seconds (``None``: as long as it takes). Returns False when the time was up first;
+        those that wait are served all the same, and the thread ends by itself after them.
         """
         until = None if timeout is None else time.monotonic() + timeout
         core = self._core
@@ -193,7 +193,7 @@ class Runner:
         return Result(outputs, 0.0, True, call.rows)
 
     def _wait(self, call: Call, gate: threading.Lock) -> None:
-        """Block until the answer is there or the deadline is; real time only says when to look at the clock."""
+        """Block until the answer is there or the deadline is; real time says when to look at the clock."""
         core = self._core
         if call.deadline == math.inf or core.manual:
             gate.acquire()

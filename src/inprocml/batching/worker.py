@@ -215,13 +215,13 @@ class Core:
         *,
         requests: int = 0,
     ) -> None:
-        """Tell the observers of a batch (``requests=0``: an inline run); what they raise is counted, logged once."""
+        """Tell the observers of a batch (``requests=0``: inline); what they raise is counted, logged once."""
         name = None if error is None else type(error).__name__
         record = BatchRecord(rows, requests or 1, seconds, not requests, inputs, name)
         for observer in self.observers:
             try:
                 observer.observe(record)
-            except Exception:
+            except Exception:  # noqa: BLE001  a guest never breaks its host
                 self.observer_failures += 1
                 if id(observer) not in self._grumbled:
                     self._grumbled.add(id(observer))

@@ -321,13 +321,7 @@ class Model:
         except BaseException:
             backend.close()
             raise
-        telemetry = ModelTelemetry(
-            model=self.name,
-            version=bundle.version,
-            runtime=backend.name,
-            device=backend.device,
-            digest=bundle.digest[-12:],
-        )
+        telemetry = self._telemetry(bundle, backend)
         counts = RowCounts(bundle.transform.unseen_columns, bundle.input_name)
         runner = Runner(
             backend,
@@ -352,6 +346,15 @@ class Model:
             counts=counts,
             telemetry=telemetry,
             new_id=prediction_ids(),
+        )
+
+    def _telemetry(self, bundle: Bundle, backend: Backend) -> ModelTelemetry:
+        return ModelTelemetry(
+            model=self.name,
+            version=bundle.version,
+            runtime=backend.name,
+            device=backend.device,
+            digest=bundle.digest[-12:],
         )
 
     def _open(self, bundle: Bundle) -> Backend:

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 import pytest
+from tests.conftest import make_rows
 
 import inprocml
 from inprocml import Model
-from tests.conftest import make_rows
 
 
 @pytest.fixture
@@ -294,7 +294,7 @@ def test_close_ends_every_thread_of_ours(store, row):
 def test_a_dropped_model_is_freed_and_its_threads_end(store, row):
     model = Model(store, poll_interval=0.02)
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: model.predict(row), range(64)))
+        list(pool.map(model.predict, [row] * 64))
     gone = weakref.ref(model)
     del model
 

@@ -72,6 +72,7 @@ def _interleaved(paths: dict[str, tuple[Callable[[Any], Any], list[Any]]]) -> di
 
 def _report(times: dict[str, float]) -> dict[str, Any]:
     ours = times["predict(row)"]
+    classic = times["scikit-learn pipeline, from the row"]
     return {
         "us_per_call": times,
         "ratio": {

@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import importlib
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
-ALL = ["imports", "batching", "predict", "http", "load"]
+ALL = ["imports", "batching", "predict", "views", "load"]
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     for name in arguments.parse_args().names:
         print(f"== {name}", flush=True)
         figures = importlib.import_module(f"benchmarks.{name}").measure()
-        stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        stamp = datetime.now(UTC).isoformat(timespec="seconds")
         report = {"benchmark": name, "at": stamp, "machine": machine(), **figures}
         (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
         for target in figures.get("targets", []):

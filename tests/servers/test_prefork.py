@@ -91,7 +91,8 @@ def uwsgi(*extra):
         pytest.skip("uwsgi is not installed here: pip install pyuwsgi (no wheel for this platform?)")
     return [
         program, "--http-socket", "127.0.0.1:{port}", "--master", "--processes", "2", "--threads", "4",
-        "--chdir", str(HERE), "--module", "wsgi_app:app", "--need-app", "--die-on-term", "--disable-logging", *extra,
+        "--chdir", str(HERE), "--module", "wsgi_app:app", "--need-app", "--die-on-term",
+        "--disable-logging", *extra,
     ]  # fmt: skip
 
 

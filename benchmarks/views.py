@@ -1,7 +1,7 @@
 """The Flask example against the classic view, both under gunicorn with the same workers and threads.
 
-Loaded by ``wrk`` (Debian package) on the same machine, in interleaved runs; medians. Without ``wrk`` it says so
-and measures nothing.
+Loaded by ``wrk`` (Debian package) on the same machine, in interleaved runs; medians. Without ``wrk`` it
+says so and measures nothing.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _report(runs: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
     faster = middle["inprocml"]["requests_per_s"] / middle["classic"]["requests_per_s"]
     tail = middle["classic"]["p99_ms"] / middle["inprocml"]["p99_ms"]
     return {
-        "setup": f"gunicorn {WORKERS} workers x {THREADS} threads, wrk {CONNECTIONS} connections, {ROUNDS} x {SECONDS} s",
+        "setup": f"gunicorn {WORKERS} workers x {THREADS} threads, wrk -c{CONNECTIONS}, {ROUNDS} x {SECONDS} s",
         "views": middle,
         "ratio": {"requests_per_s": round(faster, 1), "p99": round(tail, 1)},
         "targets": [

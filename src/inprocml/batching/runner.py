@@ -72,6 +72,9 @@ class Runner:
         self.name = name
         self.max_batch_size = max_batch_size
         self._core = Core(backend, queue, clock, observers)
+        subscribe = getattr(clock, "subscribe", None)
+        if subscribe is not None:
+            subscribe(self._core.look)
         self._finalizer = weakref.finalize(self, self._core.stop)
         self._finalizer.atexit = False  # the core looks after interpreter exit
 
@@ -94,8 +97,8 @@ class Runner:
         """Compute ``rows`` rows, blocking; on this very thread when the device is idle.
 
         Raises ``Overloaded``, ``DeadlineExceeded``, ``BackendFailed``, ``Drained``, and ``ValueError`` for
-        more rows than ``max_batch_size`` or tensors of another length. An inline run cannot be interrupted: its
-        caller learns of a missed deadline when the model returns.
+        more rows than ``max_batch_size`` or tensors of another length. An inline run cannot be interrupted:
+        its caller learns of a missed deadline when the model returns.
         """
         check_inputs(inputs, rows)
         core = self._core
@@ -199,8 +202,11 @@ class Runner:
             gate.acquire()
             return
         while not gate.acquire(timeout=min(max(call.deadline - core.clock(), 0.0), threading.TIMEOUT_MAX)):
-            if core.clock() >= call.deadline and self._leave(call):
-                raise core.queue.too_late(waited=True)
+            if core.clock() >= call.deadline:
+                if self._leave(call):
+                    raise core.queue.too_late(waited=True)
+                gate.acquire()  # answered just now: the wake-up is on its way
+                return
 
     def _ring(self, call: Call) -> None:
         """Act on an asyncio caller's timer: refuse it on its own loop."""
@@ -220,9 +226,10 @@ class Runner:
             core.release(call)
             return True
         with core.lock:
+            waited = call.state is State.WAITING
             left = core.queue.leave(call)
-            owed = core.queue.worker
-        if left and owed:  # interrupted before it could wake the worker, perhaps: once more does no harm
+            owed = waited and core.queue.worker
+        if owed:  # interrupted before it could wake the worker, perhaps: once more does no harm
             core.summon()
         return left
 

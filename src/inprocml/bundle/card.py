@@ -7,16 +7,19 @@ shows it.
 from __future__ import annotations
 
 import re
+from typing import TypeAlias
 
 from inprocml.bundle.manifest import Manifest, Parity
 
 __all__ = ["render_card"]
 
+Cells: TypeAlias = tuple[tuple[str, str], ...]
+
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~&-])")
 _SPACE = re.compile(r"\s+")
 
 
-def render_card(manifest: Manifest, *, schema: tuple[tuple[str, str], ...], notes: str | None = None) -> str:
+def render_card(manifest: Manifest, *, schema: Cells, notes: str | None = None) -> str:
     """Return the card of ``manifest``; ``schema`` lists (field, kind), ``notes`` is the author's own Markdown."""
     sections = [
         f"# {_escaped(manifest.name)}, version {_escaped(manifest.version)}",
@@ -24,8 +27,8 @@ def render_card(manifest: Manifest, *, schema: tuple[tuple[str, str], ...], note
         *([f"## Notes\n\n{notes.strip()}"] if notes and notes.strip() else []),
         "## Answers\n\n" + _answers(manifest),
         "## Fields\n\n" + _table(("field", "kind"), schema),
-        *_optional("Metrics, as given when packed", ("metric", "value"), manifest.metrics),
-        *_optional("Training labels", ("label", "rows"), manifest.label_counts),
+        *_section("Metrics, as given when packed", ("metric", "value"), _metrics(manifest)),
+        *_section("Training labels", ("label", "rows"), _labels(manifest)),
         "## Packed model against trained model\n\n" + _parity(manifest.parity),
         "## Made with\n\n"
         + _table(
@@ -59,13 +62,20 @@ def _parity(parity: Parity) -> str:
     )
 
 
-def _optional(title: str, head: tuple[str, str], members: object) -> list[str]:
-    if not isinstance(members, dict) or not members:
-        return []
-    return [f"## {title}\n\n" + _table(head, tuple((key, f"{value:.6g}") for key, value in members.items()))]
+def _metrics(manifest: Manifest) -> Cells:
+    return tuple((name, f"{value:.6g}") for name, value in sorted(manifest.metrics.items()))
 
 
-def _table(head: tuple[str, str], rows: tuple[tuple[str, str], ...]) -> str:
+def _labels(manifest: Manifest) -> Cells:
+    counted = zip(manifest.output.labels or (), manifest.label_counts or (), strict=False)
+    return tuple((str(label), str(count)) for label, count in counted)
+
+
+def _section(title: str, head: tuple[str, str], rows: Cells) -> list[str]:
+    return [f"## {title}\n\n" + _table(head, rows)] if rows else []
+
+
+def _table(head: tuple[str, str], rows: Cells) -> str:
     lines = [f"| {head[0]} | {head[1]} |", "|---|---|"]
     lines += [f"| {_escaped(left)} | {_escaped(right)} |" for left, right in rows]
     return "\n".join(lines)

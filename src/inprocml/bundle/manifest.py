@@ -138,7 +138,7 @@ class Manifest(_Strict):
     output: OutputEntry
     golden: GoldenEntry
     parity: Parity
-    label_counts: dict[Short, Count] | None
+    label_counts: tuple[Count, ...] | None
     metrics: dict[Short, float]
     provenance: Provenance
     digest: Digest = _UNSEALED
@@ -246,6 +246,10 @@ def _check_sense(manifest: Manifest, where: str) -> None:
             "transform.json" in manifest.files
             and manifest.transform.digest == f"sha256:{manifest.files['transform.json'].sha256}",
             "transform.digest is not the digest of transform.json",
+        ),
+        (
+            manifest.label_counts is None or len(manifest.label_counts) == len(manifest.output.labels or ()),
+            "label_counts must have one count per label",
         ),
         (manifest.name.isprintable(), "name holds characters that cannot be printed"),
     )

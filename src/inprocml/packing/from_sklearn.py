@@ -69,6 +69,7 @@ def export_sklearn(model: Any, *, width: int, output: Output) -> Exported:
         trained=trained,
         reference=f"scikit-learn {kind}",
         packages=("scikit-learn", "skl2onnx", "onnx", "onnxruntime"),
+        classes=tuple(np.asarray(model.classes_).tolist()) if classifier else None,
     )
 
 

@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inprocml.values import Features
+from inprocml.errors import PackError
+from inprocml.transform import Transform
+from inprocml.values import Features, Table
 
-__all__ = ["GOLDEN_ROWS", "SAMPLE_ROWS", "golden_rows", "sample_rows"]
+__all__ = ["GOLDEN_ROWS", "SAMPLE_ROWS", "Sample", "golden_rows", "sample_rows", "take_sample"]
 
 GOLDEN_ROWS = 16
 SAMPLE_ROWS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The training table, checked and encoded, and the rows of it that stand for all.
+
+    ``rows`` are positions in the table and begin with the golden ones.
+    """
+
+    columns: Mapping[str, Any]
+    features: Features
+    rows: NDArray[np.intp]
+    golden: NDArray[np.intp]
+    rendered: tuple[dict[str, Any], ...]
+
+
+def take_sample(transform: Transform, table: Table) -> Sample:
+    """Check and encode ``table``; raises ``InvalidRow`` for a bad one, ``PackError`` for an empty one."""
+    columns = transform.columns(table)
+    features = transform.transform(table)
+    if not len(features):
+        raise PackError("the baseline has no rows. Give the table the transform was fitted on.")
+    golden = golden_rows(features, columns, transform.unseen_columns)
+    rendered = transform.render(table, golden.tolist())
+    return Sample(columns, features, sample_rows(len(features), golden), golden, tuple(rendered))
 
 
 def golden_rows(

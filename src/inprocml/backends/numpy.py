@@ -17,7 +17,7 @@ __all__ = ["NumpyBackend"]
 
 
 class NumpyBackend:
-    """One ONNX model in ``onnx.reference.ReferenceEvaluator``: for tests and parity, 100 times too slow to serve.
+    """One ONNX model in ``onnx.reference.ReferenceEvaluator``: for tests and parity, too slow to serve.
 
     Raises ``Corrupt``, ``Untrusted`` and ``Unsupported`` as ``OnnxBackend`` does, ``BackendMissing`` without
     the ``onnx`` package.
@@ -32,14 +32,18 @@ class NumpyBackend:
             import onnx
             from onnx.reference import ReferenceEvaluator
         except ImportError as error:
-            raise BackendMissing("the onnx package cannot be imported; pip install 'inprocml[reference]'") from error
+            raise BackendMissing(
+                "the onnx package cannot be imported; pip install 'inprocml[reference]'"
+            ) from error
         try:
             parsed = onnx.load_from_string(model)
             onnx.checker.check_model(parsed)
         except onnx.checker.ValidationError as error:
             raise _refused(str(error)) from error
         except Exception as error:  # google.protobuf.message.DecodeError, whose package we do not import
-            raise Corrupt("the ONNX model is not a well-formed protobuf message; fetch or pack it again") from error
+            raise Corrupt(
+                "the ONNX model is not a well-formed protobuf message; fetch or pack it again"
+            ) from error
         try:
             self._evaluator: Any = ReferenceEvaluator(parsed)
         except (NotImplementedError, RuntimeError) as error:
@@ -55,7 +59,7 @@ class NumpyBackend:
         for name, value in zip(self.outputs, values, strict=True):
             if not isinstance(value, np.ndarray):
                 raise BackendFailed(f"output {name!r} of the ONNX model is no tensor; export without ZipMap")
-        # the evaluator may hand an input through, or a constant of its own: the answer is the caller's to keep
+        # A copy: the evaluator may hand an input through, and the answer is the caller's to keep.
         return {name: np.array(value) for name, value in zip(self.outputs, values, strict=True)}
 
     def close(self) -> None:
@@ -64,6 +68,10 @@ class NumpyBackend:
 
 
 def _refused(text: str) -> Exception:
-    if any(sign in text for sign in ("No Op registered", "opset", "IR version", "ir_version", "domain_version")):
-        return Unsupported("the onnx package cannot run the model (operator set or operator); upgrade it; see the cause")
+    if any(
+        sign in text for sign in ("No Op registered", "opset", "IR version", "ir_version", "domain_version")
+    ):
+        return Unsupported(
+            "the onnx package cannot run the model (operator set or operator); upgrade it; see the cause"
+        )
     return Corrupt("the ONNX model is not valid; fetch or pack it again, see the cause")

@@ -15,6 +15,7 @@ from pathlib import Path
 from inprocml.bundle.canonical import AGAIN, sha256
 from inprocml.bundle.manifest import MANIFEST, FileEntry, Manifest, file_set, parse_manifest
 from inprocml.errors import BundleError, Corrupt, Untrusted
+from inprocml.schema.strict_json import LARGEST_TEXT
 
 __all__ = ["CAPS", "read_files", "read_manifest"]
 
@@ -22,9 +23,9 @@ MB = 1 << 20
 CAPS = {
     MANIFEST: 1 * MB,
     "card.md": 4 * MB,
-    "transform.json": 64 * MB,
-    "golden.json": 64 * MB,
-    "baseline.json": 64 * MB,
+    "transform.json": LARGEST_TEXT,
+    "golden.json": LARGEST_TEXT,
+    "baseline.json": LARGEST_TEXT,
     "model.onnx": 4096 * MB,
     "weights.safetensors": 4096 * MB,
 }

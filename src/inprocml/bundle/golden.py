@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inprocml.bundle.canonical import canonical, parse
+from inprocml.bundle.canonical import canonical
 from inprocml.bundle.manifest import GoldenEntry
 from inprocml.errors import BackendFailed, Corrupt, InprocmlError, Unsupported
 from inprocml.protocols import Backend
+from inprocml.schema import parse
 from inprocml.transform import Transform
 from inprocml.values import Features, Row
 
@@ -52,7 +53,7 @@ class Golden:
 
 def read_golden(data: bytes, *, rows: int, width: int) -> Golden:
     """Read ``golden.json``; raises ``Corrupt`` unless it holds ``rows`` rows of ``width`` features."""
-    document = parse(data, GOLDEN)
+    document = parse(data, what=GOLDEN)
     if not isinstance(document, dict) or set(document) != {"rows", "features", "outputs"}:
         raise Corrupt(f"{GOLDEN}: must hold rows, features and outputs, nothing else. {_ANEW}")
     listed = document["rows"]

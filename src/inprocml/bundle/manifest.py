@@ -7,12 +7,13 @@ File names, the runtime and the decoder come from closed tables: no name in a fi
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
 
-from inprocml.bundle.canonical import AGAIN, canonical, parse, sha256
+from inprocml.bundle.canonical import AGAIN, canonical, sha256
 from inprocml.errors import BundleError, Corrupt, Unsupported
+from inprocml.schema import parse
 
 __all__ = [
     "FORMAT",
@@ -31,8 +32,8 @@ __all__ = [
     "seal",
 ]
 
-FORMAT = "inprocml-bundle"
-FORMAT_VERSION = 1
+FORMAT: Final = "inprocml-bundle"
+FORMAT_VERSION: Final = 1
 MANIFEST = "manifest.json"
 
 _UNSEALED = "sha256:" + "0" * 64
@@ -167,8 +168,7 @@ def parse_manifest(data: bytes, *, where: str = MANIFEST) -> Manifest:
     the file belongs to something else. The order matters: the digest is checked before the format
     version, so a damaged version number is damage and not a reason to upgrade.
     """
-    document = parse(data, where)
-    _check_ours(document, where)
+    document = _check_ours(parse(data, what=where), where)
     _check_digest(document, data, where)
     version = document.get("format_version")
     if type(version) is int and version > FORMAT_VERSION:
@@ -185,7 +185,7 @@ def parse_manifest(data: bytes, *, where: str = MANIFEST) -> Manifest:
     return manifest
 
 
-def _check_ours(document: object, where: str) -> None:
+def _check_ours(document: object, where: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise BundleError(
             f"{where} holds a JSON {type(document).__name__}, not an inprocml manifest. "
@@ -202,6 +202,7 @@ def _check_ours(document: object, where: str) -> None:
             f"{where} has {told}, not {FORMAT!r}: this folder belongs to something else. "
             "Point to a bundle made by inprocml.pack."
         )
+    return document
 
 
 def _check_digest(document: dict[str, Any], data: bytes, where: str) -> None:
@@ -234,7 +235,10 @@ def _check_sense(manifest: Manifest, where: str) -> None:
     wanted = file_set(manifest.model.runtime)
     checks = (
         (set(manifest.files) == wanted, f"files must be exactly {', '.join(sorted(wanted))}"),
-        ((manifest.model.module is None) == (manifest.model.runtime == "onnx"), "module goes with torch only"),
+        (
+            (manifest.model.module is None) == (manifest.model.runtime == "onnx"),
+            "module goes with torch only",
+        ),
         (manifest.model.output in manifest.model.outputs, "model.output is not one of model.outputs"),
         (
             (manifest.output.kind == "classes")
@@ -256,5 +260,3 @@ def _check_sense(manifest: Manifest, where: str) -> None:
     for sound, complaint in checks:
         if not sound:
             raise Corrupt(f"{where}: {complaint}. Pack the bundle anew with inprocml.pack.")
-
-

@@ -50,7 +50,9 @@ class Classes:
             raise TypeError("labels must be a sequence of labels, not one string")
         plain = tuple(_plain(label) for label in labels)
         if len(plain) < 2:
-            raise ValueError(f"Classes needs at least 2 labels, got {len(plain)}; for one number use Regression()")
+            raise ValueError(
+                f"Classes needs at least 2 labels, got {len(plain)}; for one number use Regression()"
+            )
         if len(set(plain)) != len(plain):
             raise ValueError("labels must differ from one another (note that True == 1 and False == 0)")
         if scores not in {"probabilities", "logits"}:

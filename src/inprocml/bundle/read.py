@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from inprocml.bundle.canonical import parse
 from inprocml.bundle.folder import read_files, read_manifest
 from inprocml.bundle.golden import Golden, read_golden, replay_features, replay_outputs
 from inprocml.bundle.manifest import Manifest, Parity, model_file
 from inprocml.bundle.outputs import Output, from_entry
-from inprocml.errors import Corrupt, InprocmlError
+from inprocml.errors import BundleError, Corrupt
 from inprocml.monitoring.baseline import Baseline
 from inprocml.protocols import Backend
 from inprocml.transform import Transform
@@ -64,9 +63,7 @@ class Bundle:
             )
         files = read_files(folder, manifest)
         transform = _transform(files["transform.json"], manifest)
-        golden = read_golden(
-            files["golden.json"], rows=manifest.golden.rows, width=manifest.transform.width
-        )
+        golden = read_golden(files["golden.json"], rows=manifest.golden.rows, width=manifest.transform.width)
         replay_features(golden, transform)
         return cls(
             name=name or manifest.name,
@@ -122,8 +119,7 @@ class Bundle:
 
 
 def _transform(data: bytes, manifest: Manifest) -> Transform:
-    parse(data, "transform.json")  # strictness first: the transform's reader need not repeat it
-    transform = _sound("transform.json", lambda: Transform.from_json(data.decode("utf-8")))
+    transform = _sound("transform.json", lambda: Transform.from_json(data))
     if transform.width != manifest.transform.width:
         raise Corrupt(
             f"transform.json makes {transform.width} features, the manifest says {manifest.transform.width}. {_ANEW}"
@@ -132,15 +128,14 @@ def _transform(data: bytes, manifest: Manifest) -> Transform:
 
 
 def _baseline(data: bytes) -> Baseline:
-    parse(data, "baseline.json")
-    return _sound("baseline.json", lambda: Baseline.from_json(data.decode("utf-8")))
+    return _sound("baseline.json", lambda: Baseline.from_json(data))
 
 
 def _sound(where: str, construct: Callable[[], T]) -> T:
     """Construct; whatever a crafted file provokes becomes ``Corrupt`` that names the file."""
     try:
         return construct()
-    except InprocmlError:
-        raise
+    except BundleError as error:
+        raise type(error)(f"{where}: {error}") from error
     except Exception as error:  # noqa: BLE001  (the file decides what goes wrong, not this code)
         raise Corrupt(f"{where}: holds what cannot be ({type(error).__name__}: {error}). {_ANEW}") from error

@@ -55,9 +55,7 @@ def publish(
         ) from error
 
 
-def _place(
-    store: Path, version: str, files: Mapping[str, bytes], prove: Callable[[Path], None]
-) -> bool:
+def _place(store: Path, version: str, files: Mapping[str, bytes], prove: Callable[[Path], None]) -> bool:
     """Write and rename; False when another packer took the name first."""
     temporary = store / f".tmp-{secrets.token_hex(8)}"
     temporary.mkdir()  # not tempfile: its folders are private, and the server runs as another user

@@ -45,7 +45,11 @@ class Contents:
 
     def files(self, version: str) -> dict[str, bytes]:
         """Return file name -> bytes, the manifest last; raises ``PackError`` for a file above its cap."""
-        golden = Golden(self.sample.rendered, self.sample.features[self.sample.golden], self.answers[: len(self.sample.golden)])
+        golden = Golden(
+            self.sample.rendered,
+            self.sample.features[self.sample.golden],
+            self.answers[: len(self.sample.golden)],
+        )
         transform = self.transform.to_json().encode()
         files = {
             "transform.json": transform,

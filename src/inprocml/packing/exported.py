@@ -70,7 +70,10 @@ def quietly() -> Iterator[None]:
 def _loggers_silent() -> Iterator[None]:
     """Take away the exporters' handlers: torch's hold on to the stderr they found at import."""
     families = tuple(f"{family}." for family in _TALKERS)
-    names = {*_TALKERS, *(name for name in list(logging.root.manager.loggerDict) if name.startswith(families))}
+    names = {
+        *_TALKERS,
+        *(name for name in list(logging.root.manager.loggerDict) if name.startswith(families)),
+    }
     kept = [(logger, logger.handlers, logger.propagate) for logger in map(logging.getLogger, names)]
     try:
         for logger, _, _ in kept:
@@ -94,5 +97,7 @@ def choose_tensor(wanted: str | None, outputs: tuple[str, ...]) -> str:
             "Classes(..., tensor='name') or Regression(tensor='name')."
         )
     if wanted not in outputs:
-        raise PackError(f"the model has no output {wanted!r}; it has {listed}. Name one of these with tensor=.")
+        raise PackError(
+            f"the model has no output {wanted!r}; it has {listed}. Name one of these with tensor=."
+        )
     return wanted

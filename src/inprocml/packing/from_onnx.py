@@ -109,7 +109,9 @@ def check_input(proto: Any, width: int) -> None:
     initializers = {tensor.name for tensor in proto.graph.initializer}
     inputs = [value for value in proto.graph.input if value.name not in initializers]
     if len(inputs) != 1:
-        raise PackError(_input_fault(f"{len(inputs)} inputs ({', '.join(repr(v.name) for v in inputs)})", width))
+        raise PackError(
+            _input_fault(f"{len(inputs)} inputs ({', '.join(repr(v.name) for v in inputs)})", width)
+        )
     kind = inputs[0].type.tensor_type
     sides = [side.dim_value if side.HasField("dim_value") else None for side in kind.shape.dim]
     shown = ", ".join("?" if side is None else str(side) for side in sides)

@@ -73,7 +73,9 @@ def export_sklearn(model: Any, *, width: int, output: Output) -> Exported:
     )
 
 
-_OWN_EXPORT = "Or export it to ONNX yourself, with one float32 [batch, width] input, and pass the file as model=."
+_OWN_EXPORT = (
+    "Or export it to ONNX yourself, with one float32 [batch, width] input, and pass the file as model=."
+)
 
 
 def _check_fitted(model: Any, kind: str, width: int) -> None:
@@ -173,7 +175,9 @@ def _plain_attributes() -> Iterator[None]:
             return
 
         def make_node(op_type: str, inputs: Any, outputs: Any, **members: Any) -> Any:
-            return original(op_type, inputs, outputs, **{key: _plain(value) for key, value in members.items()})
+            return original(
+                op_type, inputs, outputs, **{key: _plain(value) for key, value in members.items()}
+            )
 
         _container.make_node = make_node
         try:
@@ -183,6 +187,10 @@ def _plain_attributes() -> Iterator[None]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, list) and value and all(isinstance(v, bool | int | np.integer | np.bool_) for v in value):
+    if (
+        isinstance(value, list)
+        and value
+        and all(isinstance(v, bool | int | np.integer | np.bool_) for v in value)
+    ):
         return [int(v) for v in value]
     return int(value) if isinstance(value, np.integer | np.bool_) else value

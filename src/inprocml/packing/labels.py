@@ -26,7 +26,9 @@ def count_labels(
     values = np.asarray(labels).tolist()
     values = [value[0] if isinstance(value, list) and len(value) == 1 else value for value in values]
     if len(values) != rows:
-        raise PackError(f"labels has {len(values)} entries, the baseline {rows} rows. Give one label per row.")
+        raise PackError(
+            f"labels has {len(values)} entries, the baseline {rows} rows. Give one label per row."
+        )
     if not isinstance(output, Classes):
         return None
     counts = Counter(values) if all(isinstance(value, str | int | float) for value in values) else Counter()

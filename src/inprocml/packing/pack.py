@@ -16,6 +16,7 @@ from inprocml.backends import open_backend
 from inprocml.bundle import Bundle, Classes, Output, Parity, Regression
 from inprocml.bundle.write import publish
 from inprocml.errors import BackendMissing, InprocmlError, PackError
+from inprocml.monitoring.baseline import build_baseline
 from inprocml.packing import parity as parity_of
 from inprocml.packing.contents import Contents
 from inprocml.packing.exported import Exported
@@ -33,7 +34,7 @@ __all__ = ["pack"]
 _REFERENCE_ROWS = 8  # onnx.reference is some hundred times slower than a runtime
 
 
-def pack(
+def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
     path: str | os.PathLike[str],
     *,
     transform: Transform,
@@ -117,8 +118,8 @@ def _check_arguments(transform: Transform, output: Output, limit: float) -> None
             f"output= is {type(output).__name__}; say what the model's numbers mean: "
             "inprocml.Classes([...]) or inprocml.Regression()."
         )
-    if not (isinstance(limit, int | float) and limit >= 0):
-        raise PackError("parity_limit must be a number, 0 or greater.")
+    if not limit >= 0:
+        raise PackError("parity_limit must be 0 or greater.")
 
 
 def _figures(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -129,7 +130,9 @@ def _figures(metrics: Mapping[str, float]) -> dict[str, float]:
         except (TypeError, ValueError):
             figures[str(name)] = math.nan
         if not math.isfinite(figures[str(name)]) or not 0 < len(str(name)) <= 256:
-            raise PackError(f"metric {str(name)[:80]!r} is not a finite number with a short name. Leave it out.")
+            raise PackError(
+                f"metric {str(name)[:80]!r} is not a finite number with a short name. Leave it out."
+            )
     return figures
 
 
@@ -138,9 +141,7 @@ def _name(path: str | os.PathLike[str]) -> str:
     return "".join(c if c.isprintable() else "?" for c in name)[:256] or "model"
 
 
-def _export(
-    model: Any, sample: Sample, output: Output, runtime: str, module: str | None
-) -> Exported:
+def _export(model: Any, sample: Sample, output: Output, runtime: str, module: str | None) -> Exported:
     if runtime not in {"onnx", "torch"}:
         raise PackError(f"runtime={runtime!r} is unknown; use 'onnx' or 'torch'.")
     if (runtime == "torch") != (module is not None):
@@ -178,13 +179,26 @@ def _open(runtime: str, model: bytes, module: str | None, input_name: str, outpu
         raise PackError(f"the packed model cannot be opened: {error}") from error
 
 
-def _run(backend: Backend, exported: Exported, features: Features, batch: int = parity_of.WHOLE) -> NDArray[Any]:
+def _run(
+    backend: Backend, exported: Exported, features: Features, batch: int = parity_of.WHOLE
+) -> NDArray[Any]:
     return parity_of.score(backend, features, inputs=exported.input, output=exported.output, batch=batch)
 
 
-def _parity(
-    backend: Backend, exported: Exported, sample: Sample, decoder: Output, limit: float
-) -> Parity:
+def _baseline(
+    backend: Backend, exported: Exported, sample: Sample, transform: Transform, decoder: Output
+) -> bytes:
+    """Count the whole table, and what the model answers on it: less work than one epoch of training."""
+    answers = _run(backend, exported, sample.features)
+    outputs = (
+        {"probability": decoder.probabilities(answers)}
+        if isinstance(decoder, Classes)
+        else {"value": answers.reshape(-1)}
+    )
+    return build_baseline(transform.schema, sample.columns, outputs).to_json().encode()
+
+
+def _parity(backend: Backend, exported: Exported, sample: Sample, decoder: Output, limit: float) -> Parity:
     features, rows = sample.features[sample.rows], sample.rows
     trained, reference, batches = exported.trained, exported.reference, parity_of.BATCHES
     if trained is None:  # an ONNX file: the only other opinion is the reference implementation's
@@ -194,7 +208,9 @@ def _parity(
         trained = _numpy_reference(exported, features)
         reference = "onnx.reference" if trained else exported.reference
     if trained is None:
-        unit: Literal["probability", "relative"] = "probability" if isinstance(decoder, Classes) else "relative"
+        unit: Literal["probability", "relative"] = (
+            "probability" if isinstance(decoder, Classes) else "relative"
+        )
         return Parity(
             reference=reference, rows=0, batches=(), unit=unit, distance=None, limit=limit, flips=None
         )

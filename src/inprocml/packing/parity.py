@@ -34,7 +34,9 @@ _NAMED = 5  # rows named in an error
 Scorer = Callable[[Features], NDArray[Any]]
 
 
-def score(backend: Backend, features: Features, *, inputs: str, output: str, batch: int = WHOLE) -> NDArray[Any]:
+def score(
+    backend: Backend, features: Features, *, inputs: str, output: str, batch: int = WHOLE
+) -> NDArray[Any]:
     """Run ``features`` on ``backend``, ``batch`` rows per call; return the output tensor.
 
     Raises ``PackError`` when the backend fails or gives another number of rows than it got.
@@ -90,8 +92,12 @@ def measure(
     few = features[:_FEW]
     for size in batches:
         again = _comparable(packed(few, size), output, "packed")
-        apart[: len(few)] = np.maximum(apart[: len(few)], _distance(again, expected[: len(few)], output, expected))
-    flips = int((found.argmax(axis=1) != expected.argmax(axis=1)).sum()) if isinstance(output, Classes) else None
+        apart[: len(few)] = np.maximum(
+            apart[: len(few)], _distance(again, expected[: len(few)], output, expected)
+        )
+    flips = (
+        int((found.argmax(axis=1) != expected.argmax(axis=1)).sum()) if isinstance(output, Classes) else None
+    )
     worst = float(apart.max())
     if not worst <= limit:  # NaN is not within any limit
         raise _too_far(apart, limit, reference, rows, flips)

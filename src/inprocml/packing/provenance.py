@@ -24,7 +24,7 @@ def provenance(packages: tuple[str, ...]) -> Provenance:
             continue
     return Provenance(
         python=platform.python_version(),
-        platform=f"{platform.system()}-{platform.machine()}" or "unknown",
+        platform=f"{platform.system()}-{platform.machine()}",
         packages=found,
         commit=commit(Path.cwd()),
     )

@@ -40,7 +40,7 @@ def take_sample(transform: Transform, table: Table) -> Sample:
     if not len(features):
         raise PackError("the baseline has no rows. Give the table the transform was fitted on.")
     golden = golden_rows(features, columns, transform.unseen_columns)
-    rendered = transform.render(table, golden.tolist())
+    rendered = transform.schema.render(columns, golden.tolist())
     return Sample(columns, features, sample_rows(len(features), golden), golden, tuple(rendered))
 
 
@@ -74,12 +74,12 @@ def sample_rows(count: int, golden: NDArray[np.intp]) -> NDArray[np.intp]:
 def _missing(column: Any) -> NDArray[np.bool_]:
     mask = getattr(column, "mask", None)
     if isinstance(mask, np.ndarray):
-        return mask
+        return np.asarray(mask, dtype=np.bool_)
     array = np.asarray(column)
     if array.dtype.kind == "f":
-        return np.isnan(array)
+        return np.asarray(np.isnan(array))
     if array.dtype.kind in "mM":
-        return np.isnat(array)
+        return np.asarray(np.isnat(array))
     if array.dtype.kind != "O":
         return np.zeros(len(array), dtype=np.bool_)
     return np.fromiter((value is None for value in array), dtype=np.bool_, count=len(array))

@@ -41,9 +41,9 @@ _MODEL_FILE = {"onnx": "model.onnx", "torch": "weights.safetensors"}
 _ALWAYS = frozenset({"transform.json", "golden.json", "baseline.json", "card.md"})
 
 Label: TypeAlias = StrictBool | StrictInt | StrictStr
-Hex: TypeAlias = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\Z")]
-Digest: TypeAlias = Annotated[str, Field(pattern=r"\Asha256:[0-9a-f]{64}\Z")]
-VersionName: TypeAlias = Annotated[str, Field(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
+Hex: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Digest: TypeAlias = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+VersionName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Short: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
 Amount: TypeAlias = Annotated[float, Field(ge=0)]
 Count: TypeAlias = Annotated[int, Field(ge=0)]
@@ -122,7 +122,7 @@ class Provenance(_Strict):
     python: Short
     platform: Short
     packages: dict[Short, Short]
-    commit: Annotated[str, Field(pattern=r"\A[0-9a-f]{40,64}\Z")] | None
+    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40,64}$")] | None
 
 
 class Manifest(_Strict):
@@ -132,7 +132,7 @@ class Manifest(_Strict):
     format_version: Literal[1] = FORMAT_VERSION
     name: Short
     version: VersionName
-    created: Annotated[str, Field(pattern=r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")]
+    created: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")]
     files: dict[str, FileEntry]
     model: ModelEntry
     transform: TransformEntry

@@ -1,7 +1,7 @@
 """The model card: a page of Markdown for people, rendered from the manifest.
 
-Names and labels come from users' data, so every one is escaped: a card must not smuggle markup into a page that
-shows it.
+Names and labels come from users' data, so every one is escaped: a card must not smuggle markup into a page
+that shows it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SPACE = re.compile(r"\s+")
 
 
 def render_card(manifest: Manifest, *, schema: Cells, notes: str | None = None) -> str:
-    """Return the card of ``manifest``; ``schema`` lists (field, kind), ``notes`` is the author's own Markdown."""
+    """Return the card of ``manifest``; ``schema`` lists (field, kind), ``notes`` is the author's Markdown."""
     sections = [
         f"# {_escaped(manifest.name)}, version {_escaped(manifest.version)}",
         f"Packed {manifest.created} by inprocml (bundle format {manifest.format_version}).",

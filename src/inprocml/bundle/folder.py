@@ -120,7 +120,7 @@ def _link_fault(path: Path, what: str) -> str:
 
 def _listed(folder: Path) -> list[str]:
     try:
-        return os.listdir(folder)
+        return [path.name for path in folder.iterdir()]
     except OSError as error:
         raise BundleError(
             f"{folder} cannot be listed ({error.strerror}). Give this process the right to read it."

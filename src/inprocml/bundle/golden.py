@@ -1,8 +1,8 @@
 """Golden rows: what the bundle computed where it was packed, replayed wherever it is opened.
 
-Arrays are kept as base64 of little-endian values: exact, short, and readable from any language. Features must
-come out byte for byte; outputs within the manifest's tolerance, because another runtime or processor may round
-differently.
+Arrays are kept as base64 of little-endian values: exact, short, and readable from any language. Features
+must come out byte for byte; outputs within the manifest's tolerance, because another runtime or processor may
+round differently.
 """
 
 from __future__ import annotations
@@ -118,10 +118,16 @@ def replay_outputs(golden: Golden, entry: GoldenEntry, backend: Backend, *, inpu
     wrong = np.flatnonzero(~sound.reshape(len(sound), -1).all(axis=1))
     if len(wrong):
         raise Corrupt(
-            f"{GOLDEN}: row {wrong[0]} and {len(wrong) - 1} more of {len(sound)} come out {np.nanmax(apart):.3g} "
-            f"from the packed answer on backend {backend.name} ({backend.device}); allowed are {entry.absolute:.3g} "
-            f"+ {entry.relative:.3g} of the value. Try device='cpu'; if that fails too, pack the model anew."
+            f"{GOLDEN}: row {wrong[0]} and {len(wrong) - 1} more of {len(sound)} come out up to "
+            f"{_most(apart):.3g} from the packed answer on backend {backend.name} ({backend.device}); "
+            f"allowed are {entry.absolute:.3g} + {entry.relative:.3g} of the value. Try device='cpu'; if "
+            "that fails too, pack the model anew."
         )
+
+
+def _most(apart: NDArray[np.float64]) -> float:
+    """Largest difference, NaN counting as infinite."""
+    return float(np.where(np.isnan(apart), np.inf, apart).max())
 
 
 def _packed(array: NDArray[Any]) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 Strict models that forbid what they do not know. The bytes on disk must equal the canonical form of what they
 say, and ``digest`` covers all the rest, so one flipped bit anywhere is noticed before any value is believed.
-File names, the runtime and the decoder come from closed tables: no name in a file becomes a path or an import.
+File names, runtime and decoder come from closed tables: no name in a file becomes a path or an import.
 """
 
 from __future__ import annotations

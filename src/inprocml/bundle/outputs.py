@@ -1,7 +1,7 @@
 """What the numbers of a model mean: one label of several, or one number.
 
-Decoders are called once per row in the request path, so they work on one Python list: for a handful of classes
-that is quicker than any numpy call. They are frozen and hold nothing of a request.
+Decoders are called once per row in the request path, so they work on one Python list: for a handful of
+classes that is quicker than any numpy call. They are frozen and hold nothing of a request.
 """
 
 from __future__ import annotations

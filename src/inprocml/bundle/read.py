@@ -58,8 +58,8 @@ class Bundle:
         manifest = read_manifest(folder)
         if version is not None and version != manifest.version:
             raise Corrupt(
-                f"{folder}: asked for version {version!r}, but its manifest says {manifest.version!r}: the folder "
-                "was renamed or copied by hand. Give it its own name again, or pack that version."
+                f"{folder}: asked for version {version!r}, but its manifest says {manifest.version!r}: the "
+                "folder was renamed or copied by hand. Give it its own name again, or pack that version."
             )
         files = read_files(folder, manifest)
         transform = _transform(files["transform.json"], manifest)
@@ -122,7 +122,8 @@ def _transform(data: bytes, manifest: Manifest) -> Transform:
     transform = _sound("transform.json", lambda: Transform.from_json(data))
     if transform.width != manifest.transform.width:
         raise Corrupt(
-            f"transform.json makes {transform.width} features, the manifest says {manifest.transform.width}. {_ANEW}"
+            f"transform.json makes {transform.width} features, the manifest says {manifest.transform.width}. "
+            f"{_ANEW}"
         )
     return transform
 
@@ -137,5 +138,5 @@ def _sound(where: str, construct: Callable[[], T]) -> T:
         return construct()
     except BundleError as error:
         raise type(error)(f"{where}: {error}") from error
-    except Exception as error:  # noqa: BLE001  (the file decides what goes wrong, not this code)
+    except Exception as error:  # the file decides what goes wrong, not this code
         raise Corrupt(f"{where}: holds what cannot be ({type(error).__name__}: {error}). {_ANEW}") from error

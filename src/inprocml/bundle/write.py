@@ -1,8 +1,8 @@
 """Making a version visible all at once.
 
-Everything is written into ``.tmp-<random>`` beside the versions, forced to disk, opened and replayed, and only
-then renamed: a rename is the one step that a crash cannot split. A name beginning with a dot is never a version,
-so whatever a crash leaves behind is invisible and may be deleted by hand.
+Everything is written into ``.tmp-<random>`` beside the versions, forced to disk, opened and replayed, and
+only then renamed: a rename is the one step that a crash cannot split. A name beginning with a dot is never a
+version, so whatever a crash leaves behind is invisible and may be deleted by hand.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def publish(
                 raise PackError(_taken(store, version))
     except OSError as error:
         raise PackError(
-            f"{store} cannot be written ({error.strerror or error}). Mend the disk or its permissions and pack again; "
-            "no version became visible."
+            f"{store} cannot be written ({error.strerror or error}). Mend the disk or its permissions and "
+            "pack again; no version became visible."
         ) from error
 
 
@@ -112,13 +112,14 @@ def _choose(store: Path, version: str | None) -> str:
         version = str(max(numbers, default=0) + 1)
         if newest is not None and natural_key(version) <= natural_key(newest):
             raise PackError(
-                f"{store}: its newest version is {newest!r}, and the next number, {version!r}, would sort before it. "
-                "Name the new one: pack(..., version='...')."
+                f"{store}: its newest version is {newest!r}, and the next number, {version!r}, would sort "
+                "before it. Name the new one: pack(..., version='...')."
             )
         return version
     if not valid_version(version):
         raise PackError(
-            f"version {version[:80]!r} cannot be a name: use a letter or digit, then up to 63 of A-Z a-z 0-9 . _ -"
+            f"version {version[:80]!r} cannot be a name: use a letter or digit, then up to 63 of "
+            "A-Z a-z 0-9 . _ -"
         )
     if (store / version).exists():
         raise PackError(_taken(store, version))
@@ -131,4 +132,6 @@ def _choose(store: Path, version: str | None) -> str:
 
 
 def _taken(store: Path, version: str) -> str:
-    return f"{store} already has {version!r}, and versions never change. Choose another name, or leave version out."
+    return (
+        f"{store} already has {version!r}, and versions never change. Choose another name, or leave it out."
+    )

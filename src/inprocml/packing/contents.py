@@ -63,8 +63,8 @@ class Contents:
         for name, data in files.items():
             if len(data) > CAPS[name]:
                 raise PackError(
-                    f"{name} would be {len(data)} bytes, more than the {CAPS[name]} that a bundle allows for it. "
-                    "Make the model or the table of features smaller."
+                    f"{name} would be {len(data)} bytes, more than the {CAPS[name]} that a bundle allows for "
+                    "it. Make the model or the table of features smaller."
                 )
         entries = {name: FileEntry(sha256=sha256(data), size=len(data)) for name, data in files.items()}
         return files | {"manifest.json": seal(draft.model_copy(update={"files": entries}))}

@@ -1,7 +1,7 @@
 """A model that is ONNX already, as a path or as bytes.
 
-With the ``onnx`` package installed the graph is checked before it runs, so that messages can say what was found;
-without it, running at batch 1, 2 and 5 still refuses what cannot be served.
+With the ``onnx`` package installed the graph is checked before it runs, so that messages can say what was
+found; without it, running at batch 1, 2 and 5 still refuses what cannot be served.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def _file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise PackError(
-            f"model={str(path)!r} cannot be read ({error.strerror}). Give the path of an ONNX file, or its bytes."
+            f"model={str(path)!r} cannot be read ({error.strerror}). Give the path of an ONNX file or its "
+            "bytes."
         ) from error
 
 
@@ -80,8 +81,9 @@ def _checked(data: bytes, width: int) -> bytes:
         ) from error
     if graph.has_external_data(proto):
         raise PackError(
-            "the ONNX model keeps weights in other files, which a bundle does not carry. Export one file: "
-            "torch.onnx.export(..., external_data=False), or onnx.save_model(onnx.load('m.onnx'), 'one.onnx')."
+            "the ONNX model keeps weights in other files, which a bundle does not carry. Save one file: "
+            "torch.onnx.export(..., external_data=False), or onnx.save_model(onnx.load('m.onnx'), "
+            "'one.onnx')."
         )
     _check_types(proto)
     check_input(proto, width)
@@ -120,8 +122,8 @@ def check_input(proto: Any, width: int) -> None:
         raise PackError(_input_fault(found, width))
     if sides[0] is not None:
         raise PackError(
-            f"the model has {found}: its batch is fixed at {sides[0]}, so it cannot answer one request or a batch of "
-            "any other size. Export with a free batch axis: torch.onnx.export(..., dynamo=True, "
+            f"the model has {found}: its batch is fixed at {sides[0]}, so it cannot answer one request or a "
+            "batch of any other size. Export with a free batch axis: torch.onnx.export(..., dynamo=True, "
             "dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)), or initial_types=[('features', "
             f"FloatTensorType([None, {width}]))] with skl2onnx."
         )
@@ -129,8 +131,8 @@ def check_input(proto: Any, width: int) -> None:
 
 def _input_fault(found: str, width: int) -> str:
     return (
-        f"the model has {found}; a bundle needs exactly one float32 input [batch, {width}], the features that the "
-        f"transform makes. Export it so, or change the transform (it makes {width} features)."
+        f"the model has {found}; a bundle needs exactly one float32 input [batch, {width}], the features "
+        f"that the transform makes. Export it so, or change the transform (it makes {width} features)."
     )
 
 

@@ -103,8 +103,8 @@ def _check_classes(model: Any, kind: str, output: Output) -> None:
         raise PackError(f"{kind} is a classifier; say what its classes mean: output=Classes([...]).")
     if not hasattr(model, "predict_proba"):
         raise PackError(
-            f"{kind} has no predict_proba, so there are no probabilities to answer with. Wrap it before fitting: "
-            "sklearn.calibration.CalibratedClassifierCV(model)."
+            f"{kind} has no predict_proba, so there are no probabilities to answer with. Wrap it before "
+            "fitting: sklearn.calibration.CalibratedClassifierCV(model)."
         )
     if output.scores != "probabilities":
         raise PackError(f"{kind} gives probabilities. Write Classes([...]) without scores='logits'.")
@@ -119,8 +119,8 @@ def _check_classes(model: Any, kind: str, output: Output) -> None:
     moved = [i for i, label in enumerate(output.labels) if label in classes and classes[i] != label]
     if moved:
         raise PackError(
-            f"labels are in another order than model.classes_ (position {moved[0]} differs), so answers would be "
-            f"swapped. Write Classes(model.classes_.tolist())."
+            f"labels are in another order than model.classes_ (position {moved[0]} differs), so answers "
+            "would be swapped. Write Classes(model.classes_.tolist())."
         )
 
 
@@ -153,7 +153,7 @@ def _convert(model: Any, kind: str, width: int, *, zipmap: bool) -> Any:
         told = str(error).splitlines()[0][:200] if str(error) else ""  # skl2onnx quotes whole forests
         raise PackError(
             f"skl2onnx cannot convert {kind} ({type(error).__name__}: {told}). "
-            f"Use an estimator that it supports (its page 'Supported scikit-learn Models' lists them). {_OWN_EXPORT}"
+            f"Use an estimator from its page 'Supported scikit-learn Models'. {_OWN_EXPORT}"
         ) from error
 
 

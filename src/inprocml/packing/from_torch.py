@@ -124,8 +124,6 @@ def _export(model: Any, example: Features, names: tuple[str, ...], kind: str) ->
                 dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
                 verbose=False,
             )
-            if program is None:
-                raise RuntimeError("the exporter gave no program")
             return program.model_proto
     except ImportError as error:
         raise PackError(
@@ -133,8 +131,8 @@ def _export(model: Any, example: Features, names: tuple[str, ...], kind: str) ->
         ) from error
     except Exception as error:
         raise PackError(
-            f"torch cannot export {kind} with a free batch axis ({_reason(error)}). In forward, let no Python `if`, "
-            f"`int()` or loop depend on values or on the batch size. {_OWN_EXPORT}"
+            f"torch cannot export {kind} with a free batch axis ({_reason(error)}). In forward, let no "
+            f"Python `if`, `int()` or loop depend on values or on the batch size. {_OWN_EXPORT}"
         ) from error
 
 
@@ -152,8 +150,8 @@ def _check_batch_free(proto: Any, kind: str) -> None:
         sides = value.type.tensor_type.shape.dim
         if not len(sides) or not sides[0].dim_param:
             raise PackError(
-                f"torch exported {kind} with a fixed batch in {value.name!r}. In forward, use x.shape[0] only inside "
-                f"tensor operations (reshape(-1, ...) instead of a number). {_OWN_EXPORT}"
+                f"torch exported {kind} with a fixed batch in {value.name!r}. In forward, use x.shape[0] "
+                f"only inside tensor operations (reshape(-1, ...) instead of a number). {_OWN_EXPORT}"
             )
 
 
@@ -176,8 +174,9 @@ def _eager(model: Any, features: Features, kind: str) -> Any:
             return model(torch.from_numpy(np.array(features)).to(_device(model)))
     except Exception as error:
         raise PackError(
-            f"{kind} cannot be called with one float32 tensor [batch, {features.shape[1]}], the features that the "
-            f"transform makes ({_reason(error)}). Wrap it in a module whose forward takes exactly that."
+            f"{kind} cannot be called with one float32 tensor [batch, {features.shape[1]}], the features "
+            f"that the transform makes ({_reason(error)}). Wrap it in a module whose forward takes exactly "
+            "that."
         ) from error
 
 

@@ -34,22 +34,21 @@ def strip(model: Any) -> None:
     The torch exporter writes a stack trace with absolute paths and source lines into the metadata of
     every node, and value_info for initializers, on which ``onnxruntime.quantization`` fails.
     """
-    del model.metadata_props[:]
-    model.doc_string = ""
+    _strip_texts(model)
     for graph in all_graphs(model):
         _strip_texts(graph)
-        for node in graph.node:
-            _strip_texts(node)
-            for attribute in node.attribute:
-                attribute.doc_string = ""
-        initializers = {tensor.name for tensor in getattr(graph, "initializer", ())}
         for part in ("input", "output", "value_info", "initializer"):
             for value in getattr(graph, part, ()):
                 if not isinstance(value, str):  # a function lists its inputs by name only
                     _strip_texts(value)
+        initializers = {tensor.name for tensor in getattr(graph, "initializer", ())}
         kept = [value for value in graph.value_info if value.name not in initializers]
         del graph.value_info[:]
         graph.value_info.extend(kept)
+    for node in _nodes(model):
+        _strip_texts(node)
+        for attribute in node.attribute:
+            attribute.doc_string = ""
 
 
 def keep_output(model: Any, name: str) -> None:
@@ -71,6 +70,10 @@ def keep_output(model: Any, name: str) -> None:
     initializers = [tensor for tensor in graph.initializer if tensor.name in needed]
     del graph.initializer[:]
     graph.initializer.extend(initializers)
+    made = needed.union(*(node.output for node in nodes))
+    shapes = [value for value in graph.value_info if value.name in made]
+    del graph.value_info[:]
+    graph.value_info.extend(shapes)
 
 
 def _outer_names(node: Any) -> set[str]:
@@ -85,16 +88,20 @@ def _outer_names(node: Any) -> set[str]:
     return found
 
 
+def _nodes(model: Any) -> Iterator[Any]:
+    for graph in all_graphs(model):
+        yield from graph.node
+
+
 def _tensors(model: Any) -> Iterator[Any]:
     for graph in all_graphs(model):
         yield from getattr(graph, "initializer", ())
         for sparse in getattr(graph, "sparse_initializer", ()):
             yield from (sparse.values, sparse.indices)
-        for node in graph.node:
-            for attribute in node.attribute:
-                if attribute.HasField("t"):
-                    yield attribute.t
-                yield from attribute.tensors
+    for node in _nodes(model):
+        for attribute in node.attribute:
+            yield from [attribute.t] if attribute.HasField("t") else []
+            yield from attribute.tensors
 
 
 def _strip_texts(part: Any) -> None:

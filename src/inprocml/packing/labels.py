@@ -37,6 +37,6 @@ def count_labels(
             return tuple(counts[name] for name in names)
     strange = len([value for value in values if value not in set(output.labels)])
     raise PackError(
-        f"labels: {strange} of {rows} are neither one of the output's labels nor a class of the model nor a position "
-        "among the labels. Give the y that the model was trained on."
+        f"labels: {strange} of {rows} are neither one of the output's labels nor a class of the model nor a "
+        "position among the labels. Give the y that the model was trained on."
     )

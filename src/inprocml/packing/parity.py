@@ -1,13 +1,13 @@
 """Whether the packed model answers as the trained one does, measured before anyone relies on it.
 
 Distance is absolute on probabilities. A regression has no natural scale, so there the distance of a row is
-``|packed - trained| / max(|trained|, spread)``, where ``spread`` is the standard deviation of the trained answers:
-an error is judged by the size of the number and by what tells one row from another, and a value near zero
-does not inflate it.
+``|packed - trained| / max(|trained|, spread)``, where ``spread`` is the standard deviation of the trained
+answers: an error is judged by the size of the number and by what tells one row from another, and a value near
+zero does not inflate it.
 
-The limit, 1e-4, is a thousand times what float32 against float64 costs a sound export (1e-7 to 1e-6, measured
-on linear models and boosted trees) and a hundredth of what would change a displayed percentage; a wrong weight,
-a missing softmax or dropout left on are off by far more.
+The limit, 1e-4, is hundreds of times what float32 against float64 costs a sound export (1e-7 to 1e-6 in the
+tests, on linear models and trees) and a hundredth of a displayed percent; a wrong weight, a missing softmax
+or dropout left on are off by far more.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ def score(
             raise
         except Exception as error:
             raise PackError(
-                f"the packed model cannot run {len(part)} row{'s' * (len(part) != 1)} of {part.shape[1]} features "
+                f"the packed model cannot run a batch of {len(part)} with {part.shape[1]} features "
                 f"({type(error).__name__}: {str(error)[:300]}). Export it with one float32 [batch, "
                 f"{part.shape[1]}] input and a dynamic batch axis."
             ) from error
         if answer.ndim == 0 or len(answer) != len(part):
             raise PackError(
-                f"the packed model answers {len(part)} rows with a tensor of shape {list(answer.shape)}: the batch "
-                "axis is fixed or lost. Export it with a dynamic batch axis, the first of input and output."
+                f"the packed model answers {len(part)} rows with a tensor of shape {list(answer.shape)}: the "
+                "batch axis is fixed or lost. Export it with a dynamic batch axis, first of input and output."
             )
         parts.append(answer)
     return np.concatenate(parts)
@@ -144,10 +144,10 @@ def _too_far(
     beyond = int((~(apart <= limit)).sum())
     flipped = f", {flips} change their most probable label" if flips else ""
     return ParityError(
-        f"the packed model answers differently from {reference}: {beyond} of {len(apart)} sample rows are more than "
-        f"{limit:.3g} apart, at most {distance:.3g}{flipped}; worst baseline rows: {', '.join(map(str, places))}. "
-        "Look at how these rows are scored by both. If the difference is acceptable, say so: "
-        "pack(..., parity_limit=...).",
+        f"the packed model answers differently from {reference}: {beyond} of {len(apart)} sample rows are "
+        f"more than {limit:.3g} apart, at most {distance:.3g}{flipped}; worst baseline rows: "
+        f"{', '.join(map(str, places))}. Look at how these rows are scored by both. If the difference is "
+        "acceptable, say so: pack(..., parity_limit=...).",
         rows=places,
         distance=distance,
         limit=limit,

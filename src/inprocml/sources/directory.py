@@ -86,7 +86,8 @@ class Directory:
         shown = ", ".join(names[-_LISTED:]) or "none yet"
         more = f" and {len(names) - _LISTED} older" if len(names) > _LISTED else ""
         raise UnknownVersion(
-            f"{self.path} has no version {name[:80]!r}; it has: {shown}{more}. Ask for one of these, or pack it."
+            f"{self.path} has no version {name[:80]!r}; it has: {shown}{more}. Ask for one of these or pack "
+            "it."
         )
 
 

@@ -32,14 +32,18 @@ class NumpyBackend:
             import onnx
             from onnx.reference import ReferenceEvaluator
         except ImportError as error:
-            raise BackendMissing("the onnx package cannot be imported; pip install 'inprocml[reference]'") from error
+            raise BackendMissing(
+                "the onnx package cannot be imported; pip install 'inprocml[reference]'"
+            ) from error
         try:
             parsed = onnx.load_from_string(model)
             onnx.checker.check_model(parsed)
         except onnx.checker.ValidationError as error:
             raise _refused(str(error)) from error
         except Exception as error:  # google.protobuf.message.DecodeError, whose package we do not import
-            raise Corrupt("the ONNX model is not a well-formed protobuf message; fetch or pack it again") from error
+            raise Corrupt(
+                "the ONNX model is not a well-formed protobuf message; fetch or pack it again"
+            ) from error
         try:
             self._evaluator: Any = ReferenceEvaluator(parsed)
         except (NotImplementedError, RuntimeError) as error:
@@ -64,6 +68,10 @@ class NumpyBackend:
 
 
 def _refused(text: str) -> Exception:
-    if any(sign in text for sign in ("No Op registered", "opset", "IR version", "ir_version", "domain_version")):
-        return Unsupported("the onnx package cannot run the model (operator set or operator); upgrade it; see the cause")
+    if any(
+        sign in text for sign in ("No Op registered", "opset", "IR version", "ir_version", "domain_version")
+    ):
+        return Unsupported(
+            "the onnx package cannot run the model (operator set or operator); upgrade it; see the cause"
+        )
     return Corrupt("the ONNX model is not valid; fetch or pack it again, see the cause")

@@ -46,5 +46,7 @@ def open_backend(
     if runtime == "numpy":
         from inprocml.backends.numpy import NumpyBackend
 
+        if device not in {"cpu", "auto"}:
+            raise ValueError(f"runtime 'numpy' runs on the cpu, not on {device}")
         return NumpyBackend(model)
     raise Unsupported(f"runtime {runtime!r} is unknown to this release; it knows onnx, torch, numpy")

@@ -17,7 +17,7 @@ __all__ = ["NumpyBackend"]
 
 
 class NumpyBackend:
-    """One ONNX model in ``onnx.reference.ReferenceEvaluator``: for tests and parity, 100 times too slow to serve.
+    """One ONNX model in ``onnx.reference.ReferenceEvaluator``: for tests and parity, too slow to serve.
 
     Raises ``Corrupt``, ``Untrusted`` and ``Unsupported`` as ``OnnxBackend`` does, ``BackendMissing`` without
     the ``onnx`` package.
@@ -59,7 +59,7 @@ class NumpyBackend:
         for name, value in zip(self.outputs, values, strict=True):
             if not isinstance(value, np.ndarray):
                 raise BackendFailed(f"output {name!r} of the ONNX model is no tensor; export without ZipMap")
-        # the evaluator may hand an input through, or a constant of its own: the answer is the caller's to keep
+        # A copy: the evaluator may hand an input through, and the answer is the caller's to keep.
         return {name: np.array(value) for name, value in zip(self.outputs, values, strict=True)}
 
     def close(self) -> None:

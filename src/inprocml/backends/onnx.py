@@ -87,7 +87,7 @@ def _import_runtime() -> Any:
     installed = {name for name in ("onnxruntime", "onnxruntime-gpu") if _installed(name)}
     if len(installed) == 2:
         raise BackendMissing(
-            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files; repair with\n"
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files; repair:\n"
             "    pip uninstall --yes onnxruntime onnxruntime-gpu\n"
             "    pip install 'inprocml[gpu]'      # or 'inprocml[cpu]' on a machine without an NVIDIA GPU"
         )
@@ -139,7 +139,8 @@ def _open_session(runtime: Any, model: bytes, providers: list[str], threads: int
         )
     except Exception as error:
         raise _refused(error) from error
-    session._model_bytes = None  # kept for re-creating the session elsewhere, which is refused: a second copy
+    # Kept by onnxruntime to fall back to other providers, which is refused here: a second copy of the model.
+    session._model_bytes = None  # noqa: SLF001
     return session
 
 
@@ -154,7 +155,7 @@ def _refused(error: Exception) -> Exception:
     )
     if type(error).__name__ == "NotImplemented" or any(sign in text for sign in newer):
         return Unsupported(
-            "this ONNX Runtime cannot run the model (operator set, IR version or operator too new or unknown); "
+            "this ONNX Runtime cannot run the model (operator set, IR version or operator is unknown to it); "
             "upgrade onnxruntime, or export for an older opset; see the cause"
         )
     if "CUDA" in text or "Tensorrt" in text:

@@ -53,7 +53,7 @@ def _walk(message: memoryview, kind: str, depth: int) -> None:
                     "save it with save_as_external_data=False and pack it again"
                 )
         elif isinstance(value, memoryview):
-            if kind == "Node" and field == _OP_TYPE and value == b"EPContext":
+            if kind == "Node" and field == _OP_TYPE and value.tobytes() == b"EPContext":
                 raise Untrusted(
                     "the ONNX model holds an EPContext node, which loads compiled code; export without"
                 )

@@ -29,7 +29,7 @@ __all__ = ["Drained", "Move", "Queue", "State", "Take", "Ticket"]
 
 
 class Drained(Unavailable):
-    """This queue takes no more rows; its model was replaced. Ask for the current one and try again."""
+    """The queue takes no more rows: its model was replaced. Ask for the current one and try again."""
 
 
 class Move(enum.Enum):
@@ -108,7 +108,8 @@ class Queue:
     def arrive(self, ticket: Ticket, now: float, *, inline: bool) -> Move:
         """Admit a caller; ``inline`` says that it could compute on its own thread.
 
-        Raises ``Drained``, ``DeadlineExceeded`` (already late), ``Overloaded``, ``ValueError`` (too many rows).
+        Raises ``Drained``, ``DeadlineExceeded`` (already late), ``Overloaded``, or ``ValueError``
+        (more rows than any batch holds).
         """
         if self.draining:
             raise Drained(
@@ -116,8 +117,8 @@ class Queue:
             )
         if ticket.rows > self.max_batch_size:
             raise ValueError(
-                f"model {self.name!r}: {ticket.rows} rows in one call, max_batch_size is {self.max_batch_size}; "
-                "send them in chunks"
+                f"model {self.name!r}: {ticket.rows} rows in one call, max_batch_size is "
+                f"{self.max_batch_size}; send them in chunks"
             )
         if ticket.deadline <= now:
             raise self.too_late(waited=False)
@@ -150,7 +151,8 @@ class Queue:
         """
         if not self.worker:
             return Take([], [], None)
-        self._running = batch = []
+        batch: list[Ticket] = []
+        self._running = batch
         self._holding = False
         expired: list[Ticket] = []
         rows = 0
@@ -232,7 +234,7 @@ class Queue:
         ticket.state = state
 
     def _enough(self) -> Move:
-        """Tell whether the worker, if it waits for company, may now go: the batch is full, or nobody will come."""
+        """Let a worker that waits for company go when its batch is full, or when nobody else will come."""
         if self._holding and (self.draining or self.depth >= self.max_batch_size):
             self._holding = False
             return Move.WAKE

@@ -28,7 +28,7 @@ class Result(NamedTuple):
     """One caller's answer.
 
     ``outputs`` holds only this caller's rows; ``queued`` is the seconds they waited for the device;
-    ``inline`` says that the caller computed them itself; ``batch_rows`` is the size of the batch they were in.
+    ``inline`` says that the caller computed them itself; ``batch_rows`` is the size of their batch.
     """
 
     outputs: Tensors
@@ -72,6 +72,9 @@ class Runner:
         self.name = name
         self.max_batch_size = max_batch_size
         self._core = Core(backend, queue, clock, observers)
+        subscribe = getattr(clock, "subscribe", None)
+        if subscribe is not None:
+            subscribe(self._core.look)
         self._finalizer = weakref.finalize(self, self._core.stop)
         self._finalizer.atexit = False  # the core looks after interpreter exit
 
@@ -93,9 +96,9 @@ class Runner:
     def run(self, inputs: Tensors, *, rows: int = 1, deadline: float | None = None) -> Result:
         """Compute ``rows`` rows, blocking; on this very thread when the device is idle.
 
-        Raises ``Overloaded``, ``DeadlineExceeded``, ``BackendFailed``, ``Drained``, and ``ValueError`` for more
-        rows than ``max_batch_size`` or tensors of another length. An inline run cannot be interrupted: its
-        caller learns of a missed deadline when the model returns.
+        Raises ``Overloaded``, ``DeadlineExceeded``, ``BackendFailed``, ``Drained``, and ``ValueError`` for
+        more rows than ``max_batch_size`` or tensors of another length. An inline run cannot be interrupted:
+        its caller learns of a missed deadline when the model returns.
         """
         check_inputs(inputs, rows)
         core = self._core
@@ -146,7 +149,7 @@ class Runner:
         return _collect(call)
 
     def drain(self) -> None:
-        """Refuse new callers with ``Drained`` from now on; those that wait are still served. Returns at once."""
+        """Refuse new callers with ``Drained`` from now on; serve those that wait. Returns at once."""
         with self._core.lock:
             move = self._core.queue.drain()
         if move is Move.WAKE:
@@ -155,8 +158,8 @@ class Runner:
     def close(self, timeout: float | None = None) -> bool:
         """Drain, wait until nothing runs or waits, and let the worker thread end. May be called twice.
 
-        ``timeout`` in seconds (``None``: as long as it takes). Returns False when the time was up first; those
-        that wait are served all the same, and the thread ends by itself after them.
+        ``timeout`` in seconds (``None``: as long as it takes). Returns False when the time was up first;
+        those that wait are served all the same, and the thread ends by itself after them.
         """
         until = None if timeout is None else time.monotonic() + timeout
         core = self._core
@@ -193,14 +196,17 @@ class Runner:
         return Result(outputs, 0.0, True, call.rows)
 
     def _wait(self, call: Call, gate: threading.Lock) -> None:
-        """Block until the answer is there or the deadline is; real time only says when to look at the clock."""
+        """Block until the answer is there or the deadline is; real time says when to look at the clock."""
         core = self._core
         if call.deadline == math.inf or core.manual:
             gate.acquire()
             return
         while not gate.acquire(timeout=min(max(call.deadline - core.clock(), 0.0), threading.TIMEOUT_MAX)):
-            if core.clock() >= call.deadline and self._leave(call):
-                raise core.queue.too_late(waited=True)
+            if core.clock() >= call.deadline:
+                if self._leave(call):
+                    raise core.queue.too_late(waited=True)
+                gate.acquire()  # answered just now: the wake-up is on its way
+                return
 
     def _ring(self, call: Call) -> None:
         """Act on an asyncio caller's timer: refuse it on its own loop."""
@@ -220,9 +226,10 @@ class Runner:
             core.release(call)
             return True
         with core.lock:
+            waited = call.state is State.WAITING
             left = core.queue.leave(call)
-            owed = core.queue.worker
-        if left and owed:  # interrupted before it could wake the worker, perhaps: once more does no harm
+            owed = waited and core.queue.worker
+        if owed:  # interrupted before it could wake the worker, perhaps: once more does no harm
             core.summon()
         return left
 

@@ -31,9 +31,8 @@ __all__ = ["Call", "Core", "finish"]
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())  # without one, Python prints a host's unconfigured warnings to stderr
 
-_EXIT_PATIENCE = (
-    1.0  # seconds an ending interpreter waits for a running batch: a runtime torn down under it may crash
-)
+# Seconds an ending interpreter waits for a running batch: a runtime that is torn down under one may crash.
+_EXIT_PATIENCE = 1.0
 
 
 class Call(Ticket):
@@ -100,9 +99,7 @@ class Core:
             self.thread.start()
         except RuntimeError as error:  # no thread to be had, or the interpreter is ending
             self.thread = None
-            self._collapse(
-                Unavailable(f"model {self.queue.name!r}: no worker thread could be started: {error}")
-            )
+            self._collapse(Unavailable(f"model {self.queue.name!r}: no thread could be started: {error}"))
 
     def signal(self) -> None:
         """Let the worker look again. Takes no lock: a finalizer may call this from anywhere."""
@@ -128,10 +125,10 @@ class Core:
             while self._step():
                 pass
         except BaseException as error:  # noqa: BLE001  the last resort: whatever it is, no caller may hang
-            self.thread = None
-            self._collapse(
-                failed(self.backend, self.queue.name, f"lost its worker to {type(error).__name__}")
-            )
+            if self.thread is threading.current_thread():
+                self.thread = None
+            what = f"lost its worker to {type(error).__name__}"
+            self._collapse(failed(self.backend, self.queue.name, what))
 
     def _step(self) -> bool:
         """Serve one batch, or wait for a reason to look again; False: the thread may end.
@@ -141,19 +138,17 @@ class Core:
         with self.lock:
             now = self.clock()
             step = self.queue.take(now)
-            idle = not self.queue.busy
-            if idle:
+            if not self.queue.busy:
                 self._announce_idle()
-                if self._stopping:
-                    self.thread = None  # inside the lock: the next to need a worker starts a new one
+            ending = self._stopping and not self.queue.busy
+            if ending:
+                self.thread = None  # inside the lock: whoever needs a worker from now on starts a new one
         self._refuse(step.expired)
         if step.batch:
             self._serve(cast("list[Call]", step.batch), now)
-        elif idle and self._stopping:
-            return self.thread is not None
-        else:
+        elif not ending:
             self._park(step, now)
-        return True
+        return not ending
 
     def _park(self, step: Take, now: float) -> None:
         if step.ready_at is None or self.manual:
@@ -200,11 +195,13 @@ class Core:
     def _answer(self, batch: list[Call], outputs: Tensors, rows: int, error: BackendFailed | None) -> None:
         start = 0
         for call in batch:
-            call.outputs, call.start, call.batch_rows, call.error = outputs, start, rows, error
+            call.start = start
             start += call.rows
         with self.lock:
-            staying = self.queue.settle(batch)
-        _wake_all(cast("list[Call]", staying))
+            staying = cast("list[Call]", self.queue.settle(batch))
+        for call in staying:  # the others were refused meanwhile, and their error must stand
+            call.outputs, call.batch_rows, call.error = outputs, rows, error
+        _wake_all(staying)
 
     def observe(
         self,
@@ -215,19 +212,19 @@ class Core:
         *,
         requests: int = 0,
     ) -> None:
-        """Tell the observers of a batch (``requests=0``: an inline run); what they raise is counted, logged once."""
+        """Tell the observers of a batch (``requests=0``: inline); what they raise is counted, logged once."""
         name = None if error is None else type(error).__name__
         record = BatchRecord(rows, requests or 1, seconds, not requests, inputs, name)
         for observer in self.observers:
             try:
                 observer.observe(record)
-            except Exception:
+            except BaseException as raised:
+                if not requests and not isinstance(raised, Exception):
+                    raise  # inline, a KeyboardInterrupt is the host's own
                 self.observer_failures += 1
                 if id(observer) not in self._grumbled:
                     self._grumbled.add(id(observer))
-                    _log.exception(
-                        "model %r: an observer failed; further failures are only counted", self.queue.name
-                    )
+                    _log.exception("model %r: an observer failed; from now on only counted", self.queue.name)
 
     def _refuse(self, late: list[Ticket]) -> None:
         calls = cast("list[Call]", late)

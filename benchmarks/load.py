@@ -1,4 +1,4 @@
-"""What opening a bundle costs: verify every byte, build, replay the golden rows; against reading the bytes."""
+"""What opening a bundle costs: verify every byte, build, replay the golden rows."""
 
 from __future__ import annotations
 

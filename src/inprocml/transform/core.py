@@ -90,7 +90,7 @@ class Transform:
         return self._plan.columns(columns)
 
     def transform(self, table: Table) -> Features:
-        """Return features, float32 ``(rows, width)``, of a DataFrame, a dict of columns, or a list of rows."""
+        """Return features, float32 ``(rows, width)``, of a DataFrame, a dict of columns or a list of rows."""
         plan = self._fitted()
         return plan.columns(plan.schema.check_table(table))
 

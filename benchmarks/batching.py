@@ -163,7 +163,8 @@ def measure() -> dict[str, Any]:
         "lone_overhead_us": idle["runner"] - idle["bare"],
         "rows_per_second_over_lock": busy["runner"]["rows_per_second"] / busy["lock"]["rows_per_second"],
         "p99_over_unsynchronised": busy["runner"]["p99_ms"] / busy["unsynchronised"]["p99_ms"],
-        "rows_per_second_over_batch_32": busy["runner"]["rows_per_second"] / busy["batch_32"]["rows_per_second"],
+        "rows_per_second_over_batch_32": busy["runner"]["rows_per_second"]
+        / busy["batch_32"]["rows_per_second"],
     }
     at_most = {"lone_overhead_us", "p99_over_unsynchronised"}
     return {

@@ -11,7 +11,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cachetools import TTLCache
 
@@ -82,7 +82,7 @@ class Model:
         version: str | None = None,
         name: str | None = None,
         backend: str | Callable[[Bundle], Backend] | None = None,
-        device: str = "cpu",
+        device: Literal["cpu", "cuda", "tensorrt", "auto"] = "cpu",
         threads: int | None = None,
         max_batch_size: int = 64,
         max_queue_delay: float = 0.0,
@@ -314,7 +314,7 @@ class Model:
         if name is None:
             raise BundleError(f"{self._source!r} holds no version yet; make one with inprocml.pack")
         found = self._source.fetch(name)
-        bundle = Bundle.open(found.path, version=found.name)
+        bundle = Bundle.open(found.path, name=self.name, version=found.name)
         backend = self._open(bundle)
         try:
             bundle.replay(backend)

@@ -179,20 +179,21 @@ class Runner:
 
     def _run_inline(self, call: Call) -> Result:
         core = self._core
+        timed = core.observers or call.deadline < math.inf
         try:
             outputs = compute(core.backend, call.inputs, call.rows, model=self.name)
         except Exception as error:
+            ended = core.clock()
             core.release(call)
             if core.observers:
-                core.observe(call.inputs, call.rows, core.clock() - call.arrived, error)
+                core.observe(call.inputs, call.rows, ended - call.arrived, error)
             raise
+        ended = core.clock() if timed else call.arrived
         core.release(call)
-        if core.observers or call.deadline < math.inf:
-            now = core.clock()
-            if core.observers:
-                core.observe(call.inputs, call.rows, now - call.arrived)
-            if call.deadline <= now:
-                raise core.queue.too_late(waited=True)
+        if core.observers:
+            core.observe(call.inputs, call.rows, ended - call.arrived)
+        if call.deadline <= ended:
+            raise core.queue.too_late(waited=True)
         return Result(outputs, 0.0, True, call.rows)
 
     def _wait(self, call: Call, gate: threading.Lock) -> None:

@@ -186,11 +186,13 @@ class Core:
             error = failed(self.backend, self.queue.name, f"raised {type(raised).__name__}")
             error.__cause__ = raised
         ended = self.clock()
-        if error is None or last:
+        final = error is None or last
+        if final:
             self._answer(batch, outputs, rows, error)
         if self.observers:
             self.observe(inputs, rows, ended - began, error, requests=len(batch))
-        return error is None or last
+        error = None  # its traceback leads back here: a cycle, which would keep the inputs alive
+        return final
 
     def _answer(self, batch: list[Call], outputs: Tensors, rows: int, error: BackendFailed | None) -> None:
         start = 0

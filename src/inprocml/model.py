@@ -361,7 +361,13 @@ class Model:
         if callable(self._backend):
             return self._backend(bundle)
         return open_backend(
-            self._backend or bundle.runtime, bundle, device=self._device, threads=self._threads
+            self._backend or bundle.runtime,
+            bundle.model,
+            device=self._device,
+            threads=self._threads,
+            module=bundle.module,
+            input_name=bundle.input_name,
+            output_name=bundle.output_name,
         )
 
 

@@ -22,6 +22,7 @@ from examples.flask_app import flights as data
 from examples.flask_app.train import train
 
 ROUNDS, CALLS = 15, 300
+CLASSIC = "scikit-learn pipeline, from the row"
 
 
 def measure() -> dict[str, Any]:
@@ -51,7 +52,7 @@ def _measure(store: Path, classic: Any) -> dict[str, Any]:
         "predict(row)": (model.predict, rows),
         "json bytes -> predict -> json": (lambda body: _through_json(model, body), bodies),
         "scikit-learn pipeline, ready frame": (classic.predict_proba, frames),
-        "scikit-learn pipeline, from the row": (lambda row: classic.predict_proba(pd.DataFrame([row])), rows),
+        CLASSIC: (lambda row: classic.predict_proba(pd.DataFrame([row])), rows),
     }
     times = _interleaved(paths)
     model.close()
@@ -72,14 +73,9 @@ def _interleaved(paths: dict[str, tuple[Callable[[Any], Any], list[Any]]]) -> di
 
 def _report(times: dict[str, float]) -> dict[str, Any]:
     ours = times["predict(row)"]
-    classic = times["scikit-learn pipeline, from the row"]
     return {
         "us_per_call": times,
-        "ratio": {
-            "scikit-learn from the row / predict(row)": round(
-                times["scikit-learn pipeline, from the row"] / ours
-            )
-        },
+        "ratio": {f"{CLASSIC} / predict(row)": round(times[CLASSIC] / ours)},
         "targets": [
             {
                 "what": "predict(row), flights model, in all",

@@ -63,7 +63,7 @@ def _report(runs: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
     faster = middle["inprocml"]["requests_per_s"] / middle["classic"]["requests_per_s"]
     tail = middle["classic"]["p99_ms"] / middle["inprocml"]["p99_ms"]
     return {
-        "setup": f"gunicorn {WORKERS} workers x {THREADS} threads, wrk -c{CONNECTIONS}, {ROUNDS} x {SECONDS} s",
+        "setup": f"gunicorn {WORKERS} workers x {THREADS} threads, wrk -c{CONNECTIONS} -d{SECONDS}s",
         "views": middle,
         "ratio": {"requests_per_s": round(faster, 1), "p99": round(tail, 1)},
         "targets": [

@@ -9,10 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
-from sklearn.linear_model import LogisticRegression
-
-import inprocml
-from inprocml import Category, Classes, Numeric, Transform
 
 settings.register_profile("ci", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci")
@@ -30,6 +26,11 @@ def make_rows(count: int = 400, seed: int = 0) -> tuple[list[dict[str, Any]], np
 
 def pack_small(store: Path, *, seed: int = 0, version: str | None = None) -> Any:
     """Train and pack one more version of the small model; another seed is another model."""
+    from sklearn.linear_model import LogisticRegression
+
+    import inprocml
+    from inprocml import Category, Classes, Numeric, Transform
+
     rows, labels = make_rows(seed=seed)
     transform = Transform({"amount": Numeric(missing="median", scale="standard"), "country": Category()})
     estimator = LogisticRegression(C=1.0 / (1 + seed)).fit(transform.fit_transform(rows), labels)

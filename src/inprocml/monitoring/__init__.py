@@ -1,1 +1,17 @@
-"""."""
+"""What was seen, as integers: counts on fixed bins, which add up exactly over workers and hosts."""
+
+from inprocml.monitoring.baseline import Baseline, build_baseline
+from inprocml.monitoring.bins import BinCounts, Bins, HourOfWeekBins, NumberBins, ValueBins, numeric_edges
+from inprocml.monitoring.counts import RowCounts
+
+__all__ = [
+    "Baseline",
+    "BinCounts",
+    "Bins",
+    "HourOfWeekBins",
+    "NumberBins",
+    "RowCounts",
+    "ValueBins",
+    "build_baseline",
+    "numeric_edges",
+]

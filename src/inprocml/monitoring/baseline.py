@@ -1,0 +1,206 @@
+"""The training distribution that travels with a model: bins, and how many training rows fell into each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from inprocml.errors import Corrupt, PackError, Unsupported
+from inprocml.monitoring.bins import (
+    LONGEST_KNOWN,
+    MOST_KNOWN,
+    TOP,
+    BinCounts,
+    Bins,
+    HourOfWeekBins,
+    NumberBins,
+    ValueBins,
+    numeric_edges,
+)
+from inprocml.schema import Kind, Refused, Schema, dump, parse
+from inprocml.schema.strict_json import LARGEST_TEXT
+from inprocml.schema.text import canonical_text
+
+__all__ = ["Baseline", "build_baseline"]
+
+_KIND = "baseline@1"
+_MOST_EDGES = 64
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """``rows`` training rows, counted per field and per output column (``name``, or ``name[j]``)."""
+
+    rows: int
+    fields: Mapping[str, BinCounts]
+    outputs: Mapping[str, BinCounts]
+
+    def __post_init__(self) -> None:
+        if any(counts.rows != self.rows for counts in (*self.fields.values(), *self.outputs.values())):
+            raise ValueError("the counts of every field must sum to the number of rows")
+
+    def count(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, BinCounts]:
+        """Count canonical columns (``Transform.columns``) of other rows on the same bins; results add up."""
+        return {name: counted.bins.count(columns[name]) for name, counted in self.fields.items()}
+
+    def count_outputs(self, outputs: Mapping[str, ArrayLike]) -> dict[str, BinCounts]:
+        """Count outputs of other rows on the same bins; arrays of shape ``(rows,)`` or ``(rows, k)``."""
+        columns = _output_columns(outputs)
+        return {name: counted.bins.count(columns[name]) for name, counted in self.outputs.items()}
+
+    def to_json(self) -> str:
+        """Return canonical JSON; ``PackError`` if it would be larger than a reader accepts."""
+        document = {
+            "kind": _KIND,
+            "rows": self.rows,
+            "fields": [_document(name, counts) for name, counts in self.fields.items()],
+            "outputs": [_document(name, counts) for name, counts in self.outputs.items()],
+        }
+        text = dump(document)
+        if len(text.encode()) > LARGEST_TEXT:
+            raise PackError(f"the baseline takes more than {LARGEST_TEXT} bytes. Leave out some text fields.")
+        return text
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Baseline:
+        """Return what ``to_json`` wrote; ``Unsupported`` for an unknown kind, ``Corrupt`` for all else."""
+        document = parse(text, what="the baseline")
+        _check_kinds(document)
+        return _sound(lambda: _Document.model_validate(document).baseline())
+
+
+def build_baseline(
+    schema: Schema, columns: Mapping[str, NDArray[Any]], outputs: Mapping[str, ArrayLike] | None = None
+) -> Baseline:
+    """Make bins from training rows, and count these rows on them.
+
+    ``columns`` are canonical, as ``Transform.columns`` gives them; ``outputs`` are the model's answers on the
+    same rows, shape ``(rows,)`` or ``(rows, k)``, numbers. ``ValueError`` where lengths differ.
+    """
+    fields = {field.name: _bins(field.kind, columns[field.name]) for field in schema.fields}
+    given = _output_columns(outputs or {})
+    rows = {len(column) for column in (*columns.values(), *given.values())}
+    if len(rows) != 1:
+        raise ValueError("columns and outputs must have the same number of rows")
+    return Baseline(
+        rows.pop(),
+        {name: bins.count(columns[name]) for name, bins in fields.items()},
+        {name: _bins("number", column).count(column) for name, column in given.items()},
+    )
+
+
+def _bins(kind: Kind, column: NDArray[Any]) -> Bins:
+    if kind == "number":
+        return NumberBins(tuple(numeric_edges(column).tolist()))
+    return HourOfWeekBins() if kind in {"instant", "wallclock"} else ValueBins.of(column)
+
+
+def _output_columns(outputs: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
+    columns: dict[str, NDArray[np.float64]] = {}
+    for name, given in outputs.items():
+        values = np.asarray(given, dtype=np.float64)
+        if values.ndim == 1:
+            columns[name] = values
+        elif values.ndim == 2:
+            columns |= {f"{name}[{j}]": values[:, j] for j in range(values.shape[1])}
+        else:
+            raise ValueError(f"{name}: an output is of shape (rows,) or (rows, k)")
+    return columns
+
+
+def _document(name: str, counted: BinCounts) -> dict[str, Any]:
+    document = {"name": name, "counts": list(counted.counts), **counted.bins.document()}
+    return (
+        document | {"infinite": list(counted.infinite)} if isinstance(counted.bins, NumberBins) else document
+    )
+
+
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class _Number(_Strict):
+    kind: Literal["number@1"]
+    name: str
+    counts: list[_Count]
+    edges: Annotated[list[float], Field(max_length=_MOST_EDGES)]
+    infinite: Annotated[list[_Count], Field(min_length=2, max_length=2)]
+
+    def counted(self) -> BinCounts:
+        infinite = (self.infinite[0], self.infinite[1])
+        return BinCounts(NumberBins(tuple(self.edges)), tuple(self.counts), infinite)
+
+
+class _Value(_Strict):
+    kind: Literal["value@1"]
+    name: str
+    counts: list[_Count]
+    top: Annotated[list[str] | list[int], Field(max_length=TOP)]
+    rest: Annotated[list[str] | list[int], Field(max_length=MOST_KNOWN)]
+    complete: bool
+
+    def counted(self) -> BinCounts:
+        for value in (*self.top, *self.rest):
+            if isinstance(value, str) and canonical_text(value) != value:
+                raise ValueError("values must be in Unicode normal form C")
+        if any(len(str(value)) > LONGEST_KNOWN for value in self.rest) or self.rest != sorted(self.rest):
+            raise ValueError("rest must be sorted, and of short values")
+        return BinCounts(ValueBins(tuple(self.top), tuple(self.rest), self.complete), tuple(self.counts))
+
+
+class _HourOfWeek(_Strict):
+    kind: Literal["hour_of_week@1"]
+    name: str
+    counts: list[_Count]
+
+    def counted(self) -> BinCounts:
+        return BinCounts(HourOfWeekBins(), tuple(self.counts))
+
+
+class _Document(_Strict):
+    kind: Literal["baseline@1"]
+    rows: _Count
+    fields: list[Annotated[_Number | _Value | _HourOfWeek, Field(discriminator="kind")]]
+    outputs: list[_Number]
+
+    def baseline(self) -> Baseline:
+        fields = {field.name: field.counted() for field in self.fields}
+        outputs = {output.name: output.counted() for output in self.outputs}
+        if len(fields) != len(self.fields) or len(outputs) != len(self.outputs):
+            raise ValueError("two fields have one name")
+        return Baseline(self.rows, fields, outputs)
+
+
+def _check_kinds(document: object) -> None:
+    """A kind that is well-formed but unknown is a matter of releases, not of corruption."""
+    if not isinstance(document, dict) or not isinstance(document.get("fields", []), list):
+        return
+    known = {_KIND, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind}
+    for part in (document, *document.get("fields", [])):
+        kind = part.get("kind") if isinstance(part, dict) else None
+        if isinstance(kind, str) and kind not in known:
+            raise Unsupported(
+                f"the baseline holds kind {kind[:64]!a}; this release knows {', '.join(sorted(known))}. "
+                "Upgrade inprocml to at least the release that packed it."
+            )
+
+
+def _sound(build: Callable[[], Baseline]) -> Baseline:
+    try:
+        return build()
+    except ValidationError as found:
+        first = found.errors(include_url=False, include_context=False, include_input=False)[0]
+        why = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    except (ValueError, TypeError) as found:
+        why = str(found)
+    except Refused as found:
+        why = found.reason
+    raise Corrupt(f"the baseline cannot be read: {why}. Take the file from where it was packed again.")

@@ -1,0 +1,212 @@
+"""Fixed bins, and the counts on them.
+
+Bins are made once, from training data, and never move: counts of any two sets of rows on the same bins add
+up exactly. The bins of a field are a partition, so its counts sum to the number of rows; missing is last.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["BinCounts", "Bins", "HourOfWeekBins", "NumberBins", "ValueBins", "numeric_edges"]
+
+_ATOMS = 16  # a value that makes up a 16th of the reference is a bin of its own; the rest fill about 16
+TOP = 64
+MOST_KNOWN = 16_384
+LONGEST_KNOWN = 64
+
+
+def numeric_edges(values: ArrayLike) -> NDArray[np.float64]:
+    """Return the sorted, unique, finite edges for reference ``values``: float64, shape ``(edges,)``.
+
+    Bin k holds ``edges[k-1] <= x < edges[k]``; the outer bins are open. Finite values with a share of at
+    least 1/16 ("atoms") have a bin ``[a, nextafter(a))`` each; the rest is cut at its j/K quantiles (linear
+    method), K = max(1, round(16 * len(rest) / len(finite))); the minimum and what follows the maximum are
+    edges too, so that values outside the reference are seen. Not finite: ignored. Empty: no edges.
+    """
+    given = np.asarray(values, dtype=np.float64).ravel()
+    finite = given[np.isfinite(given)]
+    if not len(finite):
+        return np.empty(0)
+    distinct, counts = np.unique(finite, return_counts=True)
+    atoms = distinct[counts * _ATOMS >= len(finite)]
+    rest = finite[~np.isin(finite, atoms)]
+    cuts = max(1, round(_ATOMS * len(rest) / len(finite)))
+    with np.errstate(all="ignore"):  # values near the end of float64: what overflows is dropped below
+        inner = np.quantile(rest, np.arange(1, cuts) / cuts) if len(rest) and cuts > 1 else np.empty(0)
+        ends = [distinct[0], np.nextafter(distinct[-1], np.inf)]
+        edges = np.concatenate([atoms, np.nextafter(atoms, np.inf), inner, ends])
+    return np.unique(edges[np.isfinite(edges)])
+
+
+class Bins(Protocol):
+    """How the values of one field fall into bins."""
+
+    @property
+    def size(self) -> int: ...
+
+    def labels(self) -> list[str]: ...
+
+    def count(self, column: NDArray[Any]) -> BinCounts: ...
+
+    def document(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class BinCounts:
+    """How many values fell into each of the ``bins``, missing last; counts on equal bins add up with ``+``.
+
+    ``infinite`` counts minus and plus infinity apart; they are in the outer bins as well.
+    """
+
+    bins: Bins
+    counts: tuple[int, ...]
+    infinite: tuple[int, int] = (0, 0)
+
+    def __post_init__(self) -> None:
+        if len(self.counts) != self.bins.size:
+            raise ValueError("there must be one count per bin")
+        if min(self.counts) < 0 or min(self.infinite) < 0 or sum(self.infinite) > self.rows:
+            raise ValueError("counts must not be negative, and infinities are values too")
+
+    @property
+    def rows(self) -> int:
+        """Values counted, missing ones included."""
+        return sum(self.counts)
+
+    @property
+    def missing(self) -> int:
+        """Missing values."""
+        return self.counts[-1]
+
+    def __add__(self, other: BinCounts) -> BinCounts:
+        if other.bins != self.bins:
+            raise ValueError("counts add up on the same bins only")
+        counts = tuple(mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True))
+        low, high = self.infinite
+        return BinCounts(self.bins, counts, (low + other.infinite[0], high + other.infinite[1]))
+
+
+@dataclass(frozen=True)
+class NumberBins:
+    """``len(edges) + 1`` bins, and missing (NaN)."""
+
+    edges: tuple[float, ...]
+    kind: ClassVar[str] = "number@1"
+
+    def __post_init__(self) -> None:
+        if any(not low < high for low, high in pairwise(self.edges)):
+            raise ValueError("edges must rise")
+
+    @property
+    def size(self) -> int:
+        return len(self.edges) + 2
+
+    def labels(self) -> list[str]:
+        ends = ["-inf", *(f"{edge:.6g}" for edge in self.edges), "inf"]
+        return [f"[{low}, {high})" for low, high in pairwise(ends)] + ["missing"]
+
+    def count(self, column: NDArray[Any]) -> BinCounts:
+        values = np.asarray(column, dtype=np.float64)
+        known = values[~np.isnan(values)]
+        places = np.searchsorted(self._edges, known, side="right")
+        counts = [*np.bincount(places, minlength=self.size - 1).tolist(), len(values) - len(known)]
+        infinite = (int((known == -np.inf).sum()), int((known == np.inf).sum()))
+        return BinCounts(self, tuple(counts), infinite)
+
+    def document(self) -> dict[str, Any]:
+        return {"kind": self.kind, "edges": list(self.edges)}
+
+    @cached_property
+    def _edges(self) -> NDArray[np.float64]:
+        return np.array(self.edges, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class ValueBins:
+    """A bin for each ``top`` value, then other values of the reference, unseen, missing.
+
+    ``rest`` are the other values, sorted. Where they were too many or too long to list, ``complete`` is
+    False, and whatever is not listed counts as other: no value is called unseen without evidence.
+    """
+
+    top: tuple[str | int, ...]
+    rest: tuple[str | int, ...]
+    complete: bool
+    kind: ClassVar[str] = "value@1"
+
+    def __post_init__(self) -> None:
+        listed = [*self.top, *self.rest]
+        if len({(type(value), value) for value in listed}) != len(listed) or len({*map(type, listed)}) > 1:
+            raise ValueError("values must be of one type, and none may appear twice")
+
+    @classmethod
+    def of(cls, column: NDArray[np.object_]) -> ValueBins:
+        """Return the bins for a reference column: the 64 most frequent values, ties broken by value."""
+        seen = Counter(value for value in column.tolist() if value is not None)
+        by_frequency = sorted(sorted(seen), key=lambda value: -seen[value])
+        others = by_frequency[TOP:]
+        rest = [value for value in others if len(str(value)) <= LONGEST_KNOWN][:MOST_KNOWN]
+        return cls(tuple(by_frequency[:TOP]), tuple(sorted(rest)), complete=len(rest) == len(others))
+
+    @property
+    def size(self) -> int:
+        return len(self.top) + 3
+
+    def labels(self) -> list[str]:
+        return [*(f"={value}" for value in self.top), "other", "unseen", "missing"]
+
+    def count(self, column: NDArray[Any]) -> BinCounts:
+        counts = [0] * self.size
+        for value, times in Counter(column.tolist()).items():
+            counts[self._place(value)] += times
+        return BinCounts(self, tuple(counts))
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "top": list(self.top),
+            "rest": list(self.rest),
+            "complete": self.complete,
+        }
+
+    @cached_property
+    def _places(self) -> dict[str | int | None, int]:
+        places: dict[str | int | None, int] = dict.fromkeys(self.rest, len(self.top))
+        places.update((value, place) for place, value in enumerate(self.top))
+        places[None] = self.size - 1
+        return places
+
+    def _place(self, value: str | int | None) -> int:
+        return self._places.get(value, len(self.top) + (1 if self.complete else 0))
+
+
+@dataclass(frozen=True)
+class HourOfWeekBins:
+    """168 bins, Monday 00 first, and missing; counts per hour or per weekday are sums of these."""
+
+    kind: ClassVar[str] = "hour_of_week@1"
+
+    @property
+    def size(self) -> int:
+        return 169
+
+    def labels(self) -> list[str]:
+        days = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+        return [f"{day} {hour:02}" for day in days for hour in range(24)] + ["missing"]
+
+    def count(self, column: NDArray[Any]) -> BinCounts:
+        moments: Iterable[Any] = column.tolist()
+        places = [168 if moment is None else moment.weekday() * 24 + moment.hour for moment in moments]
+        return BinCounts(self, tuple(np.bincount(np.array(places, dtype=np.intp), minlength=169).tolist()))
+
+    def document(self) -> dict[str, Any]:
+        return {"kind": self.kind}

@@ -1,0 +1,78 @@
+"""JSON as a bundle holds it: one canonical spelling out, nothing ambiguous or oversized in."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from inprocml.errors import Corrupt
+
+__all__ = ["DEEPEST", "LARGEST_TEXT", "dump", "parse"]
+
+LARGEST_TEXT = 16 * 2**20
+"""Bytes a document may have."""
+
+DEEPEST = 32
+"""Levels of arrays and objects within one another."""
+
+
+def dump(document: object) -> str:
+    """Return canonical JSON: keys sorted, no spaces, shortest exact numbers, no NaN."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def parse(text: str | bytes, *, what: str) -> object:
+    """Return what the JSON says; ``Corrupt``, naming ``what``, for anything two readers could read apart.
+
+    Refused: not UTF-8, over 16 MiB, nested over 32 levels, repeated keys, NaN and infinities however spelt.
+    """
+    if len(text) > LARGEST_TEXT:
+        raise _corrupt(what, f"it is larger than {LARGEST_TEXT} bytes")
+    try:
+        text = text.decode() if isinstance(text, bytes) else text
+        document = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
+    except RecursionError:
+        raise _corrupt(what, f"it is nested deeper than {DEEPEST} levels") from None
+    except _Ambiguous as found:
+        raise _corrupt(what, str(found)) from None
+    except ValueError:  # its message quotes the document
+        raise _corrupt(what, "it is not JSON in UTF-8") from None
+    if not _shallow(document, DEEPEST):
+        raise _corrupt(what, f"it is nested deeper than {DEEPEST} levels")
+    return document
+
+
+class _Ambiguous(ValueError):
+    """Two readers could differ on this document."""
+
+
+def _corrupt(what: str, why: str) -> Corrupt:
+    return Corrupt(f"{what} cannot be read: {why}. Take the file from where it was packed again.")
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise _Ambiguous("a key appears twice in one object")
+    return document
+
+
+def _no_constant(_name: str) -> float:
+    raise _Ambiguous("it holds NaN or an infinity")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise _Ambiguous("it holds a number beyond float64")
+    return number
+
+
+def _shallow(document: object, levels: int) -> bool:
+    if isinstance(document, dict):
+        document = list(document.values())
+    if not isinstance(document, list):
+        return True
+    return levels > 0 and all(_shallow(part, levels - 1) for part in document)

@@ -1,0 +1,99 @@
+"""Strings and integer categories: exact types, NFC, no half characters, bounded length."""
+
+from __future__ import annotations
+
+import unicodedata
+from types import NoneType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inprocml.schema.columns import Column, scalars
+from inprocml.schema.missing import is_missing
+from inprocml.schema.refusal import MISSING, Check, Refused, each
+
+__all__ = ["LONGEST", "canonical_text", "integer_check", "text_check", "value_column"]
+
+LONGEST = 4096
+"""Characters a string may have: normalising hostile text takes time quadratic in its length."""
+
+_INT64 = range(-(2**63), 2**63)
+
+
+def canonical_text(value: str) -> str:
+    """Return the string as exact ``str`` in Unicode NFC; raises ``Refused`` for what cannot be one."""
+    if type(value) is not str:
+        value = str.__str__(value)
+    if len(value) > LONGEST:
+        raise Refused(f"must have at most {LONGEST} characters")
+    if value.isascii():
+        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise Refused("must be valid Unicode: it holds half of a surrogate pair") from None
+    value = unicodedata.normalize("NFC", value)
+    if len(value) > LONGEST:  # a few characters grow
+        raise Refused(f"must have at most {LONGEST} characters")
+    return value
+
+
+def text_check(*, required: bool) -> Check[str | None]:
+    """Return the judge of one string."""
+
+    def check(value: object) -> str | None:
+        if isinstance(value, str):
+            return canonical_text(value)
+        if not is_missing(value):
+            raise Refused(f"must be a string, not {type(value).__name__}")
+        if required:
+            raise Refused(MISSING)
+        return None
+
+    return check
+
+
+def integer_check(*, required: bool) -> Check[int | None]:
+    """Return the judge of one integer category, 64 bits wide."""
+
+    def check(value: object) -> int | None:
+        if isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64)):
+            whole = int(value)
+            if whole not in _INT64:
+                raise Refused("must be an integer of 64 bits")
+            return whole
+        if not is_missing(value):
+            raise Refused(f"must be an integer, not {type(value).__name__}")
+        if required:
+            raise Refused(MISSING)
+        return None
+
+    return check
+
+
+def value_column(
+    column: Column, check: Check[str | None] | Check[int | None], own: type[str | int]
+) -> NDArray[np.object_]:
+    """Return the column as objects, ``None`` for missing; each distinct value is judged once.
+
+    Distinct values may stand for one another only where equal values are of one type (``1 == 1.0 == True``),
+    so other columns are judged row by row.
+    """
+    values = scalars(column)
+    out = np.empty(len(values), dtype=object)
+    if set(map(type, values)) <= {own, NoneType}:
+        judged = _distinct(check, values)
+        if judged is not None:
+            out[:] = [judged[value] for value in values]
+            return out
+    out[:] = each(check, values)
+    return out
+
+
+def _distinct(
+    check: Check[str | None] | Check[int | None], values: list[object]
+) -> dict[object, str | int | None] | None:
+    try:
+        return {value: check(value) for value in set(values)}
+    except Refused:
+        return None

@@ -1,0 +1,145 @@
+"""The one object: fitted in training, packed into the bundle, applied to every request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inprocml.errors import TransformError
+from inprocml.schema import Schema
+from inprocml.transform import document
+from inprocml.transform.fitting import fit_plan
+from inprocml.transform.plan import Plan
+from inprocml.transform.specs import Category, Hashed, Numeric, Spec, Timestamp
+from inprocml.values import Features, Row, Table
+
+__all__ = ["Transform"]
+
+
+class Transform:
+    """Turns rows into features, the same bytes for one row, a list of rows, columns, and a DataFrame.
+
+    ``fields`` maps each field's name to ``Numeric``, ``Category``, ``Hashed`` or ``Timestamp``; features come
+    in that order. ``TypeError`` or ``ValueError`` for anything else. Once fitted it may be used from any
+    thread. Use before ``fit`` raises ``TransformError``; rows that break the schema raise ``InvalidRow``.
+    """
+
+    def __init__(self, fields: Mapping[str, Spec]) -> None:
+        if not isinstance(fields, Mapping):
+            raise TypeError(f"fields must be a mapping of names to kinds, not {type(fields).__name__}")
+        if not fields:
+            raise ValueError("fields must name at least one field")
+        for name, spec in fields.items():
+            document.valid_name(name)
+            if not isinstance(spec, (Numeric, Category, Hashed, Timestamp)):
+                raise TypeError(
+                    f"{name}: must be Numeric(...), Category(...), Hashed(...) or Timestamp(...), "
+                    f"not {type(spec).__name__}"
+                )
+        self._fields: Mapping[str, Spec] = MappingProxyType(dict(fields))
+        self._plan: Plan | None = None
+
+    @property
+    def fields(self) -> Mapping[str, Spec]:
+        """What was declared, read-only."""
+        return self._fields
+
+    @property
+    def fitted(self) -> bool:
+        """Whether ``fit`` has been called, or the transform was read from JSON."""
+        return self._plan is not None
+
+    @property
+    def schema(self) -> Schema:
+        """Which rows are acceptable."""
+        return self._fitted().schema
+
+    @property
+    def width(self) -> int:
+        """The number of feature columns."""
+        return self._fitted().width
+
+    @property
+    def digest(self) -> str:
+        """``sha256:`` and the hex digest of ``to_json()`` in UTF-8: equal digests, equal features."""
+        return "sha256:" + sha256(self.to_json().encode()).hexdigest()
+
+    @property
+    def unseen_columns(self) -> dict[str, int]:
+        """For each category field, the feature column that is 1 when its value is unseen or rare."""
+        plan = self._fitted()
+        pairs = zip(plan.steps, plan.starts, strict=True)
+        return {step.field.name: start + step.unseen for step, start in pairs if step.unseen is not None}
+
+    def fit(self, table: Table) -> Self:
+        """Learn from training rows, in any order; a fitted transform learns anew.
+
+        Raises ``InvalidRow`` with every bad field, or ``TransformError`` where nothing can be learnt.
+        """
+        self._plan, _ = fit_plan(self._fields, table)
+        return self
+
+    def fit_transform(self, table: Table) -> Features:
+        """``fit`` and ``transform`` in one reading of the table."""
+        self._plan, columns = fit_plan(self._fields, table)
+        return self._plan.columns(columns)
+
+    def transform(self, table: Table) -> Features:
+        """Return features, float32 ``(rows, width)``, of a DataFrame, a dict of columns or a list of rows."""
+        plan = self._fitted()
+        return plan.columns(plan.schema.check_table(table))
+
+    def transform_one(self, row: Row) -> NDArray[np.float32]:
+        """Return one row's features, fresh float32 of shape ``(width,)``: the bytes ``transform`` gives."""
+        plan = self._plan
+        if plan is None:
+            plan = self._fitted()
+        return plan.row(row)
+
+    def columns(self, table: Table) -> dict[str, NDArray[Any]]:
+        """Return the canonical column of every field, as ``Schema.check_table``."""
+        return self._fitted().schema.check_table(table)
+
+    def render(self, table: Table, indices: Iterable[int]) -> list[dict[str, float | int | str | None]]:
+        """Return the rows at ``indices`` as JSON-able dictionaries that give the same features."""
+        schema = self._fitted().schema
+        return schema.render(schema.check_table(table), indices)
+
+    def get_feature_names_out(self) -> NDArray[np.object_]:
+        """Return the name of every feature column, shape ``(width,)``, objects of type ``str``."""
+        return np.array([name for step in self._fitted().steps for name in step.names()], dtype=object)
+
+    def to_json(self) -> str:
+        """Return the fitted transform as canonical JSON: equal transforms, equal text."""
+        return document.write(self._fitted())
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Transform:
+        """Return the transform that ``to_json`` wrote; safe on hostile text.
+
+        Raises ``Unsupported`` for a kind that this release does not know, ``Corrupt`` for all else.
+        """
+        plan = document.read(text)
+        transform = cls({step.field.name: step.spec for step in plan.steps})
+        transform._plan = plan
+        return transform
+
+    def __repr__(self) -> str:
+        listed = ", ".join(f"{name!r}: {spec!r}" for name, spec in self._fields.items())
+        return f"Transform({{{listed}}})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # so that a copy, or a process pool of the host, gets plain JSON and rebuilds the rest
+        if self._plan is None:
+            return (type(self), (dict(self._fields),))
+        return (type(self).from_json, (self.to_json(),))
+
+    def _fitted(self) -> Plan:
+        if self._plan is None:
+            raise TransformError("the transform is not fitted. Call fit(table), or read one with from_json.")
+        return self._plan

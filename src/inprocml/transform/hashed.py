@@ -1,0 +1,61 @@
+"""Hashed strings: one feature per bucket, one for missing if declared; nothing is learnt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inprocml.schema import Field
+from inprocml.transform.murmur import bucket
+from inprocml.transform.specs import Hashed
+from inprocml.transform.step import Sink, Writer, one_hot
+
+__all__ = ["HashedStep"]
+
+
+@dataclass(frozen=True)
+class HashedStep:
+    """``spec.buckets`` features, and one for missing if declared."""
+
+    name: str
+    spec: Hashed
+    unseen = None  # a bucket has no way to tell
+
+    @cached_property
+    def field(self) -> Field:
+        return Field(self.name, "text", required=self.spec.missing is None)
+
+    @property
+    def width(self) -> int:
+        return self.spec.buckets + (self.spec.missing is not None)
+
+    def names(self) -> list[str]:
+        marks = [] if self.spec.missing is None else [f"{self.name}=?missing"]
+        return [f"{self.name}#{number}" for number in range(self.spec.buckets)] + marks
+
+    def writer(self, start: int) -> Writer:
+        check, buckets = self.field.judge, self.spec.buckets
+
+        def write(value: object, out: Sink) -> None:
+            text = check(value)
+            out[start + (buckets if text is None else bucket(text, buckets))] = 1.0
+
+        return write
+
+    def write(self, column: NDArray[Any], out: NDArray[np.float32]) -> None:
+        buckets = self.spec.buckets
+        values = column.tolist()
+        places = {text: buckets if text is None else bucket(text, buckets) for text in set(values)}
+        one_hot(out, [places[text] for text in values])
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "kind": "hashed@1",
+            "name": self.name,
+            "buckets": self.spec.buckets,
+            "missing": self.spec.missing,
+        }

@@ -55,12 +55,14 @@ def test_auto_takes_what_is_there_and_says_so():
     assert backend.device == ("cuda:0" if _cuda() else "cpu")
 
 
-def test_threads_are_always_explicit(monkeypatch):
-    seen = []
+def test_sessions_are_modest_guests(monkeypatch):
+    seen, rest, locked = [], [], []
     real = onnxruntime.InferenceSession
 
     def spy(*arguments, **options):
         seen.append(arguments[1])
+        rest.append(options)
+        locked.append(onnx_backend._creating.locked())
         return real(*arguments, **options)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
@@ -69,6 +71,10 @@ def test_threads_are_always_explicit(monkeypatch):
     OnnxBackend(model(), threads=2)
     assert [options.intra_op_num_threads for options in seen] == [3, 2]
     assert [options.inter_op_num_threads for options in seen] == [1, 1]
+    assert {options.get_session_config_entry("session.intra_op.allow_spinning") for options in seen} == {"0"}
+    assert {options.log_severity_level for options in seen} == {4}
+    assert [options["enable_fallback"] for options in rest] == [0, 0]  # it prints, and changes the device
+    assert locked == [True, True]
     assert {options.execution_mode for options in seen} == {onnxruntime.ExecutionMode.ORT_SEQUENTIAL}
 
 

@@ -80,6 +80,21 @@ def test_external_data_is_found_wherever_it_hides(place):
         audit_model(content)
 
 
+def test_either_sign_of_external_data_is_enough():
+    by_place, by_entry = tensor(), tensor()
+    by_place.ClearField("external_data")
+    by_place.name = "location"
+    by_entry.ClearField("data_location")
+    for one in (by_place, by_entry):
+        with pytest.raises(Untrusted, match="external data"):
+            audit_model(serialize([constant(value=one)]))
+
+
+def test_a_message_cut_short_is_corrupt_whatever_it_still_shows():
+    with pytest.raises(Corrupt, match="well-formed"):
+        audit_model(model(external=True)[:-20])
+
+
 def test_compiled_engines_on_disk_are_refused():
     node = helper.make_node(
         "EPContext", [], ["scores"], domain="com.microsoft", ep_cache_context="/tmp/engine"

@@ -442,6 +442,23 @@ def test_a_caller_interrupted_while_it_waits_leaves_the_queue(make, monkeypatch)
     assert backend.batches == [1]
 
 
+def test_a_caller_interrupted_before_it_could_wake_the_worker_strands_nobody(make, monkeypatch):
+    runner = make(max_queue_delay=0.001)
+    real, calls = type(runner._core).summon, []
+
+    def summon(core):
+        calls.append(core)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        real(core)
+
+    monkeypatch.setattr(type(runner._core), "summon", summon)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(features(1))
+    until(lambda: runner.idle)  # the worker found nothing and gave the device back
+    assert answer(runner.run(features(2))) == [2]
+
+
 def test_without_a_thread_to_be_had_nobody_hangs(make, monkeypatch):
     backend = FakeBackend()
     runner = make(backend)
@@ -706,7 +723,7 @@ def test_close_waits_for_the_last_answer_and_joins_the_thread():
 def test_close_from_an_observer_does_not_wait_for_itself():
     class Closer:
         def observe(self, record):
-            closed.append(runner.close(PATIENCE))
+            closed.append(runner.close())  # for as long as it takes
 
     closed = []
     runner = Runner(

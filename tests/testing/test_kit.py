@@ -47,6 +47,7 @@ def test_the_clock_tells_those_who_still_live():
     clock.advance(1.0)
     assert kept.heard == [1.0, 2.0]
     assert heard == [1.0]
+    assert len(clock._callbacks) == 1  # the other is forgotten
 
 
 def test_the_fake_echoes_and_keeps_the_protocol():

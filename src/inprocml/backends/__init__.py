@@ -1,1 +1,52 @@
-"""."""
+"""Runtimes, one per file; the table of their names is closed, so no file can name an import.
+
+Importing this package imports no runtime; opening a backend imports its own.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from inprocml.backends.threads import thread_budget
+from inprocml.errors import Unsupported
+from inprocml.protocols import Backend
+
+__all__ = ["open_backend", "thread_budget"]
+
+
+def open_backend(
+    runtime: str,
+    model: bytes,
+    *,
+    device: Literal["cpu", "cuda", "tensorrt", "auto"] = "cpu",
+    threads: int | None = None,
+    module: str | None = None,
+    input_name: str = "features",
+    output_name: str = "output",
+) -> Backend:
+    """Open ``model`` (an ONNX file's bytes; for torch, a safetensors file's) in the runtime of that name.
+
+    ``module`` (the registered name), ``input_name`` and ``output_name`` matter to torch alone: an ONNX model
+    names its own. Raises ``Unsupported`` for an unknown runtime, and what the backend raises.
+    """
+    if runtime == "onnx":
+        from inprocml.backends.onnx import OnnxBackend
+
+        return OnnxBackend(model, device=device, threads=threads)
+    if runtime == "torch":
+        from inprocml.backends.torch import TorchBackend
+
+        if module is None:
+            raise ValueError("runtime 'torch' needs module=, the name under which the host registered it")
+        if device == "tensorrt":
+            raise ValueError("runtime 'torch' runs on cpu or cuda; use runtime 'onnx' for tensorrt")
+        return TorchBackend(
+            module, model, input_name=input_name, output_name=output_name, device=device, threads=threads
+        )
+    if runtime == "numpy":
+        from inprocml.backends.numpy import NumpyBackend
+
+        if device not in {"cpu", "auto"}:
+            raise ValueError(f"runtime 'numpy' runs on the cpu, not on {device}")
+        return NumpyBackend(model)
+    raise Unsupported(f"runtime {runtime!r} is unknown to this release; it knows onnx, torch, numpy")

@@ -1,0 +1,171 @@
+"""ONNX Runtime, on the CPU or an NVIDIA GPU.
+
+Everything this runtime does to its host unless told otherwise is told otherwise here: telemetry (from 1.29
+it starts a thread at import that hangs every forked worker at exit), pools sized from the machine's cores,
+a silent fall back from the GPU to the CPU, fallback messages on stdout and log lines on stderr.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+import threading
+from typing import Any, Final, Literal
+
+from inprocml.backends.threads import thread_budget
+from inprocml.backends.wire import audit_model
+from inprocml.errors import BackendFailed, BackendMissing, Corrupt, Unsupported
+from inprocml.values import Tensors
+
+__all__ = ["OnnxBackend"]
+
+Device = Literal["cpu", "cuda", "tensorrt", "auto"]
+
+_CPU, _CUDA, _TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+_PROVIDERS: Final = {"cpu": [_CPU], "cuda": [_CUDA, _CPU], "tensorrt": [_TENSORRT, _CUDA, _CPU]}
+_DEVICES: Final = {_CPU: "cpu", _CUDA: "cuda:0", _TENSORRT: "tensorrt:0"}
+
+_FATAL = 4  # ONNX Runtime's severity scale; everything else it has to say arrives as an exception
+
+_creating = threading.Lock()  # session creation is not safe beside another one in every provider
+
+
+class OnnxBackend:
+    """One ONNX model in one ONNX Runtime session.
+
+    ``device="cuda"`` and ``"tensorrt"`` are demands: ``BackendMissing`` if the session would run elsewhere;
+    ``"auto"`` takes the best there is, and ``.device`` says which. ``threads`` is the size of the intra-op
+    pool, by default ``thread_budget()``. Raises ``Corrupt``, ``Untrusted`` (the model points at other files)
+    and ``Unsupported`` (operator set, operators or outputs that this runtime cannot serve).
+    """
+
+    name = "onnx"
+
+    def __init__(self, model: bytes, *, device: Device = "cpu", threads: int | None = None) -> None:
+        if device not in {*_PROVIDERS, "auto"}:
+            raise ValueError(f"device is {device!r}; use one of {', '.join([*_PROVIDERS, 'auto'])}")
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads is {threads} and must be at least 1")
+        audit_model(model)
+        with _creating:
+            runtime = _import_runtime()
+            session = _open_session(runtime, model, _wanted(runtime, device), threads or thread_budget())
+        self.device = _DEVICES.get(session.get_providers()[0], session.get_providers()[0])
+        if device not in {"auto", self.device.partition(":")[0]}:
+            raise _not_there(device)
+        self.inputs = tuple(node.name for node in session.get_inputs())
+        self._names = [node.name for node in session.get_outputs()]
+        for node in session.get_outputs():
+            if not node.type.startswith("tensor("):
+                raise Unsupported(
+                    f"output {node.name!r} of the ONNX model is {node.type}, and only tensors are served; "
+                    "export without ZipMap (skl2onnx: options={'zipmap': False}) and pack it again"
+                )
+        self._session: Any = session
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the model's outputs, in its order."""
+        return tuple(self._names)
+
+    def run(self, inputs: Tensors) -> Tensors:
+        """Compute one batch; what ONNX Runtime raises is let through."""
+        session = self._session
+        if session is None:
+            raise BackendFailed("the onnx backend is closed; open a new one")
+        names = self._names
+        return dict(zip(names, session.run(names, inputs), strict=False))
+
+    def close(self) -> None:
+        """Free the session. Not to be called on one inherited through a fork: that would hang."""
+        self._session = None
+
+
+def _import_runtime() -> Any:
+    """Import onnxruntime, quietly; refuse an installation that cannot work."""
+    installed = {name for name in ("onnxruntime", "onnxruntime-gpu") if _installed(name)}
+    if len(installed) == 2:
+        raise BackendMissing(
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files; repair:\n"
+            "    pip uninstall --yes onnxruntime onnxruntime-gpu\n"
+            "    pip install 'inprocml[gpu]'      # or 'inprocml[cpu]' on a machine without an NVIDIA GPU"
+        )
+    first = "onnxruntime" not in sys.modules
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at import only
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise BackendMissing(
+            "ONNX Runtime cannot be imported; pip install 'inprocml[cpu]', "
+            "or 'inprocml[gpu]' on Linux x86-64 or Windows with an NVIDIA GPU"
+        ) from error
+    if first:  # otherwise the host imported it and owns its logger
+        onnxruntime.set_default_logger_severity(_FATAL)
+    return onnxruntime
+
+
+def _installed(name: str) -> bool:
+    try:
+        importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _wanted(runtime: Any, device: Device) -> list[str]:
+    """Choose the providers to ask for; a provider this build does not have is refused here, by name."""
+    available = set(runtime.get_available_providers())
+    if device == "auto":
+        # TensorRT builds engines for minutes on first use: only on demand.
+        return [provider for provider in _PROVIDERS["cuda"] if provider in available]
+    if _PROVIDERS[device][0] not in available:
+        raise _not_there(device)
+    return [provider for provider in _PROVIDERS[device] if provider in available]
+
+
+def _open_session(runtime: Any, model: bytes, providers: list[str], threads: int) -> Any:
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = (
+        runtime.ExecutionMode.ORT_SEQUENTIAL
+    )  # the parallel one spins for ever after a fork
+    options.log_severity_level = _FATAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the host's cores are not ours
+    try:
+        session = runtime.InferenceSession(
+            model, options, providers=providers, enable_fallback=0, read_config_from_model=0
+        )
+    except Exception as error:
+        raise _refused(error) from error
+    # Kept by onnxruntime to fall back to other providers, which is refused here: a second copy of the model.
+    session._model_bytes = None  # noqa: SLF001
+    return session
+
+
+def _refused(error: Exception) -> Exception:
+    """Sort ONNX Runtime's reasons: what a newer runtime would take is Unsupported, the rest is Corrupt."""
+    text = str(error)
+    newer = (
+        "Unsupported model IR version",
+        "opset",
+        "is not a registered function/op",
+        "No Op registered for",
+    )
+    if type(error).__name__ == "NotImplemented" or any(sign in text for sign in newer):
+        return Unsupported(
+            "this ONNX Runtime cannot run the model (operator set, IR version or operator is unknown to it); "
+            "upgrade onnxruntime, or export for an older opset; see the cause"
+        )
+    if "CUDA" in text or "Tensorrt" in text:
+        return BackendMissing("the GPU refused the model; check driver, CUDA and free memory, see the cause")
+    return Corrupt("ONNX Runtime cannot read the model; fetch or pack it again, see the cause")
+
+
+def _not_there(device: str) -> BackendMissing:
+    return BackendMissing(
+        f"device={device!r} was asked for and ONNX Runtime would run on the CPU; check `nvidia-smi`, "
+        "pip install 'inprocml[gpu]' (and uninstall onnxruntime), make CUDA and cuDNN loadable "
+        "(`import torch` or `onnxruntime.preload_dlls()` before the model loads), or use device='cpu'"
+    )

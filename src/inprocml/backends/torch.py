@@ -1,0 +1,163 @@
+"""A PyTorch module that the host registered by name, with weights from a safetensors file.
+
+No file decides which code runs: ``torch.load``, ``.pt2`` and TorchScript files are pickles or close to it,
+and are never read. The host says ``register("late-net", make_net)`` in its own code; the bundle only says
+``"late-net"`` and brings the numbers.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from inprocml.backends.threads import thread_budget
+from inprocml.errors import BackendFailed, BackendMissing, Corrupt
+from inprocml.values import Tensors
+
+__all__ = ["TorchBackend", "register", "registered"]
+
+Device = Literal["cpu", "cuda", "auto"]
+Factory = Callable[[], Any]
+
+_factories: dict[str, Factory] = {}
+_threads_set = threading.Event()
+_configuring = threading.Lock()
+
+
+def register(name: str, factory: Factory) -> None:
+    """Let bundles that name ``name`` be served by the module that ``factory()`` returns.
+
+    Registering again replaces: a reloaded development server runs its modules twice.
+    """
+    _factories[name] = factory
+
+
+def registered(name: str) -> Factory:
+    """Return what was registered; ``BackendMissing`` says what to call otherwise."""
+    try:
+        return _factories[name]
+    except KeyError:
+        known = ", ".join(sorted(_factories)) or "none"
+        raise BackendMissing(
+            f"no torch module is registered as {name!r} (registered: {known}); call "
+            f"inprocml.backends.torch.register({name!r}, factory) at start-up, before the model loads"
+        ) from None
+
+
+class TorchBackend:
+    """One registered module on the CPU or a CUDA device, in eval mode.
+
+    ``weights`` are the bytes of a safetensors file and must hold exactly the module's state: names, shapes
+    and dtypes; else ``Corrupt`` names what differs. The module takes one tensor and returns one.
+    ``threads`` sets torch's intra-op pool, which is global to the process: the first backend sets it (by
+    default to ``thread_budget()``), later ones leave it.
+    """
+
+    name = "torch"
+
+    def __init__(
+        self,
+        module_name: str,
+        weights: bytes,
+        *,
+        input_name: str = "features",
+        output_name: str = "output",
+        device: Device = "cpu",
+        threads: int | None = None,
+    ) -> None:
+        if device not in {"cpu", "cuda", "auto"}:
+            raise ValueError(f"device is {device!r}; use one of cpu, cuda, auto")
+        factory = registered(module_name)
+        torch = _import_torch(threads)
+        self.device = _device(torch, device)
+        module = factory()
+        _load(module, module_name, weights)
+        module.eval()
+        self.inputs = (input_name,)
+        self.outputs = (output_name,)
+        self._torch = torch
+        self._module: Any = module.to(self.device)
+
+    def run(self, inputs: Tensors) -> Tensors:
+        """Compute one batch; what the module raises is let through."""
+        module, torch = self._module, self._torch
+        if module is None:
+            raise BackendFailed("the torch backend is closed; open a new one")
+        array = inputs[self.inputs[0]]
+        with torch.inference_mode():
+            # torch warns on stderr of arrays it could write to but must not; those are copied
+            tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
+            answer = module(tensor.to(self.device))
+            if not isinstance(answer, torch.Tensor):
+                raise BackendFailed(
+                    f"the torch module returned {type(answer).__name__}, not one tensor; "
+                    "wrap it in a module that returns the tensor to serve"
+                )
+            if answer.dtype == torch.bfloat16:  # numpy has no such type
+                answer = answer.float()
+            return {self.outputs[0]: answer.cpu().numpy()}
+
+    def close(self) -> None:
+        """Free the module."""
+        self._module = None
+
+
+def _import_torch(threads: int | None) -> Any:
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads is {threads} and must be at least 1")
+    try:
+        import torch
+    except ImportError as error:
+        raise BackendMissing("PyTorch cannot be imported; pip install 'inprocml[torch]'") from error
+    with _configuring:
+        if not _threads_set.is_set():
+            torch.set_num_threads(threads or thread_budget())
+            _threads_set.set()
+    return torch
+
+
+def _device(torch: Any, device: Device) -> str:
+    if device == "cpu":
+        return "cpu"
+    if torch.cuda.is_available():
+        return "cuda:0"
+    if device == "auto":
+        return "cpu"
+    raise BackendMissing(
+        "device='cuda' was asked for and torch sees no CUDA device; check `nvidia-smi`, "
+        "install a CUDA build of torch, or use device='cpu'"
+    )
+
+
+def _load(module: Any, name: str, weights: bytes) -> None:
+    """Copy the weights into the module, strictly: every name, shape and dtype, and nothing besides."""
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+    except ImportError as error:
+        raise BackendMissing("safetensors cannot be imported; pip install 'inprocml[torch]'") from error
+    try:
+        found: Mapping[str, Any] = load(weights)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise Corrupt(f"weights of {name!r} are not a safetensors file; pack the bundle again") from error
+    wanted: Mapping[str, Any] = module.state_dict()
+    _compare(name, wanted, found)
+    module.load_state_dict(found, strict=False)  # tied weights are stored once; all else was compared above
+
+
+def _compare(name: str, wanted: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    tied = {wanted[key].data_ptr() for key in wanted.keys() & found.keys()}
+    faults = [f"missing {key}" for key in wanted.keys() - found.keys() if wanted[key].data_ptr() not in tied]
+    faults += [f"unexpected {key}" for key in found.keys() - wanted.keys()]
+    for key in wanted.keys() & found.keys():
+        ours, theirs = wanted[key], found[key]
+        if ours.shape != theirs.shape:
+            faults.append(f"{key} has shape {tuple(theirs.shape)}, not {tuple(ours.shape)}")
+        elif ours.dtype != theirs.dtype:
+            faults.append(f"{key} is {theirs.dtype}, not {ours.dtype}")
+    if faults:
+        raise Corrupt(
+            f"weights do not fit the registered module {name!r}: {'; '.join(sorted(faults))}; "
+            "register the module that the bundle was packed with"
+        )

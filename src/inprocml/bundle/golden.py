@@ -1,0 +1,160 @@
+"""Golden rows: what the bundle computed where it was packed, replayed wherever it is opened.
+
+Arrays are kept as base64 of little-endian values: exact, short, and readable from any language. Features
+must come out byte for byte; outputs within the manifest's tolerance, because another runtime or processor may
+round differently.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inprocml.bundle.canonical import canonical
+from inprocml.bundle.manifest import GoldenEntry
+from inprocml.errors import BackendFailed, Corrupt, InprocmlError, Unsupported
+from inprocml.protocols import Backend
+from inprocml.schema import parse
+from inprocml.transform import Transform
+from inprocml.values import Features, Row
+
+__all__ = ["Golden", "read_golden", "replay_features", "replay_outputs", "tolerance"]
+
+GOLDEN = "golden.json"
+_DTYPES = ("<f2", "<f4", "<f8")
+_ANEW = "Pack the bundle anew with inprocml.pack."
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """Rows as JSON has them, their features (rows, width) float32, and the decoder's tensor for them."""
+
+    rows: tuple[Row, ...]
+    features: Features
+    outputs: NDArray[Any]
+
+    def to_json(self) -> bytes:
+        """Return the canonical bytes of ``golden.json``."""
+        return canonical(
+            {
+                "rows": [dict(row) for row in self.rows],
+                "features": _packed(self.features),
+                "outputs": _packed(self.outputs),
+            }
+        )
+
+
+def read_golden(data: bytes, *, rows: int, width: int) -> Golden:
+    """Read ``golden.json``; raises ``Corrupt`` unless it holds ``rows`` rows of ``width`` features."""
+    document = parse(data, what=GOLDEN)
+    if not isinstance(document, dict) or set(document) != {"rows", "features", "outputs"}:
+        raise Corrupt(f"{GOLDEN}: must hold rows, features and outputs, nothing else. {_ANEW}")
+    listed = document["rows"]
+    if not isinstance(listed, list) or not all(isinstance(row, dict) for row in listed):
+        raise Corrupt(f"{GOLDEN}: rows must be a list of objects. {_ANEW}")
+    features = _unpacked(document["features"], "features")
+    outputs = _unpacked(document["outputs"], "outputs")
+    if len(listed) != rows or features.shape != (rows, width) or features.dtype != np.float32:
+        raise Corrupt(f"{GOLDEN}: the manifest promises {rows} rows of {width} float32 features. {_ANEW}")
+    if len(outputs) != rows:
+        raise Corrupt(f"{GOLDEN}: {len(outputs)} outputs for {rows} rows. {_ANEW}")
+    return Golden(tuple(listed), features, outputs)
+
+
+def tolerance(outputs: NDArray[Any], *, probabilities: bool, rows: int) -> GoldenEntry:
+    """How far a replay may be off: 1e-3 on probabilities, else 1e-3 of a value plus 1e-4 of the largest.
+
+    Wide enough for TF32 on a GPU (10 bits of mantissa), narrow against any wrong weight.
+    """
+    if probabilities:
+        return GoldenEntry(rows=rows, absolute=1e-3, relative=0.0)
+    scale = float(np.abs(outputs).max(initial=0.0))
+    return GoldenEntry(rows=rows, absolute=1e-4 * scale if scale else 1e-6, relative=1e-3)
+
+
+def replay_features(golden: Golden, transform: Transform) -> None:
+    """Encode the golden rows again, row by row and as a batch; raises ``Corrupt`` unless byte-equal."""
+    try:
+        batch = transform.transform(list(golden.rows))
+        single = [transform.transform_one(row) for row in golden.rows]
+    except InprocmlError as error:
+        raise Corrupt(f"{GOLDEN}: its rows are refused by transform.json ({error}) {_ANEW}") from error
+    for i, expected in enumerate(golden.features):
+        if batch[i].tobytes() != expected.tobytes() or single[i].tobytes() != expected.tobytes():
+            raise Corrupt(
+                f"{GOLDEN}: row {i} gives other features here than where it was packed, so predictions would "
+                f"be skewed. Either the bundle was edited or this machine computes differently. {_ANEW}"
+            )
+
+
+def replay_outputs(golden: Golden, entry: GoldenEntry, backend: Backend, *, inputs: str, output: str) -> None:
+    """Run the golden features on ``backend``; raises ``Corrupt`` naming the first row out of tolerance.
+
+    ``BackendFailed`` when the backend itself raises: that is no word on the bundle.
+    """
+    try:
+        answer = backend.run({inputs: golden.features})
+    except InprocmlError:
+        raise
+    except Exception as error:
+        raise BackendFailed(
+            f"backend {backend.name} on {backend.device} cannot run the golden rows "
+            f"({type(error).__name__}: {error}). Try device='cpu', or pack the model anew."
+        ) from error
+    found = answer.get(output)
+    if found is None or found.shape != golden.outputs.shape:
+        told = "nothing" if found is None else f"shape {found.shape}"
+        raise Corrupt(f"{GOLDEN}: tensor {output!r} came out as {told}, not {golden.outputs.shape}. {_ANEW}")
+    expected = golden.outputs.astype(np.float64)
+    apart = np.abs(found.astype(np.float64) - expected)
+    sound = apart <= entry.absolute + entry.relative * np.abs(expected)  # False for NaN
+    wrong = np.flatnonzero(~sound.reshape(len(sound), -1).all(axis=1))
+    if len(wrong):
+        raise Corrupt(
+            f"{GOLDEN}: row {wrong[0]} and {len(wrong) - 1} more of {len(sound)} come out up to "
+            f"{_most(apart):.3g} from the packed answer on backend {backend.name} ({backend.device}); "
+            f"allowed are {entry.absolute:.3g} + {entry.relative:.3g} of the value. Try device='cpu'; if "
+            "that fails too, pack the model anew."
+        )
+
+
+def _most(apart: NDArray[np.float64]) -> float:
+    """Largest difference, NaN counting as infinite."""
+    return float(np.where(np.isnan(apart), np.inf, apart).max())
+
+
+def _packed(array: NDArray[Any]) -> dict[str, object]:
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return {
+        "dtype": little.dtype.str,
+        "shape": list(little.shape),
+        "base64": base64.b64encode(little.tobytes()).decode("ascii"),
+    }
+
+
+def _unpacked(member: object, where: str) -> NDArray[Any]:
+    fault = f"{GOLDEN}: {where} is no array of base64, dtype and shape. {_ANEW}"
+    if not isinstance(member, Mapping) or set(member) != {"base64", "dtype", "shape"}:
+        raise Corrupt(fault)
+    text, dtype, shape = member["base64"], member["dtype"], member["shape"]
+    if not isinstance(text, str) or not isinstance(shape, list) or not 1 <= len(shape) <= 2:
+        raise Corrupt(fault)
+    if not all(type(side) is int and side >= 0 for side in shape):
+        raise Corrupt(fault)
+    if dtype not in _DTYPES:
+        raise Unsupported(f"{GOLDEN}: {where} has a dtype other than {', '.join(_DTYPES)}. Upgrade inprocml.")
+    try:
+        raw = base64.b64decode(text.encode("ascii"), validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise Corrupt(fault) from error
+    if len(raw) != math.prod(shape) * np.dtype(dtype).itemsize:  # before anything of that shape is made
+        raise Corrupt(f"{GOLDEN}: {where} holds {len(raw)} bytes, not what its shape says. {_ANEW}")
+    array = np.frombuffer(raw, dtype=dtype).reshape(shape)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)

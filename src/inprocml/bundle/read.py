@@ -1,0 +1,142 @@
+"""Opening a bundle: parse, audit, construct, in this order and never back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from inprocml.bundle.folder import read_files, read_manifest
+from inprocml.bundle.golden import Golden, read_golden, replay_features, replay_outputs
+from inprocml.bundle.manifest import Manifest, Parity, model_file
+from inprocml.bundle.outputs import Output, from_entry
+from inprocml.errors import BundleError, Corrupt
+from inprocml.monitoring.baseline import Baseline
+from inprocml.protocols import Backend
+from inprocml.transform import Transform
+
+__all__ = ["Bundle"]
+
+T = TypeVar("T")
+_ANEW = "Pack the bundle anew with inprocml.pack."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bundle:
+    """One version of a model, verified and in memory; nothing of it is read from disk again.
+
+    ``model`` holds the bytes of ``model.onnx`` or ``weights.safetensors``, the very ones whose digest
+    was checked; ``module`` is the name of the registered torch module (``None`` for ONNX).
+    ``parity.rows/distance/limit/flips`` tell how near the packed model is to the trained one.
+    """
+
+    name: str
+    version: str
+    path: Path
+    manifest: Manifest = field(repr=False)
+    transform: Transform = field(repr=False)
+    model: bytes = field(repr=False)
+    output: Output
+    golden: Golden = field(repr=False)
+    baseline: Baseline = field(repr=False)
+    card: str = field(repr=False)
+
+    @classmethod
+    def open(
+        cls, path: str | os.PathLike[str], *, name: str | None = None, version: str | None = None
+    ) -> Bundle:
+        """Verify the bundle in the folder ``path`` and load it.
+
+        ``name`` is what to call the model instead of the manifest's name; ``version``, when given, must
+        be the manifest's. Every digest is checked on the bytes that are kept, and the golden rows are
+        encoded again. Raises ``Corrupt``, ``Untrusted``, ``Unsupported``, or ``BundleError`` when the
+        folder is no bundle. The model itself is not run: see ``replay``.
+        """
+        folder = Path(path)
+        manifest = read_manifest(folder)
+        if version is not None and version != manifest.version:
+            raise Corrupt(
+                f"{folder}: asked for version {version!r}, but its manifest says {manifest.version!r}: the "
+                "folder was renamed or copied by hand. Give it its own name again, or pack that version."
+            )
+        files = read_files(folder, manifest)
+        transform = _transform(files["transform.json"], manifest)
+        golden = read_golden(files["golden.json"], rows=manifest.golden.rows, width=manifest.transform.width)
+        replay_features(golden, transform)
+        return cls(
+            name=name or manifest.name,
+            version=manifest.version,
+            path=folder,
+            manifest=manifest,
+            transform=transform,
+            model=files[model_file(manifest.model.runtime)],
+            output=_sound("manifest.json", lambda: from_entry(manifest.output, manifest.model.output)),
+            golden=golden,
+            baseline=_baseline(files["baseline.json"]),
+            card=_sound("card.md", lambda: files["card.md"].decode("utf-8")),
+        )
+
+    @property
+    def runtime(self) -> str:
+        """The runtime that computes the model: ``"onnx"`` or ``"torch"``."""
+        return self.manifest.model.runtime
+
+    @property
+    def module(self) -> str | None:
+        """The name under which the host registers the torch module; ``None`` for ONNX."""
+        return self.manifest.model.module
+
+    @property
+    def input_name(self) -> str:
+        """The model's input tensor: features, float32 (rows, ``transform.width``)."""
+        return self.manifest.model.input
+
+    @property
+    def output_name(self) -> str:
+        """The output tensor that ``output`` decodes."""
+        return self.manifest.model.output
+
+    @property
+    def parity(self) -> Parity:
+        """How near the packed model is to the trained one, measured when it was packed."""
+        return self.manifest.parity
+
+    @property
+    def digest(self) -> str:
+        """``"sha256:<hex>"`` over the manifest, and through it over every file."""
+        return self.manifest.digest
+
+    def replay(self, backend: Backend) -> None:
+        """Run the golden rows on ``backend``.
+
+        Raises ``Corrupt`` when an output is out of tolerance and ``BackendFailed`` when it cannot run.
+        """
+        replay_outputs(
+            self.golden, self.manifest.golden, backend, inputs=self.input_name, output=self.output_name
+        )
+
+
+def _transform(data: bytes, manifest: Manifest) -> Transform:
+    transform = _sound("transform.json", lambda: Transform.from_json(data))
+    if transform.width != manifest.transform.width:
+        raise Corrupt(
+            f"transform.json makes {transform.width} features, the manifest says {manifest.transform.width}. "
+            f"{_ANEW}"
+        )
+    return transform
+
+
+def _baseline(data: bytes) -> Baseline:
+    return _sound("baseline.json", lambda: Baseline.from_json(data))
+
+
+def _sound(where: str, construct: Callable[[], T]) -> T:
+    """Construct; whatever a crafted file provokes becomes ``Corrupt`` that names the file."""
+    try:
+        return construct()
+    except BundleError as error:
+        raise type(error)(f"{where}: {error}") from error
+    except Exception as error:  # the file decides what goes wrong, not this code
+        raise Corrupt(f"{where}: holds what cannot be ({type(error).__name__}: {error}). {_ANEW}") from error

@@ -1,0 +1,137 @@
+"""Making a version visible all at once.
+
+Everything is written into ``.tmp-<random>`` beside the versions, forced to disk, opened and replayed, and
+only then renamed: a rename is the one step that a crash cannot split. A name beginning with a dot is never a
+version, so whatever a crash leaves behind is invisible and may be deleted by hand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from inprocml.bundle.manifest import MANIFEST
+from inprocml.errors import PackError
+from inprocml.sources import Directory, natural_key, valid_version
+
+__all__ = ["publish"]
+
+_TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR, errno.EACCES}
+
+
+def publish(
+    store: Path,
+    version: str | None,
+    *,
+    build: Callable[[str], Mapping[str, bytes]],
+    prove: Callable[[Path], None],
+) -> Path:
+    """Write ``build(version)``, a mapping of file name to bytes, as a new version of ``store``.
+
+    ``version=None`` takes the next whole number; whoever loses a race for it takes the one after.
+    ``prove`` gets the temporary folder and raises if what was written is not fit to be seen. Returns
+    the version's folder. Raises ``PackError`` for a name that is taken, malformed, or not after the
+    newest, and for a disk that refuses.
+    """
+    _check_store(store)
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        while True:
+            chosen = _choose(store, version)
+            if _place(store, chosen, build(chosen), prove):
+                return store / chosen
+            if version is not None:
+                raise PackError(_taken(store, version))
+    except OSError as error:
+        raise PackError(
+            f"{store} cannot be written ({error.strerror or error}). Mend the disk or its permissions and "
+            "pack again; no version became visible."
+        ) from error
+
+
+def _place(store: Path, version: str, files: Mapping[str, bytes], prove: Callable[[Path], None]) -> bool:
+    """Write and rename; False when another packer took the name first."""
+    temporary = store / f".tmp-{secrets.token_hex(8)}"
+    temporary.mkdir()  # not tempfile: its folders are private, and the server runs as another user
+    try:
+        for name, data in files.items():
+            _write(temporary / name, data)
+        _sync_folder(temporary)
+        prove(temporary)
+        if (store / version).exists():  # a rename would replace an empty folder
+            return False
+        temporary.rename(store / version)
+    except OSError as error:
+        if error.errno in _TAKEN and (store / version).exists():
+            return False
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # nothing is there after a rename
+    _sync_folder(store)
+    return True
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("xb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    # some network file systems and Windows cannot; the rename is atomic all the same
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _check_store(store: Path) -> None:
+    if (store / MANIFEST).exists():
+        raise PackError(
+            f"{store} is one bundle, not a store of versions. Pack into its parent, {str(store.parent)!r}, "
+            "or into a new path."
+        )
+    if store.exists() and not store.is_dir():
+        raise PackError(f"{store} is a file. Pack into a folder: each pack adds a version to it.")
+
+
+def _choose(store: Path, version: str | None) -> str:
+    names = [known.name for known in Directory(store).versions()]
+    newest = names[-1] if names else None
+    if version is None:
+        numbers = [int(name) for name in names if re.fullmatch(r"[0-9]{1,18}", name)]
+        version = str(max(numbers, default=0) + 1)
+        if newest is not None and natural_key(version) <= natural_key(newest):
+            raise PackError(
+                f"{store}: its newest version is {newest!r}, and the next number, {version!r}, would sort "
+                "before it. Name the new one: pack(..., version='...')."
+            )
+        return version
+    if not valid_version(version):
+        raise PackError(
+            f"version {version[:80]!r} cannot be a name: use a letter or digit, then up to 63 of "
+            "A-Z a-z 0-9 . _ -"
+        )
+    if (store / version).exists():
+        raise PackError(_taken(store, version))
+    if newest is not None and natural_key(version) <= natural_key(newest):
+        raise PackError(
+            f"version {version!r} sorts before {newest!r}, the newest in {store}, so nobody would follow it. "
+            "Choose a name that sorts after it (digits compare as numbers)."
+        )
+    return version
+
+
+def _taken(store: Path, version: str) -> str:
+    return (
+        f"{store} already has {version!r}, and versions never change. Choose another name, or leave it out."
+    )

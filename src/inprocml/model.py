@@ -1,0 +1,384 @@
+"""The facade: ``Model``, the only place that composes source, bundle, backend, queue and telemetry."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from inprocml.backends import open_backend
+from inprocml.batching import Drained, Result, Runner
+from inprocml.bundle import Bundle
+from inprocml.errors import BundleError, DeadlineExceeded, InprocmlError
+from inprocml.monitoring import RowCounts
+from inprocml.protocols import Backend, Source
+from inprocml.serving import Process, Servable, Slot, Watcher, park, prediction_ids
+from inprocml.sources import Directory
+from inprocml.telemetry import ModelTelemetry, load_finished, not_served
+from inprocml.values import Prediction, Row, Table
+
+__all__ = ["Model"]
+
+FALLBACKS = 5
+"""How many versions a starting process tries, from the newest down."""
+
+_models: weakref.WeakSet[Model] = weakref.WeakSet()
+
+
+def _park_inherited() -> None:
+    """After a fork, in the child: what the parent had loaded is kept and never touched again."""
+    for model in list(_models):
+        park(model._processes)  # noqa: SLF001 - the fork hook belongs to the facade
+        model._processes = {}  # noqa: SLF001
+
+
+os.register_at_fork(after_in_child=_park_inherited)
+
+
+class Model:
+    """A model that answers from inside this process; declaring it does nothing.
+
+    The first use in each process loads the newest version of the store at ``path``, verifies it, and from
+    then on watches for newer ones; ``version=`` pins one instead. ``path`` may be a store, one bundle, or
+    any ``Source``.
+
+    ``device`` is ``"cpu"``, ``"cuda"``, ``"tensorrt"`` or ``"auto"``; ``threads`` the runtime's own threads
+    (default: this worker's share of the cores it may use). ``max_batch_size`` rows at most run together;
+    ``max_queue_delay`` seconds a row may wait for company (0: never on purpose); ``max_queue_size`` rows
+    may wait before callers get ``Overloaded``. ``poll_interval`` is in seconds. ``backend`` replaces the
+    runtime the bundle names: ``"numpy"`` for the slow reference, or a function from ``Bundle`` to
+    ``Backend``.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | Source,
+        *,
+        version: str | None = None,
+        name: str | None = None,
+        backend: str | Callable[[Bundle], Backend] | None = None,
+        device: Literal["cpu", "cuda", "tensorrt", "auto"] = "cpu",
+        threads: int | None = None,
+        max_batch_size: int = 64,
+        max_queue_delay: float = 0.0,
+        max_queue_size: int = 1024,
+        poll_interval: float = 5.0,
+    ) -> None:
+        _check_limits(max_batch_size, max_queue_delay, max_queue_size, poll_interval)
+        self._source: Source = Directory(path) if isinstance(path, str | os.PathLike) else path
+        self.name = name or (Path(path).name if isinstance(path, str | os.PathLike) else "model")
+        self._pinned = version
+        self._backend = backend
+        self._device = device
+        self._threads = threads
+        self._max_batch_size = max_batch_size
+        self._max_queue_delay = max_queue_delay
+        self._max_queue_size = max_queue_size
+        self._poll_interval = poll_interval
+        self._clock = time.monotonic
+        self._processes: dict[int, Process] = {}
+        _models.add(self)
+
+    def __repr__(self) -> str:
+        return f"Model({self.name!r}, source={self._source!r})"
+
+    # --- answers -----------------------------------------------------------------------------------
+
+    def predict(self, row: Row, *, timeout: float | None = None) -> Prediction:
+        """Answer one row, from any thread; concurrent callers share batches.
+
+        ``timeout`` is in seconds. Raises ``InvalidRow`` (every bad field at once), ``Overloaded``,
+        ``DeadlineExceeded``, ``BackendFailed``, and ``BundleError`` when the first use cannot load.
+        """
+        began = self._clock()
+        deadline = None if timeout is None else began + timeout
+        slot = self._process().slot
+        while True:
+            servable = self._servable(slot)
+            try:
+                prediction, result = servable.predict(row, deadline)
+            except Drained:
+                continue  # replaced between the question and the queue: ask the new one
+            except Exception as error:
+                servable.telemetry.failed(self._clock() - began, error)
+                raise
+            return self._answered(servable, prediction, result, began)
+
+    async def apredict(self, row: Row, *, timeout: float | None = None) -> Prediction:  # noqa: ASYNC109 - as predict
+        """As ``predict``, for asyncio: neither loading nor the model ever blocks the event loop."""
+        began = self._clock()
+        deadline = None if timeout is None else began + timeout
+        slot = self._process().slot
+        while True:
+            if slot.peek() is None:
+                await asyncio.get_running_loop().run_in_executor(None, self._servable, slot)
+            servable = self._servable(slot)
+            try:
+                prediction, result = await servable.apredict(row, deadline)
+            except Drained:
+                continue
+            except Exception as error:
+                servable.telemetry.failed(self._clock() - began, error)
+                raise
+            return self._answered(servable, prediction, result, began)
+
+    def predict_many(self, table: Table, *, timeout: float | None = None) -> list[Prediction]:
+        """Answer many rows (DataFrame, mapping of columns, list of rows) through the same path.
+
+        The rows are checked and encoded as a whole, then run in batches that take turns with other
+        callers. ``timeout`` in seconds covers all of it. Raises as ``predict``; ``InvalidRow.row`` is the
+        position of the first bad row.
+        """
+        deadline = None if timeout is None else self._clock() + timeout
+        slot = self._process().slot
+        servable = self._servable(slot)
+        features = servable.encode(table)
+        answers: list[Prediction] = []
+        for start in _with_progress(
+            range(0, len(features), self._max_batch_size), len(features), self._clock
+        ):
+            if deadline is not None and self._clock() >= deadline:
+                raise DeadlineExceeded(
+                    f"{len(answers)} of {len(features)} rows were answered in {timeout} s; "
+                    "give predict_many more time or fewer rows"
+                )
+            chunk = features[start : start + self._max_batch_size]
+            try:
+                answers += servable.predict_features(chunk, deadline)
+            except Drained:
+                # A swap in the middle: the whole table is answered by one version, the new one.
+                remaining = None if deadline is None else deadline - self._clock()
+                return self.predict_many(table, timeout=remaining)
+        return answers
+
+    # --- versions ----------------------------------------------------------------------------------
+
+    @property
+    def version(self) -> str:
+        """The version that answers in this process; loads on first use."""
+        return self._servable(self._process().slot).version
+
+    @property
+    def ready(self) -> bool:
+        """Whether a version is loaded here; when not, asking starts loading in the background.
+
+        A load balancer sends no traffic before the probe says yes, so the probe itself is a first use.
+        """
+        process = self._process()
+        if process.slot.peek() is not None:
+            return True
+        with process.lock:
+            if process.loading is None or not process.loading.is_alive():
+                process.loading = threading.Thread(
+                    target=self._load_quietly, args=(process,), name=f"inprocml-load-{self.name}", daemon=True
+                )
+                process.loading.start()
+        return False
+
+    def reload(self, version: str | None = None) -> str:
+        """Swap now: to the newest version, or to ``version`` (a roll-back holds until a newer one appears).
+
+        Returns the version once it serves and the old one is drained. Raises ``UnknownVersion`` or
+        ``BundleError``; the old version then goes on.
+        """
+        process = self._process()
+        newest = self._newest()
+        served = process.slot.swap(version or self._pinned, "reload").version
+        process.newest = newest
+        self._watch(process)
+        return served
+
+    @property
+    def counters(self) -> Mapping[str, Any]:
+        """What this process's version has answered: ``rows``, ``batches``, ``unseen`` categories by field."""
+        return self._servable(self._process().slot).counts.snapshot()
+
+    def close(self) -> None:
+        """Stop watching, finish what waits, free the runtime; this process can no longer use the model."""
+        process = self._process()
+        if process.watcher is not None:
+            process.watcher.stop()
+        process.slot.close()
+
+    # --- one process -------------------------------------------------------------------------------
+
+    def _process(self) -> Process:
+        # Keyed by process id, besides the fork hook above: uWSGI forks without running hooks.
+        # ``setdefault`` is atomic, so no lock can be inherited in a locked state.
+        pid = os.getpid()
+        process = self._processes.get(pid)
+        return process if process is not None else self._processes.setdefault(pid, self._new_process())
+
+    def _new_process(self) -> Process:
+        return Process(Slot(self.name, self._load, clock=self._clock))
+
+    def _servable(self, slot: Slot) -> Servable:
+        servable = slot.peek()
+        if servable is not None:
+            return servable
+        try:
+            servable = slot.current()
+        except InprocmlError as error:
+            not_served(self.name, error)
+            raise
+        self._watch(self._process())
+        return servable
+
+    def _answered(
+        self, servable: Servable, prediction: Prediction, result: Result, began: float
+    ) -> Prediction:
+        servable.telemetry.predicted(self._clock() - began, result.queued, inline=result.inline)
+        return prediction
+
+    def _load_quietly(self, process: Process) -> None:
+        try:
+            self._servable(process.slot)
+        except Exception as error:  # noqa: BLE001 - the probe asks again; requests get the error itself
+            process.log_once(f"loading {self.name}: {error}")
+
+    # --- following the source ----------------------------------------------------------------------
+
+    def _watch(self, process: Process) -> None:
+        with process.lock:
+            if self._pinned is None and process.watcher is None:
+                process.watcher = Watcher(self._poll, interval=self._poll_interval, name=self.name)
+                process.watcher.start()
+
+    def _newest(self) -> str | None:
+        versions = self._source.versions()
+        return versions[-1].name if versions else None
+
+    def _poll(self) -> None:
+        """Follow the source: swap when a version appears that was not the newest before."""
+        process = self._process()
+        newest = self._newest()
+        current = process.slot.peek()
+        if newest is None or current is None or process.refused(newest):
+            return
+        if newest in {process.newest, current.version}:
+            return
+        try:
+            process.slot.swap(newest, "watch")
+        except Exception as error:  # noqa: BLE001 - the old version goes on
+            process.refuse(self.name, newest, error)
+            return
+        process.newest = newest
+
+    # --- composition -------------------------------------------------------------------------------
+
+    def _load(self, version: str | None, trigger: str) -> Servable:
+        """Fetch, verify, build, replay the golden rows; nothing is visible to callers before all of it."""
+        began = self._clock()
+        error: BaseException | None = None
+        try:
+            version = version or self._pinned
+            return self._build_newest(trigger) if version is None else self._build(version)
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            load_finished(self.name, self._clock() - began, trigger=trigger, error=error)
+
+    def _build_newest(self, trigger: str) -> Servable:
+        """Build the newest version; at first use, an older one when the newest is broken.
+
+        A worker that starts while a broken bundle lies on top must serve what its siblings serve: a bad
+        publish may not take the site down one restart at a time. An explicit reload says what is wrong.
+        """
+        found = self._source.versions()
+        if not found:
+            raise BundleError(f"{self._source!r} holds no version yet; make one with inprocml.pack")
+        if trigger != "first_use":
+            return self._build(found[-1].name)
+        failures: list[BundleError] = []
+        for candidate in reversed(found[-FALLBACKS:]):
+            try:
+                return self._build(candidate.name)
+            except BundleError as error:
+                failures.append(error)
+                self._process().refuse(self.name, candidate.name, error)
+        raise failures[0]
+
+    def _build(self, version: str) -> Servable:
+        found = self._source.fetch(version)
+        bundle = Bundle.open(found.path, name=self.name, version=found.name)
+        backend = self._open(bundle)
+        try:
+            bundle.replay(backend)
+        except BaseException:
+            backend.close()
+            raise
+        telemetry = self._telemetry(bundle, backend)
+        counts = RowCounts(bundle.transform.unseen_columns, bundle.input_name)
+        runner = Runner(
+            backend,
+            name=self.name,
+            max_batch_size=self._max_batch_size,
+            max_queue_delay=self._max_queue_delay,
+            max_queue_size=self._max_queue_size,
+            clock=self._clock,
+            observers=(telemetry, counts),
+        )
+        telemetry.loaded()
+        return Servable(
+            name=self.name,
+            version=bundle.version,
+            digest=bundle.digest,
+            transform=bundle.transform,
+            output=bundle.output,
+            runner=runner,
+            backend=backend,
+            input_name=bundle.input_name,
+            max_batch_size=self._max_batch_size,
+            counts=counts,
+            telemetry=telemetry,
+            new_id=prediction_ids(),
+        )
+
+    def _telemetry(self, bundle: Bundle, backend: Backend) -> ModelTelemetry:
+        return ModelTelemetry(
+            model=self.name,
+            version=bundle.version,
+            runtime=backend.name,
+            device=backend.device,
+            digest=bundle.digest[-12:],
+        )
+
+    def _open(self, bundle: Bundle) -> Backend:
+        if callable(self._backend):
+            return self._backend(bundle)
+        return open_backend(
+            self._backend or bundle.runtime,
+            bundle.model,
+            device=self._device,
+            threads=self._threads,
+            module=bundle.module,
+            input_name=bundle.input_name,
+            output_name=bundle.output_name,
+        )
+
+
+def _check_limits(batch: int, delay: float, queue: int, interval: float) -> None:
+    if batch < 1 or queue < 1:
+        raise ValueError("max_batch_size and max_queue_size must be at least 1")
+    if delay < 0 or interval <= 0:
+        raise ValueError("max_queue_delay must be 0 or more seconds, poll_interval more than 0")
+
+
+def _with_progress(starts: range, rows: int, clock: Callable[[], float]) -> Iterator[int]:
+    """Show progress on a terminal's stderr once the work has taken two seconds; elsewhere stay silent."""
+    began = clock()
+    shown = False
+    for start in starts:
+        yield start
+        if clock() - began > 2 and sys.stderr is not None and sys.stderr.isatty():
+            shown = True
+            sys.stderr.write(f"\rpredict_many: {min(start + starts.step, rows):,} of {rows:,} rows")
+    if shown:
+        sys.stderr.write("\n")

@@ -1,0 +1,94 @@
+"""Everything a bundle holds, ready to be spelled out for one version name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from numpy.typing import NDArray
+
+from inprocml.bundle import Classes, Manifest, Output, Parity
+from inprocml.bundle.canonical import sha256
+from inprocml.bundle.card import render_card
+from inprocml.bundle.folder import CAPS
+from inprocml.bundle.golden import Golden, tolerance
+from inprocml.bundle.manifest import FileEntry, ModelEntry, TransformEntry, model_file, seal
+from inprocml.errors import PackError
+from inprocml.packing.exported import Exported
+from inprocml.packing.provenance import provenance
+from inprocml.packing.sample import Sample
+from inprocml.transform import Transform
+
+__all__ = ["Contents"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What goes into the files; only the version's name is still open.
+
+    ``answers`` are the decoder's tensor for the rows of ``sample.rows``, the golden ones first;
+    ``baseline`` the bytes of ``baseline.json``.
+    """
+
+    name: str
+    transform: Transform
+    exported: Exported
+    decoder: Output
+    sample: Sample
+    answers: NDArray[Any]
+    baseline: bytes
+    parity: Parity
+    label_counts: tuple[int, ...] | None
+    metrics: dict[str, float]
+    notes: str | None
+
+    def files(self, version: str) -> dict[str, bytes]:
+        """Return file name -> bytes, the manifest last; raises ``PackError`` for a file above its cap."""
+        golden = Golden(
+            self.sample.rendered,
+            self.sample.features[self.sample.golden],
+            self.answers[: len(self.sample.golden)],
+        )
+        transform = self.transform.to_json().encode()
+        files = {
+            "transform.json": transform,
+            "golden.json": golden.to_json(),
+            "baseline.json": self.baseline,
+            model_file(self.exported.runtime): self.exported.model,
+        }
+        draft = self._manifest(version, transform)
+        kinds = tuple((field.name, field.kind) for field in self.transform.schema.fields)
+        files["card.md"] = render_card(draft, schema=kinds, notes=self.notes).encode()
+        for name, data in files.items():
+            if len(data) > CAPS[name]:
+                raise PackError(
+                    f"{name} would be {len(data)} bytes, more than the {CAPS[name]} that a bundle allows for "
+                    "it. Make the model or the table of features smaller."
+                )
+        entries = {name: FileEntry(sha256=sha256(data), size=len(data)) for name, data in files.items()}
+        return files | {"manifest.json": seal(draft.model_copy(update={"files": entries}))}
+
+    def _manifest(self, version: str, transform: bytes) -> Manifest:
+        exported, output = self.exported, self.decoder
+        probabilities = isinstance(output, Classes) and output.scores == "probabilities"
+        return Manifest(
+            name=self.name,
+            version=version,
+            created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            files={},
+            model=ModelEntry(
+                runtime=exported.runtime,
+                module=exported.module,
+                input=exported.input,
+                outputs=exported.outputs,
+                output=exported.output,
+            ),
+            transform=TransformEntry(digest=f"sha256:{sha256(transform)}", width=self.transform.width),
+            output=output.entry(),
+            golden=tolerance(self.answers, probabilities=probabilities, rows=len(self.sample.golden)),
+            parity=self.parity,
+            label_counts=self.label_counts,
+            metrics=self.metrics,
+            provenance=provenance(exported.packages),
+        )

@@ -1,0 +1,236 @@
+"""``pack``: one call from a trained model to a verified version on disk."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inprocml.backends import open_backend
+from inprocml.bundle import Bundle, Classes, Output, Parity, Regression
+from inprocml.bundle.write import publish
+from inprocml.errors import BackendMissing, InprocmlError, PackError
+from inprocml.monitoring.baseline import build_baseline
+from inprocml.packing import parity as parity_of
+from inprocml.packing.contents import Contents
+from inprocml.packing.exported import Exported
+from inprocml.packing.from_onnx import export_onnx, is_onnx
+from inprocml.packing.from_sklearn import export_sklearn, is_sklearn
+from inprocml.packing.from_torch import export_torch, is_torch, weights_of
+from inprocml.packing.labels import count_labels
+from inprocml.packing.sample import Sample, take_sample
+from inprocml.protocols import Backend
+from inprocml.transform import Transform
+from inprocml.values import Features, Table
+
+__all__ = ["pack"]
+
+_REFERENCE_ROWS = 8  # onnx.reference is some hundred times slower than a runtime
+
+
+def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
+    path: str | os.PathLike[str],
+    *,
+    transform: Transform,
+    model: Any,
+    output: Output,
+    baseline: Table,
+    labels: Sequence[Any] | None = None,
+    metrics: Mapping[str, float] | None = None,
+    version: str | None = None,
+    parity_limit: float = parity_of.LIMIT,
+    card: str | None = None,
+    runtime: Literal["onnx", "torch"] = "onnx",
+    module: str | None = None,
+) -> Bundle:
+    """Pack ``model`` with its ``transform`` as a new version in the store ``path``, and open it.
+
+    ``model`` is a fitted scikit-learn classifier or regressor, a ``torch.nn.Module`` called with
+    float32 (rows, width), or an ONNX file (path or bytes). ``output`` says what its numbers mean.
+    ``baseline`` is the training table, rows as the transform takes them: golden rows, the sample for
+    parity and the distribution for drift come from it; ``labels`` (optional, one per row) are
+    counted. ``metrics`` are kept as given. ``version`` defaults to the next whole number and must sort
+    after the newest. ``card`` is Markdown to put on the model card. ``runtime="torch"`` keeps weights
+    instead of a graph, for the module that the host registers as ``module``.
+
+    Nothing is visible in the store until the files were written, forced to disk, opened again and the
+    golden rows replayed. Raises ``ParityError`` when the packed model is further than
+    ``parity_limit`` from the trained one (see ``packing.parity`` for the distance), ``InvalidRow`` when
+    the baseline breaks the schema, and ``PackError`` for everything else that cannot be packed.
+    """
+    _check_arguments(transform, output, parity_limit)
+    figures = _figures(metrics or {})
+    sample = take_sample(transform, baseline)
+    exported = _export(model, sample, output, runtime, module)
+    decoder = output.named(exported.output)
+    counts = None if labels is None else count_labels(labels, decoder, exported.classes, len(sample.features))
+    backend = _open(exported.runtime, exported.model, exported.module, exported.input, exported.output)
+    try:
+        answers = _run(backend, exported, sample.features[sample.rows])
+        decoder.check(answers)
+        contents = Contents(
+            name=_name(path),
+            transform=transform,
+            exported=exported,
+            decoder=decoder,
+            sample=sample,
+            answers=answers,
+            baseline=_baseline(backend, exported, sample, transform, decoder),
+            parity=_parity(backend, exported, sample, decoder, parity_limit),
+            label_counts=counts,
+            metrics=figures,
+            notes=card,
+        )
+    finally:
+        backend.close()
+    return _publish(Path(path), version, contents)
+
+
+def _publish(store: Path, version: str | None, contents: Contents) -> Bundle:
+    proved: list[Bundle] = []
+
+    def prove(folder: Path) -> None:
+        bundle = Bundle.open(folder)
+        backend = _open(bundle.runtime, bundle.model, bundle.module, bundle.input_name, bundle.output_name)
+        try:
+            bundle.replay(backend)
+        finally:
+            backend.close()
+        proved.append(bundle)
+
+    folder = publish(store, version, build=contents.files, prove=prove)
+    return replace(proved[-1], path=folder)
+
+
+def _check_arguments(transform: Transform, output: Output, limit: float) -> None:
+    if not isinstance(transform, Transform):
+        raise PackError(f"transform= is {type(transform).__name__}; give an inprocml.Transform.")
+    if not transform.fitted:
+        raise PackError("the transform is not fitted. Call transform.fit_transform(train) before pack.")
+    if not isinstance(output, Classes | Regression):
+        raise PackError(
+            f"output= is {type(output).__name__}; say what the model's numbers mean: "
+            "inprocml.Classes([...]) or inprocml.Regression()."
+        )
+    if not limit >= 0:
+        raise PackError("parity_limit must be 0 or greater.")
+
+
+def _figures(metrics: Mapping[str, float]) -> dict[str, float]:
+    figures = {}
+    for name, value in metrics.items():
+        try:
+            figures[str(name)] = float(value)
+        except (TypeError, ValueError):
+            figures[str(name)] = math.nan
+        if not math.isfinite(figures[str(name)]) or not 0 < len(str(name)) <= 256:
+            raise PackError(
+                f"metric {str(name)[:80]!r} is not a finite number with a short name. Leave it out."
+            )
+    return figures
+
+
+def _name(path: str | os.PathLike[str]) -> str:
+    name = os.path.basename(os.path.abspath(path))  # noqa: PTH100, PTH119  (resolve() would follow links)
+    return "".join(c if c.isprintable() else "?" for c in name)[:256] or "model"
+
+
+def _export(model: Any, sample: Sample, output: Output, runtime: str, module: str | None) -> Exported:
+    if runtime not in {"onnx", "torch"}:
+        raise PackError(f"runtime={runtime!r} is unknown; use 'onnx' or 'torch'.")
+    if (runtime == "torch") != (module is not None):
+        raise PackError("runtime='torch' and module='registered name' go together; give both or neither.")
+    width = sample.features.shape[1]
+    if is_torch(model):
+        if module is not None:
+            return weights_of(model, module=module, features=sample.features, output=output)
+        return export_torch(model, features=sample.features, output=output)
+    if module is not None:
+        raise PackError(f"runtime='torch' packs a torch.nn.Module, not {type(model).__name__}.")
+    if is_sklearn(model):
+        return export_sklearn(model, width=width, output=output)
+    if is_onnx(model):
+        return export_onnx(model, width=width, output=output)
+    raise PackError(
+        f"model= is {type(model).__name__}, which cannot be packed. Give a fitted scikit-learn classifier or "
+        "regressor, a torch.nn.Module, or an ONNX file (its path or bytes); others can be exported to ONNX."
+    )
+
+
+def _open(runtime: str, model: bytes, module: str | None, input_name: str, output_name: str) -> Backend:
+    threads = None
+    if runtime == "torch":
+        import torch
+
+        threads = torch.get_num_threads()  # packing leaves the training script's setting alone
+    try:
+        return open_backend(
+            runtime, model, threads=threads, module=module, input_name=input_name, output_name=output_name
+        )
+    except BackendMissing:
+        raise
+    except InprocmlError as error:
+        raise PackError(f"the packed model cannot be opened: {error}") from error
+
+
+def _run(
+    backend: Backend, exported: Exported, features: Features, batch: int = parity_of.WHOLE
+) -> NDArray[Any]:
+    return parity_of.score(backend, features, inputs=exported.input, output=exported.output, batch=batch)
+
+
+def _baseline(
+    backend: Backend, exported: Exported, sample: Sample, transform: Transform, decoder: Output
+) -> bytes:
+    """Count the whole table, and what the model answers on it: less work than one epoch of training."""
+    answers = _run(backend, exported, sample.features)
+    outputs = (
+        {"probability": decoder.probabilities(answers)}
+        if isinstance(decoder, Classes)
+        else {"value": answers.reshape(-1)}
+    )
+    return build_baseline(transform.schema, sample.columns, outputs).to_json().encode()
+
+
+def _parity(backend: Backend, exported: Exported, sample: Sample, decoder: Output, limit: float) -> Parity:
+    features, rows = sample.features[sample.rows], sample.rows
+    trained, reference, batches = exported.trained, exported.reference, parity_of.BATCHES
+    if trained is None:  # an ONNX file: the only other opinion is the reference implementation's
+        for size in batches:  # what a fixed batch refuses, it refuses here
+            _run(backend, exported, features[:10], size)
+        features, rows = features[:_REFERENCE_ROWS], rows[:_REFERENCE_ROWS]
+        trained = _numpy_reference(exported, features)
+        reference = "onnx.reference" if trained else exported.reference
+    if trained is None:
+        unit: Literal["probability", "relative"] = (
+            "probability" if isinstance(decoder, Classes) else "relative"
+        )
+        return Parity(
+            reference=reference, rows=0, batches=(), unit=unit, distance=None, limit=limit, flips=None
+        )
+    return parity_of.measure(
+        lambda part, batch: _run(backend, exported, part, batch),
+        trained,
+        features,
+        output=decoder,
+        limit=limit,
+        reference=reference,
+        rows=rows,
+        batches=batches,
+    )
+
+
+def _numpy_reference(exported: Exported, features: Features) -> parity_of.Scorer | None:
+    """Return the reference's scores as a scorer, or None where it cannot run the graph."""
+    try:
+        backend = open_backend("numpy", exported.model)
+        answers = np.asarray(backend.run({exported.input: features})[exported.output])
+    except Exception:  # noqa: BLE001  (it lacks operators and packages; the bundle says "not measured")
+        return None
+    return lambda part: answers[: len(part)]

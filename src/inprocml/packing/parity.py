@@ -1,0 +1,154 @@
+"""Whether the packed model answers as the trained one does, measured before anyone relies on it.
+
+Distance is absolute on probabilities. A regression has no natural scale, so there the distance of a row is
+``|packed - trained| / max(|trained|, spread)``, where ``spread`` is the standard deviation of the trained
+answers: an error is judged by the size of the number and by what tells one row from another, and a value near
+zero does not inflate it.
+
+The limit, 1e-4, is hundreds of times what float32 against float64 costs a sound export (1e-7 to 1e-6 in the
+tests, on linear models and trees) and a hundredth of a displayed percent; a wrong weight, a missing softmax
+or dropout left on are off by far more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inprocml.bundle import Classes, Output, Parity
+from inprocml.errors import InprocmlError, PackError, ParityError
+from inprocml.protocols import Backend
+from inprocml.values import Features
+
+__all__ = ["BATCHES", "LIMIT", "measure", "score"]
+
+LIMIT = 1e-4
+BATCHES = (1, 2, 5)
+WHOLE = 500  # rows per call: a sample of images in one call would not fit a laptop
+_FEW = 20  # rows repeated at each small batch size
+_NAMED = 5  # rows named in an error
+
+Scorer = Callable[[Features], NDArray[Any]]
+
+
+def score(
+    backend: Backend, features: Features, *, inputs: str, output: str, batch: int = WHOLE
+) -> NDArray[Any]:
+    """Run ``features`` on ``backend``, ``batch`` rows per call; return the output tensor.
+
+    Raises ``PackError`` when the backend fails or gives another number of rows than it got.
+    """
+    parts = []
+    for start in range(0, len(features), batch):
+        part = np.ascontiguousarray(features[start : start + batch])
+        try:
+            answer = backend.run({inputs: part})[output]
+        except InprocmlError:
+            raise
+        except Exception as error:
+            raise PackError(
+                f"the packed model cannot run a batch of {len(part)} with {part.shape[1]} features "
+                f"({type(error).__name__}: {str(error)[:300]}). Export it with one float32 [batch, "
+                f"{part.shape[1]}] input and a dynamic batch axis."
+            ) from error
+        if answer.ndim == 0 or len(answer) != len(part):
+            raise PackError(
+                f"the packed model answers {len(part)} rows with a tensor of shape {list(answer.shape)}: the "
+                "batch axis is fixed or lost. Export it with a dynamic batch axis, first of input and output."
+            )
+        parts.append(answer)
+    return np.concatenate(parts)
+
+
+def measure(
+    packed: Callable[[Features, int], NDArray[Any]],
+    trained: Scorer,
+    features: Features,
+    *,
+    output: Output,
+    limit: float,
+    reference: str,
+    rows: NDArray[np.intp],
+    batches: tuple[int, ...] = BATCHES,
+) -> Parity:
+    """Compare on ``features``, whole and in small batches; raises ``ParityError`` beyond ``limit``.
+
+    ``packed(features, batch)`` runs the packed bytes; ``rows`` are the positions of ``features`` in
+    the baseline, for the error.
+    """
+    expected = _comparable(trained(features), output, "trained")
+    if not np.isfinite(expected).all():
+        raise PackError("the trained model answers NaN or infinity on the sample. Mend it before packing.")
+    found = _comparable(packed(features, WHOLE), output, "packed")
+    if found.shape != expected.shape:
+        raise PackError(
+            f"the trained model gives {expected.shape[1]} scores per row, the packed one {found.shape[1]}. "
+            "Choose the output tensor with tensor=."
+        )
+    apart = _distance(found, expected, output)
+    few = features[:_FEW]
+    for size in batches:
+        again = _comparable(packed(few, size), output, "packed")
+        apart[: len(few)] = np.maximum(
+            apart[: len(few)], _distance(again, expected[: len(few)], output, expected)
+        )
+    flips = (
+        int((found.argmax(axis=1) != expected.argmax(axis=1)).sum()) if isinstance(output, Classes) else None
+    )
+    worst = float(apart.max())
+    if not worst <= limit:  # NaN is not within any limit
+        raise _too_far(apart, limit, reference, rows, flips)
+    return Parity(
+        reference=reference,
+        rows=len(features),
+        batches=(*batches, min(WHOLE, len(features))),
+        unit="probability" if isinstance(output, Classes) else "relative",
+        distance=worst,
+        limit=limit,
+        flips=flips,
+    )
+
+
+def _comparable(scores: NDArray[Any], output: Output, whose: str) -> NDArray[np.float64]:
+    if isinstance(output, Classes):
+        return output.probabilities(scores)
+    flat = np.asarray(scores, dtype=np.float64).reshape(len(scores), -1)
+    if flat.shape[1] != 1:
+        raise PackError(f"the {whose} model gives {flat.shape[1]} numbers per row, but Regression() takes 1.")
+    return flat
+
+
+def _distance(
+    found: NDArray[np.float64],
+    expected: NDArray[np.float64],
+    output: Output,
+    population: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    apart = np.abs(found - expected)
+    if not isinstance(output, Classes):
+        spread = float(np.std(expected if population is None else population))
+        apart = apart / np.maximum(np.abs(expected), spread or 1.0)
+    return np.asarray(apart.max(axis=1))
+
+
+def _too_far(
+    apart: NDArray[np.float64], limit: float, reference: str, rows: NDArray[np.intp], flips: int | None
+) -> ParityError:
+    order = np.argsort(-np.nan_to_num(apart, nan=np.inf), kind="stable")
+    worst = [int(i) for i in order[:_NAMED] if not apart[i] <= limit]
+    places = tuple(int(rows[i]) for i in worst)
+    distance = float(apart[order[0]])
+    beyond = int((~(apart <= limit)).sum())
+    flipped = f", {flips} change their most probable label" if flips else ""
+    return ParityError(
+        f"the packed model answers differently from {reference}: {beyond} of {len(apart)} sample rows are "
+        f"more than {limit:.3g} apart, at most {distance:.3g}{flipped}; worst baseline rows: "
+        f"{', '.join(map(str, places))}. Look at how these rows are scored by both. If the difference is "
+        "acceptable, say so: pack(..., parity_limit=...).",
+        rows=places,
+        distance=distance,
+        limit=limit,
+    )

@@ -1,0 +1,120 @@
+"""Versions in a directory: one bundle (pinned), or a store with one bundle per version.
+
+Listing is one ``scandir`` and one ``stat`` per entry, cheap enough to be polled every few seconds. What a
+half-finished copy leaves behind (a folder without ``manifest.json``, a name that begins with a dot) is not a
+version, nor is a symbolic link: a link could change what a version's name means while it is served.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from inprocml.errors import BundleError, Corrupt, UnknownVersion
+from inprocml.values import Version
+
+__all__ = ["Directory", "natural_key", "valid_version"]
+
+MANIFEST = "manifest.json"
+MANIFEST_CAP = 1 << 20  # bytes
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_CHUNK = re.compile(r"[0-9]+|[^0-9]+")
+_LISTED = 10  # versions named in a message
+
+
+def valid_version(name: str) -> bool:
+    """Whether ``name`` may name a version: a letter or digit, then up to 63 of ``A-Z a-z 0-9 . _ -``."""
+    return _NAME.fullmatch(name) is not None
+
+
+def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
+    """Sort key of a version name: runs of digits compare as numbers, everything else as text.
+
+    Digits sort before text, a prefix before what continues it; names that differ only in leading zeros
+    fall back to text, so the order is total. The newest version is the greatest.
+    """
+    chunks = tuple((0, int(part), "") if part[0].isdigit() else (1, 0, part) for part in _CHUNK.findall(name))
+    return chunks, name
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """The versions under ``path``, a bundle or a store of bundles; satisfies ``protocols.Source``.
+
+    ``path`` itself may be a symbolic link: the host chose it.
+    """
+
+    path: Path
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        object.__setattr__(self, "path", Path(path))
+
+    def versions(self) -> Sequence[Version]:
+        """Return what can be loaded, oldest first; empty for an empty store.
+
+        Raises ``BundleError`` when the path does not exist, is no directory or cannot be read, and
+        ``Corrupt`` when it is one bundle whose manifest does not name its version.
+        """
+        try:
+            if (self.path / MANIFEST).exists():
+                return (Version(_pinned_name(self.path / MANIFEST), self.path),)
+            found = _folders(self.path)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise BundleError(
+                f"{self.path} is not a directory: nothing to load. Make a version there with "
+                f"inprocml.pack({str(self.path)!r}, ...), or mend the path."
+            ) from error
+        except OSError as error:
+            raise BundleError(
+                f"{self.path} cannot be listed ({error.strerror}). Give this process the right to read it."
+            ) from error
+        found.sort(key=natural_key)
+        return tuple(Version(name, self.path / name) for name in found)
+
+    def fetch(self, name: str) -> Version:
+        """Return the version called ``name``; raises ``UnknownVersion`` that lists those there are."""
+        known = self.versions()
+        for version in known:
+            if version.name == name:
+                return version
+        names = [version.name for version in known]
+        shown = ", ".join(names[-_LISTED:]) or "none yet"
+        more = f" and {len(names) - _LISTED} older" if len(names) > _LISTED else ""
+        raise UnknownVersion(
+            f"{self.path} has no version {name[:80]!r}; it has: {shown}{more}. Ask for one of these or pack "
+            "it."
+        )
+
+
+def _folders(store: Path) -> list[str]:
+    with os.scandir(store) as entries:
+        return [
+            entry.name
+            for entry in entries
+            if valid_version(entry.name)
+            and entry.is_dir(follow_symlinks=False)
+            and os.path.lexists(os.path.join(entry.path, MANIFEST))  # noqa: PTH118  (a Path costs more than the call)
+        ]
+
+
+def _pinned_name(manifest: Path) -> str:
+    """Read only the version's name; opening the bundle checks all the rest."""
+    try:
+        with manifest.open("rb") as stream:
+            head = stream.read(MANIFEST_CAP + 1)
+        name = json.loads(head)["version"] if len(head) <= MANIFEST_CAP else None
+    except OSError as error:
+        raise BundleError(f"{manifest} cannot be read ({error.strerror}). Mend its permissions.") from error
+    except (ValueError, KeyError, TypeError, RecursionError):
+        name = None
+    if not isinstance(name, str) or not valid_version(name):
+        raise Corrupt(
+            f"{manifest} does not name a version, so it is damaged or no inprocml bundle. "
+            "Copy the bundle again, or point to a store made by inprocml.pack."
+        )
+    return name

@@ -1,0 +1,179 @@
+"""Records what happened to requests, batches and loads, at most three records a request.
+
+A lone request costs three: its duration, the inference's duration and the batch size. A request that
+waited adds its time in the queue, and shares the two batch records with its batch. Everything that can be
+read later is an observable callback. With no SDK installed each record costs some 40 ns.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import ParamSpec
+
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Observation
+
+from inprocml.errors import DeadlineExceeded, InprocmlError, InvalidRow, NotReady, Overloaded
+from inprocml.telemetry import names
+from inprocml.values import BatchRecord
+
+P = ParamSpec("P")
+Attributes = Mapping[str, str | bool | int | float]
+
+_log = logging.getLogger("inprocml")
+_complained: set[str] = set()
+
+_REASONS: tuple[tuple[type[InprocmlError], str], ...] = (
+    (InvalidRow, "invalid_input"),
+    (Overloaded, "queue_full"),
+    (DeadlineExceeded, "deadline"),
+    (NotReady, "not_ready"),
+)
+
+
+class _Instruments:
+    """The process's instruments; API proxies, so a provider may be set before or after."""
+
+    def __init__(self) -> None:
+        meter = metrics.get_meter(names.SCOPE)
+        self.prediction = meter.create_histogram(
+            names.PREDICTION_DURATION,
+            unit="s",
+            description="Time from row to prediction, as the caller sees it.",
+            explicit_bucket_boundaries_advisory=names.SECONDS,
+        )
+        self.queue = meter.create_histogram(
+            names.QUEUE_DURATION,
+            unit="s",
+            description="Time a row waited for the device; rows that found it idle never queue.",
+            explicit_bucket_boundaries_advisory=names.SECONDS,
+        )
+        self.inference = meter.create_histogram(
+            names.INFERENCE_DURATION,
+            unit="s",
+            description="Time one batch took on the device.",
+            explicit_bucket_boundaries_advisory=names.SECONDS,
+        )
+        self.batch_size = meter.create_histogram(
+            names.BATCH_SIZE,
+            unit="{row}",
+            description="Rows per executed batch.",
+            explicit_bucket_boundaries_advisory=names.ROWS,
+        )
+        self.rejections = meter.create_counter(
+            names.REJECTIONS, unit="{prediction}", description="Requests refused, by reason."
+        )
+        self.load = meter.create_histogram(
+            names.LOAD_DURATION, unit="s", description="Time to fetch, verify, build and warm up a version."
+        )
+        meter.create_observable_up_down_counter(
+            names.LOADED,
+            callbacks=[_observe_loaded],
+            unit="{model}",
+            description="1 for each version loaded in this process.",
+        )
+
+
+@cache
+def _instruments() -> _Instruments:
+    # Once per process: the SDK warns about an instrument that is created twice.
+    return _Instruments()
+
+
+_loaded: dict[int, tuple[int, Attributes]] = {}
+
+
+def _observe_loaded(_options: CallbackOptions) -> Iterable[Observation]:
+    """One observation per version loaded here; what a parent loaded before the fork is not ours."""
+    pid = os.getpid()
+    return [Observation(1, attributes) for owner, attributes in list(_loaded.values()) if owner == pid]
+
+
+def _guarded(record: Callable[P, None]) -> Callable[P, None]:
+    """Telemetry never breaks its host: a failing exporter is logged once and otherwise ignored."""
+
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            record(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - whatever the host's SDK raises
+            kind = type(error).__name__
+            if kind not in _complained:
+                _complained.add(kind)
+                _log.warning("telemetry failed and was ignored (%s); predictions go on", kind, exc_info=True)
+
+    return guarded
+
+
+class ModelTelemetry:
+    """What one loaded version reports; implements ``Observer`` for its batches.
+
+    Each method returns at once and never raises.
+    """
+
+    def __init__(self, *, model: str, version: str, runtime: str, device: str, digest: str) -> None:
+        self._instruments = _instruments()
+        self._attributes: Attributes = {names.MODEL_NAME: model, names.MODEL_VERSION: version}
+        self._batch_attributes: Attributes = {
+            **self._attributes,
+            names.RUNTIME_NAME: runtime,
+            names.DEVICE: device,
+        }
+        self._loaded_attributes: Attributes = {**self._batch_attributes, names.MODEL_DIGEST: digest}
+
+    @_guarded
+    def predicted(self, seconds: float, queued: float, *, inline: bool) -> None:
+        """Record an answered request: its duration and, where it waited, its time in the queue."""
+        self._instruments.prediction.record(seconds, self._attributes)
+        if not inline:
+            self._instruments.queue.record(queued, self._attributes)
+
+    @_guarded
+    def failed(self, seconds: float, error: BaseException) -> None:
+        """Record a request that got an error, and count it as a rejection where it was refused unrun."""
+        kind = type(error).__name__
+        self._instruments.prediction.record(seconds, {**self._attributes, names.ERROR_TYPE: kind})
+        _count_rejection(self._attributes, error)
+
+    @_guarded
+    def observe(self, record: BatchRecord) -> None:
+        """Record one executed batch."""
+        attributes = self._batch_attributes
+        if record.error is not None:
+            attributes = {**attributes, names.ERROR_TYPE: record.error}
+        self._instruments.inference.record(record.seconds, attributes)
+        self._instruments.batch_size.record(record.rows, self._attributes)
+
+    @_guarded
+    def loaded(self) -> None:
+        """Count this version as loaded in this process."""
+        _loaded[id(self)] = (os.getpid(), self._loaded_attributes)
+
+    @_guarded
+    def unloaded(self) -> None:
+        """Count this version as gone."""
+        _loaded.pop(id(self), None)
+
+
+def _count_rejection(attributes: Attributes, error: BaseException) -> None:
+    for kind, reason in _REASONS:
+        if isinstance(error, kind):
+            _instruments().rejections.add(1, {**attributes, names.REJECTION_REASON: reason})
+            return
+
+
+@_guarded
+def not_served(model: str, error: BaseException) -> None:
+    """Count a request that found no version loaded."""
+    _count_rejection({names.MODEL_NAME: model}, error)
+
+
+@_guarded
+def load_finished(model: str, seconds: float, *, trigger: str, error: BaseException | None) -> None:
+    """Record how long fetching, verifying, building and warming up a version took, and how it ended."""
+    attributes: dict[str, str] = {names.MODEL_NAME: model, names.LOAD_TRIGGER: trigger}
+    if error is not None:
+        attributes[names.ERROR_TYPE] = type(error).__name__
+    _instruments().load.record(seconds, attributes)

@@ -1,0 +1,52 @@
+"""Every name inprocml gives to OpenTelemetry, in one place.
+
+There is no semantic convention for non-generative inference yet (semantic-conventions#3420), so the names
+live under ``inprocml.*``; a later rename is one edit here. ``error.type`` is the stable convention.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SCOPE: Final = "inprocml"
+
+PREDICTION_DURATION: Final = "inprocml.prediction.duration"
+QUEUE_DURATION: Final = "inprocml.prediction.queue.duration"
+INFERENCE_DURATION: Final = "inprocml.inference.duration"
+BATCH_SIZE: Final = "inprocml.inference.batch.size"
+REJECTIONS: Final = "inprocml.rejections"
+LOAD_DURATION: Final = "inprocml.model.load.duration"
+LOADED: Final = "inprocml.model.loaded"
+
+MODEL_NAME: Final = "inprocml.model.name"
+MODEL_VERSION: Final = "inprocml.model.version"
+MODEL_DIGEST: Final = "inprocml.model.digest"
+RUNTIME_NAME: Final = "inprocml.runtime.name"
+DEVICE: Final = "inprocml.device"
+LOAD_TRIGGER: Final = "inprocml.load.trigger"  # first_use | watch | reload
+REJECTION_REASON: Final = "inprocml.rejection.reason"
+ERROR_TYPE: Final = "error.type"
+
+SECONDS: Final = (
+    0.00005,
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+)
+"""Bucket boundaries for request-path durations: a small model answers in tens of microseconds."""
+
+ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+"""Bucket boundaries for rows per batch."""

@@ -1,0 +1,34 @@
+"""What /live and /ready answer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from inprocml.model import Model
+
+__all__ = ["liveness", "readiness"]
+
+
+def liveness() -> dict[str, Any]:
+    """Return the answer of a process that can answer at all."""
+    return {"status": "live"}
+
+
+def readiness(models: Sequence[Model]) -> tuple[dict[str, Any], int]:
+    """Return body and status: 200 once every model has a version loaded in this process, else 503.
+
+    Asking starts the loading of those that have none, in the background: the probe itself never waits.
+    """
+    states = {model.name: _state(model) for model in models}
+    ready = all(state["ready"] for state in states.values())
+    body = {"status": "ready" if ready else "loading", "pid": os.getpid(), "models": states}
+    return body, 200 if ready else 503
+
+
+def _state(model: Model) -> dict[str, Any]:
+    if not model.ready:
+        return {"ready": False}
+    counters = model.counters
+    return {"ready": True, "version": model.version, "rows": counters["rows"], "batches": counters["batches"]}

@@ -1,0 +1,46 @@
+"""An error -> an RFC 9457 problem document: everything the client can act on, nothing about the inside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from inprocml.errors import InprocmlError, InvalidRow, Unavailable
+
+__all__ = ["PROBLEM_JSON", "problem"]
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER_SECONDS = "1"
+
+_TITLES = {
+    400: "Bad request",
+    404: "Unknown version",
+    413: "Body too large",
+    415: "Wrong content type",
+    422: "Invalid row",
+    500: "The model cannot answer",
+    503: "Try again shortly",
+    504: "Out of time",
+}
+
+
+def problem(error: InprocmlError) -> tuple[dict[str, Any], int, dict[str, str]]:
+    """Return body, status and extra headers for ``error``.
+
+    Errors of status 500 keep their message for the log: it names files and versions of the host.
+    """
+    status = error.status_hint
+    internal = status == 500
+    body: dict[str, Any] = {
+        "type": f"urn:inprocml:error:{_kebab(type(error).__name__)}",
+        "title": _TITLES.get(status, "Error"),
+        "status": status,
+        "detail": "The reason is in the server's log." if internal else str(error),
+    }
+    if isinstance(error, InvalidRow):
+        body["issues"] = dict(error.issues)
+    headers = {"Retry-After": RETRY_AFTER_SECONDS} if isinstance(error, Unavailable) else {}
+    return body, status, headers
+
+
+def _kebab(name: str) -> str:
+    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("-")

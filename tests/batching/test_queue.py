@@ -1,0 +1,318 @@
+"""The queue's rules, tried in every order: no row is lost, doubled, reordered, or given another's answer."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from inprocml.batching.compute import cut, join
+from inprocml.batching.queue import Drained, Move, Queue, State, Ticket
+from inprocml.errors import DeadlineExceeded, InprocmlError, Overloaded, Unavailable
+
+
+class Machine(RuleBasedStateMachine):
+    """Plays all callers and the worker, and keeps its own, simpler books."""
+
+    @initialize(batch=st.integers(1, 6), size=st.integers(1, 10), delay=st.sampled_from([0.0, 0.0, 1.5]))
+    def setup(self, batch, size, delay):
+        self.queue = Queue(max_batch_size=batch, max_queue_size=size, max_queue_delay=delay)
+        self.now = 0.0
+        self.holder: Ticket | str | None = None
+        self.line: list[Ticket] = []  # who waits, in order of arrival
+        self.batch: list[Ticket] = []  # what the worker computes
+        self.questions: dict[Ticket, np.ndarray] = {}
+        self.answers: dict[Ticket, np.ndarray] = {}
+        self.ended: dict[Ticket, str] = {}
+        self.left_running: set[Ticket] = set()
+        self.draining = False
+
+    def end(self, ticket, how):
+        assert ticket not in self.ended, f"ended twice: {self.ended[ticket]}, then {how}"
+        self.ended[ticket] = how
+
+    @rule(
+        rows=st.integers(1, 7),
+        patience=st.sampled_from([math.inf, math.inf, 0.0, 1.0, 3.0]),
+        inline=st.booleans(),
+    )
+    def arrive(self, rows, patience, inline):
+        ticket = Ticket(rows, self.now, self.now + patience)
+        first = len(self.questions) * 100
+        self.questions[ticket] = np.arange(first, first + rows)
+        depth = self.queue.depth
+        try:
+            move = self.queue.arrive(ticket, self.now, inline=inline)
+        except ValueError:
+            assert rows > self.queue.max_batch_size
+            self.end(ticket, "too large")
+            return
+        except InprocmlError as error:
+            self.end(ticket, type(error).__name__)
+            assert self.queue.depth == depth
+            if isinstance(error, Drained):
+                assert self.draining
+            elif isinstance(error, DeadlineExceeded):
+                assert patience == 0.0
+            else:
+                assert type(error) is Overloaded  # noqa: PT017  the books say which refusal is due
+                assert self.holder is not None
+                assert self.line
+                assert depth + rows > self.queue.max_queue_size
+            return
+        assert not self.draining
+        assert patience > 0
+        assert rows <= self.queue.max_batch_size
+        if move is Move.RUN:
+            assert inline
+            assert self.holder is None
+            assert not self.line
+            assert not self.queue.max_queue_delay
+            self.holder = ticket
+            return
+        assert not self.line or depth + rows <= self.queue.max_queue_size
+        self.line.append(ticket)
+        if self.holder is None:
+            assert move is Move.WAKE
+            self.holder = "worker"
+
+    @precondition(lambda self: isinstance(self.holder, Ticket))
+    @rule()
+    def inline_run_ends(self):
+        ticket = self.holder
+        assert self.queue.release(ticket) is bool(self.line)
+        self.answers[ticket] = self.questions[ticket].copy()
+        self.end(ticket, "answered")
+        self.holder = "worker" if self.line else None
+
+    @precondition(lambda self: not self.batch)
+    @rule()
+    def worker_looks(self):
+        """Also when it was woken for nothing."""
+        step = self.queue.take(self.now)
+        if self.holder != "worker":
+            assert step == ([], [], None)
+            return
+        for ticket in step.expired:
+            assert ticket.deadline <= self.now
+            self.line.remove(ticket)
+            self.end(ticket, "expired")
+        if step.ready_at is not None:
+            assert not step.batch
+            assert not self.draining
+            assert step.ready_at == self.line[0].arrived + self.queue.max_queue_delay > self.now
+            assert sum(ticket.rows for ticket in self.line) < self.queue.max_batch_size
+            return
+        assert step.batch == self.line[: len(step.batch)], "taken out of order"
+        assert all(ticket.deadline > self.now for ticket in step.batch), "computed though expired"
+        rows = sum(ticket.rows for ticket in step.batch)
+        assert rows <= self.queue.max_batch_size
+        self.line = self.line[len(step.batch) :]
+        if self.line:
+            assert step.batch
+            assert rows + self.line[0].rows > self.queue.max_batch_size, "left room unused"
+        self.batch = step.batch
+        self.holder = "worker" if self.batch else None
+
+    @precondition(lambda self: self.batch)
+    @rule(fails=st.booleans())
+    def worker_answers(self, fails):
+        """A failed batch is answered one by one; either way each caller gets its own rows."""
+        parts = [self.batch] if not fails else [[ticket] for ticket in self.batch]
+        for part in parts:
+            joined = join([{"id": self.questions[ticket]} for ticket in part])
+            staying = self.queue.settle(part)
+            at = 0
+            for ticket in part:
+                if ticket in staying:
+                    self.answers[ticket] = cut(joined, at, ticket.rows)["id"]
+                    self.end(ticket, "answered")
+                else:
+                    assert ticket in self.left_running or self.ended[ticket] == "expired"
+                at += ticket.rows
+        self.batch = []
+
+    @precondition(lambda self: self.line or self.batch)
+    @rule(data=st.data())
+    def caller_leaves(self, data):
+        ticket = data.draw(st.sampled_from(self.line + self.batch))
+        if ticket in self.ended:
+            assert self.queue.leave(ticket) is (self.ended[ticket] == "left")
+            return
+        assert self.queue.leave(ticket)
+        self.end(ticket, "left")
+        if ticket in self.line:
+            self.line.remove(ticket)
+        else:
+            self.left_running.add(ticket)
+
+    @rule(seconds=st.sampled_from([0.5, 1.0, 2.0]))
+    def time_passes(self, seconds):
+        self.now += seconds
+
+    @rule()
+    def expire(self):
+        for ticket in self.queue.expire(self.now):
+            assert ticket.deadline <= self.now
+            self.end(ticket, "expired")
+        self.line = [ticket for ticket in self.line if ticket.deadline > self.now]
+
+    @rule()
+    def drain(self):
+        self.queue.drain()
+        self.draining = True
+
+    @invariant()
+    def books_agree(self):
+        if not hasattr(self, "queue"):
+            return
+        assert self.queue.depth == sum(ticket.rows for ticket in self.line)
+        assert self.queue.busy is (self.holder is not None)
+        assert self.queue.worker is (self.holder == "worker")
+        assert all(ticket.state is State.WAITING for ticket in self.line)
+        assert not self.line or self.holder is not None, "rows wait and nobody is to serve them"
+
+    def teardown(self):
+        if not hasattr(self, "queue"):
+            return
+        self.drain()
+        for _ in range(len(self.questions) + 2):
+            if isinstance(self.holder, Ticket):
+                self.inline_run_ends()
+            if self.batch:
+                self.worker_answers(fails=False)
+            self.worker_looks()
+        assert not self.queue.busy
+        assert self.ended.keys() == self.questions.keys(), "a caller was never answered"
+        for ticket, answer in self.answers.items():
+            assert answer.tolist() == self.questions[ticket].tolist(), "somebody else's answer"
+            assert self.ended[ticket] == "answered"
+
+
+Machine.TestCase.settings = settings(max_examples=250, stateful_step_count=60, deadline=None)
+TestQueue = Machine.TestCase
+
+
+def make(**limits):
+    return Queue(name="late", **limits)
+
+
+def test_a_lone_caller_runs_and_the_device_is_free_again():
+    queue, ticket = make(), Ticket(1, 0.0)
+    assert queue.arrive(ticket, 0.0, inline=True) is Move.RUN
+    assert queue.busy
+    assert queue.release(ticket) is False
+    assert not queue.busy
+    assert ticket.state is State.DONE
+
+
+def test_the_worker_is_owed_a_wake_up_once_an_inline_run_ends_with_rows_waiting():
+    queue, first, second = make(), Ticket(1, 0.0), Ticket(1, 0.0)
+    queue.arrive(first, 0.0, inline=True)
+    assert queue.arrive(second, 0.0, inline=True) is Move.WAIT
+    assert queue.release(first) is True
+    assert queue.take(0.0).batch == [second]
+
+
+def test_a_worker_woken_for_nothing_takes_nothing_from_an_inline_caller():
+    queue, first, second = make(), Ticket(1, 0.0), Ticket(1, 0.0)
+    queue.arrive(first, 0.0, inline=True)
+    queue.arrive(second, 0.0, inline=True)
+    assert queue.take(0.0) == ([], [], None)
+    assert second.state is State.WAITING
+
+
+def test_a_batch_never_skips_an_item_to_fill_up():
+    queue = make(max_batch_size=4)
+    tickets = [Ticket(rows, 0.0) for rows in (3, 2, 1)]
+    for ticket in tickets:
+        queue.arrive(ticket, 0.0, inline=False)
+    assert queue.take(0.0).batch == tickets[:1]
+    assert queue.take(0.0).batch == tickets[1:]
+
+
+def test_delay_waits_for_company_until_the_oldest_has_waited_enough():
+    queue = make(max_queue_delay=2.0, max_batch_size=3)
+    first, second, third = Ticket(1, 0.0), Ticket(1, 1.0), Ticket(1, 1.5)
+    assert queue.arrive(first, 0.0, inline=True) is Move.WAKE
+    assert queue.take(0.0).ready_at == 2.0
+    assert queue.arrive(second, 1.0, inline=True) is Move.WAIT
+    assert queue.take(1.0).ready_at == 2.0
+    assert queue.arrive(third, 1.5, inline=True) is Move.WAKE  # full: no reason to wait any longer
+    assert queue.take(1.5).batch == [first, second, third]
+
+
+def test_delay_ends_at_its_time_and_when_draining():
+    for release in ("time", "drain"):
+        queue, ticket = make(max_queue_delay=2.0), Ticket(1, 0.0)
+        queue.arrive(ticket, 0.0, inline=True)
+        assert queue.take(1.0).batch == []
+        if release == "drain":
+            assert queue.drain() is Move.WAKE
+        assert queue.take(2.0 if release == "time" else 1.0).batch == [ticket]
+
+
+def test_full_means_rows_and_an_empty_queue_takes_any_one_item():
+    queue = make(max_queue_size=3, max_batch_size=8)
+    queue.arrive(Ticket(1, 0.0), 0.0, inline=True)
+    big = Ticket(5, 0.0)
+    assert queue.arrive(big, 0.0, inline=True) is Move.WAIT
+    with pytest.raises(Overloaded, match=r"'late'.*5 rows wait.*max_queue_size is 3"):
+        queue.arrive(Ticket(1, 0.0), 0.0, inline=True)
+    assert queue.leave(big)
+    for _ in range(3):
+        queue.arrive(Ticket(1, 0.0), 0.0, inline=True)
+    with pytest.raises(Overloaded):
+        queue.arrive(Ticket(1, 0.0), 0.0, inline=True)
+
+
+def test_more_rows_than_a_batch_holds_are_the_callers_to_chunk():
+    with pytest.raises(ValueError, match=r"9 rows.*max_batch_size is 8.*chunks"):
+        make(max_batch_size=8).arrive(Ticket(9, 0.0), 0.0, inline=True)
+
+
+def test_a_deadline_already_past_is_refused_at_the_door():
+    queue = make()
+    with pytest.raises(DeadlineExceeded, match="had passed when the call was made"):
+        queue.arrive(Ticket(1, 5.0, 5.0), 5.0, inline=True)
+    assert not queue.busy
+
+
+def test_drained_is_a_kind_of_unavailable_and_says_what_to_do():
+    queue = make()
+    assert queue.drain() is Move.WAIT
+    with pytest.raises(Drained, match="ask for the current one") as caught:
+        queue.arrive(Ticket(1, 0.0), 0.0, inline=True)
+    assert isinstance(caught.value, Unavailable)
+    assert caught.value.status_hint == 503
+
+
+def test_abandon_closes_everybody_who_still_expects_an_answer():
+    queue = make(max_batch_size=2)
+    tickets = [Ticket(1, 0.0) for _ in range(4)]
+    for ticket in tickets:
+        queue.arrive(ticket, 0.0, inline=False)
+    queue.take(0.0)
+    queue.leave(tickets[0])
+    assert queue.abandon() == tickets[1:]
+    assert (queue.depth, queue.busy, queue.worker) == (0, False, False)
+    assert queue.arrive(Ticket(1, 0.0), 0.0, inline=True) is Move.RUN
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"max_batch_size": 0},
+        {"max_queue_size": 0},
+        {"max_queue_delay": -1.0},
+        {"max_queue_delay": math.nan},
+        {"max_queue_delay": math.inf},
+    ],
+)
+def test_impossible_limits_are_refused_by_name(limits):
+    with pytest.raises(ValueError, match=next(iter(limits))):
+        make(**limits)

@@ -1,0 +1,80 @@
+"""What the whole suite shares: a small real model, packed once, copied where a test changes it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("ci", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ci")
+
+
+def make_rows(count: int = 400, seed: int = 0) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Rows with a number and a category, and a label that depends on both."""
+    random = np.random.default_rng(seed)
+    amounts = random.normal(50, 20, count)
+    countries = random.choice(["de", "fr", "us"], count)
+    labels = (amounts + np.where(countries == "us", 25, 0) + random.normal(0, 8, count) > 60).astype(int)
+    rows = [{"amount": float(a), "country": str(c)} for a, c in zip(amounts, countries, strict=True)]
+    return rows, labels
+
+
+def pack_small(store: Path, *, seed: int = 0, version: str | None = None) -> Any:
+    """Train and pack one more version of the small model; another seed is another model."""
+    from sklearn.linear_model import LogisticRegression
+
+    import inprocml
+    from inprocml import Category, Classes, Numeric, Transform
+
+    rows, labels = make_rows(seed=seed)
+    transform = Transform({"amount": Numeric(missing="median", scale="standard"), "country": Category()})
+    estimator = LogisticRegression(C=1.0 / (1 + seed)).fit(transform.fit_transform(rows), labels)
+    return inprocml.pack(
+        store,
+        transform=transform,
+        model=estimator,
+        output=Classes(["ok", "fraud"]),
+        baseline=rows,
+        labels=labels,
+        metrics={"auc": 0.9},
+        version=version,
+    )
+
+
+@pytest.fixture(scope="session")
+def _packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = tmp_path_factory.mktemp("packed") / "fraud"
+    pack_small(store)
+    pack_small(store, seed=1)
+    return store
+
+
+@pytest.fixture
+def store(_packed: Path, tmp_path: Path) -> Path:
+    """A store with version 1 of the small model."""
+    copy = tmp_path / "models" / "fraud"
+    shutil.copytree(_packed / "1", copy / "1")
+    return copy
+
+
+@pytest.fixture
+def add_version(_packed: Path, store: Path) -> Any:
+    """A function that puts version 2, another model, into the store, atomically."""
+
+    def add(name: str = "2") -> None:
+        temporary = store / ".tmp-adding"
+        shutil.copytree(_packed / "2", temporary)
+        temporary.rename(store / name)
+
+    return add
+
+
+@pytest.fixture
+def row() -> dict[str, Any]:
+    """A row the small model accepts."""
+    return {"amount": 80.0, "country": "us"}

@@ -1,0 +1,255 @@
+"""The Flask decorator and blueprint, through a real Flask app."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import threading
+
+import flask
+import pytest
+
+import inprocml
+from inprocml import Model, Prediction
+from inprocml.flask import health, init_app, predicts
+
+
+@pytest.fixture
+def model(store):
+    model = Model(store)
+    yield model
+    model.close()
+
+
+@pytest.fixture
+def app(model):
+    app = flask.Flask(__name__)
+
+    @app.post("/orders/<int:order_id>/score")
+    @predicts(model)
+    def score(prediction: Prediction, order_id: int) -> dict[str, object]:
+        """Score one order."""
+        return {"order": order_id, "value": prediction.value, "model": prediction.version}
+
+    @app.post("/async/<int:order_id>")
+    @predicts(model)
+    async def ascore(prediction: Prediction, order_id: int) -> dict[str, object]:
+        return {"order": order_id, "value": prediction.value}
+
+    @app.get("/query")
+    @predicts(model, row=lambda request: {"amount": float(request.args["amount"]), "country": "us"})
+    def query(prediction: Prediction) -> dict[str, object]:
+        return {"value": prediction.value}
+
+    @app.get("/listed")
+    @predicts(model, row=lambda _request: [1, 2])
+    def listed(prediction: Prediction) -> str:
+        return str(prediction)
+
+    return app
+
+
+@pytest.fixture
+def client(app):
+    return app.test_client()
+
+
+def test_answers(client, row):
+    response = client.post("/orders/7/score", json=row)
+    assert response.status_code == 200
+    assert response.json == {"order": 7, "value": "fraud", "model": "1"}
+
+
+def test_async_views_answer_too(client, row):
+    assert client.post("/async/7", json=row).json == {"order": 7, "value": "fraud"}
+
+
+def test_the_row_may_come_from_elsewhere(client):
+    assert client.get("/query?amount=80.0").json == {"value": "fraud"}
+
+
+def test_a_row_function_that_gives_no_row_is_a_400(client):
+    response = client.get("/listed")
+    assert response.status_code == 400
+    assert "an array" in response.json["detail"]
+
+
+def test_the_view_keeps_name_doc_and_signature(app, model):
+    view = app.view_functions["score"]
+    assert view.__doc__ == "Score one order."
+    assert list(inspect.signature(view).parameters) == ["order_id"]
+    assert "prediction" not in view.__annotations__
+    prediction = Prediction("ok", 0.9, {"ok": 0.9, "fraud": 0.1}, "test", "id")
+    assert view.__wrapped__(prediction, 3)["value"] == "ok"
+
+
+def test_a_view_that_takes_no_prediction_is_refused_where_it_is_written(model):
+    with pytest.raises(TypeError, match="prediction"):
+
+        @predicts(model)
+        def view() -> str:
+            return ""
+
+
+BAD_REQUESTS = {
+    "malformed": ({"data": b"{", "content_type": "application/json"}, 400, "bad-request"),
+    "empty": ({"data": b"", "content_type": "application/json"}, 400, "bad-request"),
+    "not utf-8": ({"data": b'{"a": "\xff"}', "content_type": "application/json"}, 400, "bad-request"),
+    "an array": ({"data": b"[]", "content_type": "application/json"}, 400, "bad-request"),
+    "a number": ({"data": b"3", "content_type": "application/json"}, 400, "bad-request"),
+    "null": ({"data": b"null", "content_type": "application/json"}, 400, "bad-request"),
+    "NaN": ({"data": b'{"amount": NaN}', "content_type": "application/json"}, 400, "bad-request"),
+    "Infinity": ({"data": b'{"amount": -Infinity}', "content_type": "application/json"}, 400, "bad-request"),
+    "nested deep": (
+        {"data": b'{"a":' + b"[" * 100_000, "content_type": "application/json"},
+        400,
+        "bad-request",
+    ),
+    "form": ({"data": {"amount": "1"}}, 415, "wrong-content-type"),
+    "text": ({"data": b"{}", "content_type": "text/plain"}, 415, "wrong-content-type"),
+    "no type": ({"data": b"{}"}, 415, "wrong-content-type"),
+    "10 MB": ({"data": b" " * 10_000_000, "content_type": "application/json"}, 413, "body-too-large"),
+    "missing": ({"json": {"amount": 1.0}}, 422, "invalid-row"),
+    "extra": ({"json": {"amount": 1.0, "country": "us", "x": 1}}, 422, "invalid-row"),
+    "text number": ({"json": {"amount": "1.5", "country": "us"}}, 422, "invalid-row"),
+    "true": ({"json": {"amount": True, "country": "us"}}, 422, "invalid-row"),
+    "nan text": ({"json": {"amount": "nan", "country": "us"}}, 422, "invalid-row"),
+    "1e400": (
+        {"data": b'{"amount": 1e400, "country": "us"}', "content_type": "application/json"},
+        422,
+        "invalid-row",
+    ),
+    "list": ({"json": {"amount": [1], "country": {}}}, 422, "invalid-row"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_REQUESTS)
+@pytest.mark.parametrize("path", ["/orders/7/score", "/async/7"])
+def test_bad_input_is_a_problem_document_and_the_next_request_is_fine(client, row, case, path, capfd):
+    request, status, kind = BAD_REQUESTS[case]
+    response = client.post(path, **request)
+    assert response.status_code == status, response.json
+    assert response.mimetype == "application/problem+json"
+    assert response.json["type"] == f"urn:inprocml:error:{kind}"
+    assert response.json["status"] == status
+    assert len(response.json["detail"]) > 20
+    assert client.post(path, json=row).json["value"] == "fraud"
+    assert capfd.readouterr().out == ""
+
+
+def test_all_bad_fields_come_at_once(client):
+    response = client.post("/orders/7/score", json={"amount": "x", "land": "de"})
+    assert set(response.json["issues"]) == {"amount", "country", "land"}
+
+
+def test_a_chunked_body_is_bounded_too(app):
+    with app.test_request_context(
+        "/orders/7/score",
+        method="POST",
+        content_type="application/json",
+        environ_overrides={"wsgi.input_terminated": True, "wsgi.input": _Endless()},
+    ):
+        response = app.view_functions["score"](order_id=7)
+    assert response.status_code == 413
+
+
+class _Endless:
+    """A body that never ends: only a bounded read returns."""
+
+    def read(self, size: int = -1) -> bytes:
+        if size is None or size < 0:
+            raise AssertionError("an unbounded read of an endless body")
+        return b" " * size
+
+    readline = read
+
+
+def test_a_host_limit_below_ours_is_a_413_too(app, client, row):
+    app.config["MAX_CONTENT_LENGTH"] = 10
+    assert client.post("/orders/7/score", json=row).status_code == 413
+
+
+def test_an_internal_error_is_logged_and_not_told(tmp_path, caplog):
+    app = flask.Flask(__name__)
+
+    @app.post("/")
+    @predicts(Model(tmp_path / "secret-place"))
+    def view(prediction: Prediction) -> str:
+        return prediction.version
+
+    with caplog.at_level(logging.ERROR, logger="inprocml"):
+        response = app.test_client().post("/", json={})
+    assert response.status_code == 500
+    assert "secret-place" not in response.text
+    assert "secret-place" in caplog.text
+
+
+def test_overload_and_deadline_say_try_again(row):
+    class Full:
+        def predict(self, row, timeout=None):
+            raise inprocml.Overloaded("full") if timeout is None else inprocml.DeadlineExceeded("late")
+
+    app = flask.Flask(__name__)
+    app.post("/full")(predicts(Full())(lambda prediction: "x"))  # type: ignore[arg-type]
+    app.add_url_rule("/late", "late", predicts(Full(), timeout=1.0)(lambda prediction: "x"), methods=["POST"])
+    full, late = app.test_client().post("/full", json=row), app.test_client().post("/late", json=row)
+    assert (full.status_code, full.headers["Retry-After"]) == (503, "1")
+    assert (late.status_code, late.headers.get("Retry-After")) == (504, None)
+
+
+def test_init_app_answers_errors_of_plain_views(model, row):
+    app = flask.Flask(__name__)
+    assert init_app(app) is app
+
+    @app.post("/plain")
+    def plain() -> dict[str, object]:
+        return {"value": model.predict(flask.request.get_json()).value}
+
+    client = app.test_client()
+    assert client.post("/plain", json=row).json == {"value": "fraud"}
+    response = client.post("/plain", json={})
+    assert response.status_code == 422
+    assert response.mimetype == "application/problem+json"
+
+
+def test_init_app_twice_says_what_to_do():
+    app = init_app(flask.Flask(__name__))
+    with pytest.raises(RuntimeError, match="once"):
+        init_app(app)
+
+
+def test_health(model, store):
+    app = flask.Flask(__name__)
+    app.register_blueprint(health(model), url_prefix="/_ml")
+    client = app.test_client()
+    assert client.get("/_ml/live").status_code == 200
+    first = client.get("/_ml/ready")
+    assert (first.status_code, first.headers["Retry-After"]) == (503, "1")
+    pause = threading.Event()
+    for _ in range(500):
+        ready = client.get("/_ml/ready")
+        if ready.status_code == 200:
+            break
+        pause.wait(0.02)
+    assert ready.status_code == 200
+    assert ready.json["models"]["fraud"]["version"] == "1"
+
+
+def test_not_ready_for_ever_without_a_bundle(tmp_path, caplog):
+    app = flask.Flask(__name__)
+    app.register_blueprint(health(Model(tmp_path / "none")))
+    client = app.test_client()
+    assert client.get("/live").status_code == 200
+    assert {client.get("/ready").status_code for _ in range(5)} == {503}
+
+
+def test_json_answers_hold_plain_numbers(client, app, model, row):
+    @app.post("/all")
+    @predicts(model)
+    def everything(prediction: Prediction) -> dict[str, object]:
+        return {"p": prediction.probability, "all": prediction.probabilities, "id": prediction.id}
+
+    answer = json.loads(client.post("/all", json=row).data)
+    assert set(answer["all"]) == {"ok", "fraud"}
+    assert isinstance(answer["p"], float)

@@ -1,0 +1,380 @@
+"""The facade, through public names only: answers, versions, loading, errors."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.conftest import make_rows
+
+import inprocml
+from inprocml import Model
+
+
+@pytest.fixture
+def model(store):
+    model = Model(store, poll_interval=0.05)
+    yield model
+    model.close()
+
+
+def wait_for(condition, seconds=20.0):
+    """Wait on an event nobody sets: the suite's only way to let time pass."""
+    pause = threading.Event()
+    for _ in range(int(seconds / 0.02)):
+        if condition():
+            return
+        pause.wait(0.02)
+    pytest.fail("the condition did not come true in time")
+
+
+def test_declaring_reads_nothing_and_starts_nothing(tmp_path):
+    threads = set(threading.enumerate())
+    model = Model(tmp_path / "does" / "not" / "exist")
+    assert set(threading.enumerate()) == threads
+    assert "exist" in repr(model)
+
+
+def test_predicts_as_the_trained_estimator_does(model, row):
+    prediction = model.predict(row)
+    assert prediction.value == "fraud"
+    assert prediction.probability == max(prediction.probabilities.values())
+    assert prediction.probability == pytest.approx(prediction.probabilities["fraud"])
+    assert sum(prediction.probabilities.values()) == pytest.approx(1.0, abs=1e-5)
+    assert prediction.version == "1"
+
+
+def test_ids_are_unique_across_threads(model, row):
+    with ThreadPoolExecutor(8) as pool:
+        ids = list(pool.map(lambda _: model.predict(row).id, range(400)))
+    assert len(set(ids)) == 400
+
+
+def test_apredict_and_predict_many_answer_as_predict(model):
+    rows, _ = make_rows(50, seed=3)
+    one_by_one = [model.predict(row) for row in rows]
+
+    async def gather():
+        return await asyncio.gather(*(model.apredict(row) for row in rows))
+
+    together = asyncio.run(gather())
+    for table in (rows, pd.DataFrame(rows), {name: [row[name] for row in rows] for name in rows[0]}):
+        many = model.predict_many(table)
+        assert [p.value for p in many] == [p.value for p in one_by_one]
+        np.testing.assert_allclose(
+            [p.probability for p in many], [p.probability for p in one_by_one], atol=1e-6
+        )
+    assert [p.value for p in together] == [p.value for p in one_by_one]
+
+
+def test_threads_and_asyncio_share_one_model(model, row):
+    async def many():
+        return await asyncio.gather(*(model.apredict(row) for _ in range(100)))
+
+    with ThreadPoolExecutor(4) as pool:
+        loops = [pool.submit(asyncio.run, many()) for _ in range(2)]
+        plain = [pool.submit(model.predict, row) for _ in range(200)]
+        answers = [answer for loop in loops for answer in loop.result()] + [f.result() for f in plain]
+    assert {answer.value for answer in answers} == {"fraud"}
+    assert len({answer.id for answer in answers}) == 400
+
+
+def test_predict_many_of_nothing_is_nothing(model):
+    assert model.predict_many([]) == []
+
+
+def test_predict_many_crosses_batches_in_order(store):
+    model = Model(store, max_batch_size=7)
+    rows, _ = make_rows(60, seed=5)
+    assert [p.value for p in model.predict_many(rows)] == [model.predict(r).value for r in rows]
+    assert model.counters["rows"] == 120
+    assert model.counters["batches"] == 60 + 9
+    model.close()
+
+
+def test_every_bad_field_is_named_at_once_and_no_value_is_echoed(model, row):
+    with pytest.raises(inprocml.InvalidRow) as caught:
+        model.predict({"amount": "s3cret", "country": 5, "extra": 1})
+    assert set(caught.value.issues) == {"amount", "country", "extra"}
+    assert "s3cret" not in str(caught.value)
+    assert model.predict(row).value == "fraud"
+
+
+def test_unseen_categories_are_counted(model, row):
+    for _ in range(3):
+        model.predict(row | {"country": "atlantis"})
+    model.predict(row)
+    assert model.counters["rows"] == 4
+    assert model.counters["unseen"]["country"] == 3
+
+
+def test_a_timeout_already_over_is_refused(model, row):
+    model.predict(row)
+    with pytest.raises(inprocml.DeadlineExceeded):
+        model.predict(row, timeout=0.0)
+    with pytest.raises(inprocml.DeadlineExceeded):
+        model.predict_many([row], timeout=-1.0)
+    assert model.predict(row, timeout=30.0).value == "fraud"
+
+
+# --- versions ------------------------------------------------------------------------------------------
+
+
+def test_follows_a_new_version_while_serving(model, row, add_version):
+    assert model.predict(row).version == "1"
+    add_version()
+    wait_for(lambda: model.predict(row).version == "2")
+
+
+def test_reload_returns_when_the_swap_is_done(store, row, add_version):
+    model = Model(store, poll_interval=1000)
+    first = model.predict(row)
+    add_version()
+    assert model.reload() == "2"
+    assert model.version == "2"
+    assert model.predict(row).probability != first.probability
+    model.close()
+
+
+def test_a_roll_back_holds_until_a_newer_version_appears(model, row, add_version):
+    add_version()
+    assert model.version == "2"
+    assert model.reload("1") == "1"
+    polls = threading.Event()
+    polls.wait(0.5)
+    assert model.predict(row).version == "1"
+    add_version("3")
+    # Its manifest says version 2, its folder 3: a foreign copy is refused, the old one goes on.
+    polls.wait(0.5)
+    assert model.predict(row).version == "1"
+
+
+def test_a_pinned_version_stays(store, row, add_version):
+    model = Model(store, version="1", poll_interval=0.02)
+    add_version()
+    assert model.predict(row).version == "1"
+    threading.Event().wait(0.2)
+    assert model.predict(row).version == "1"
+    model.close()
+
+
+def test_reload_of_an_unknown_version_says_which_there_are(model, row):
+    model.predict(row)
+    with pytest.raises(inprocml.UnknownVersion, match="1"):
+        model.reload("9")
+    assert model.predict(row).version == "1"
+
+
+def test_a_corrupt_new_version_is_refused_once_and_the_old_goes_on(model, row, store, add_version, caplog):
+    model.predict(row)
+    add_version()
+    file = next((store / "2").glob("*.onnx"))
+    file.write_bytes(file.read_bytes()[:-1])
+    with caplog.at_level(logging.WARNING, logger="inprocml"):
+        wait_for(lambda: "refused" in caplog.text)
+        threading.Event().wait(0.3)
+    assert model.predict(row).version == "1"
+    assert caplog.text.count("refused") == 1
+    with pytest.raises(inprocml.Corrupt):
+        model.reload()
+    assert model.predict(row).version == "1"
+
+
+def test_no_request_fails_while_versions_swap(store, row, add_version):
+    model = Model(store, poll_interval=1000)
+    model.predict(row)
+    add_version()
+    stop = threading.Event()
+
+    def ask():
+        versions = set()
+        while not stop.is_set():
+            versions.add(model.predict(row).version)
+        return versions
+
+    with ThreadPoolExecutor(6) as pool:
+        askers = [pool.submit(ask) for _ in range(5)]
+        for turn in range(20):
+            model.reload("2" if turn % 2 == 0 else "1")
+        stop.set()
+        seen = set().union(*(asker.result(timeout=30) for asker in askers))
+    assert seen == {"1", "2"}
+    model.close()
+
+
+# --- what cannot be loaded -----------------------------------------------------------------------------
+
+
+def test_a_missing_store_is_a_typed_error_and_recovers_when_it_appears(tmp_path, store, row):
+    model = Model(tmp_path / "models" / "later", poll_interval=0.05)
+    with pytest.raises(inprocml.BundleError, match="later"):
+        model.predict(row)
+    store.rename(tmp_path / "models" / "later")
+
+    def answers():
+        try:
+            return model.predict(row).version == "1"
+        except inprocml.BundleError:
+            return False  # the failed load is remembered for a second
+
+    wait_for(answers)
+    model.close()
+
+
+def test_an_empty_store_says_how_to_fill_it(tmp_path, row):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(inprocml.BundleError, match="pack"):
+        Model(tmp_path / "empty").predict(row)
+
+
+def test_a_foreign_folder_is_refused(tmp_path, row):
+    folder = tmp_path / "foreign" / "1"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text('{"hello": "world"}')
+    with pytest.raises(inprocml.BundleError, match=r"manifest\.json"):
+        Model(tmp_path / "foreign").predict(row)
+
+
+def test_ready_starts_the_first_load(store):
+    model = Model(store)
+    assert model.ready is False
+    wait_for(lambda: model.ready)
+    assert model.version == "1"
+    model.close()
+
+
+def test_ready_stays_false_for_a_broken_store(tmp_path, caplog):
+    model = Model(tmp_path / "nothing")
+    for _ in range(5):
+        assert model.ready is False
+        threading.Event().wait(0.05)
+    wait_for(lambda: "nothing" in caplog.text)
+
+
+def test_concurrent_first_callers_load_once(store, row, monkeypatch):
+    opened = []
+    real = inprocml.Bundle.open
+
+    def counting(*args, **kwargs):
+        opened.append(1)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(inprocml.Bundle, "open", counting)
+    model = Model(store)
+    with ThreadPoolExecutor(8) as pool:
+        assert {p.version for p in pool.map(lambda _: model.predict(row), range(16))} == {"1"}
+    assert len(opened) == 1
+    model.close()
+
+
+def test_a_closed_model_says_so(store, row):
+    model = Model(store)
+    model.predict(row)
+    model.close()
+    model.close()
+    with pytest.raises(inprocml.NotReady, match="closed"):
+        model.predict(row)
+
+
+def test_close_ends_every_thread_of_ours(store, row):
+    model = Model(store, poll_interval=0.05)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: model.predict(row), range(64)))
+    model.close()
+    assert [t.name for t in threading.enumerate() if t.name.startswith("inprocml")] == []
+
+
+def test_a_dropped_model_is_freed_and_its_threads_end(store, row):
+    model = Model(store, poll_interval=0.02)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(model.predict, [row] * 64))
+    gone = weakref.ref(model)
+    del model
+
+    def freed():
+        gc.collect()
+        return gone() is None and not [t for t in threading.enumerate() if t.name.startswith("inprocml")]
+
+    wait_for(freed)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"max_batch_size": 0}, {"max_queue_size": 0}, {"max_queue_delay": -1.0}, {"poll_interval": 0.0}],
+)
+def test_impossible_limits_are_refused_where_they_are_written(tmp_path, limits):
+    with pytest.raises(ValueError, match=next(iter(limits))):
+        Model(tmp_path, **limits)
+
+
+def test_the_numpy_reference_can_stand_in_for_the_runtime(store, row):
+    fast, slow = Model(store), Model(store, backend="numpy")
+    assert fast.predict(row).probability == pytest.approx(slow.predict(row).probability, abs=1e-5)
+    fast.close()
+    slow.close()
+
+
+def test_a_host_can_bring_its_own_backend(store, row):
+    from inprocml.testing import FakeBackend
+
+    def broken(inputs):
+        raise ZeroDivisionError("kaputt")
+
+    answers = {"good": True}
+
+    def run(inputs):
+        if not answers["good"]:
+            return broken(inputs)
+        rows = len(next(iter(inputs.values())))
+        return {"probabilities": np.tile(np.array([[0.25, 0.75]], np.float32), (rows, 1))}
+
+    class Unchecked:
+        """Stands in after the golden rows were replayed by the real runtime."""
+
+        def __init__(self, bundle):
+            from inprocml.backends import open_backend
+
+            self.real = open_backend("onnx", bundle.model, threads=1)
+            self.calls = 0
+            self.fake = FakeBackend(run)
+            self.name, self.device = "mine", "cpu"
+
+        def run(self, inputs):
+            self.calls += 1
+            return self.real.run(inputs) if self.calls == 1 else self.fake.run(inputs)
+
+        def close(self):
+            self.real.close()
+
+    model = Model(store, backend=Unchecked)
+    assert model.predict(row).probability == pytest.approx(0.75)
+    answers["good"] = False
+    with pytest.raises(inprocml.BackendFailed, match="ZeroDivisionError"):
+        model.predict(row)
+    answers["good"] = True
+    assert model.predict(row).value == "fraud"
+    model.close()
+
+
+def test_a_process_that_starts_under_a_broken_newest_version_serves_the_one_before(
+    store, row, add_version, caplog
+):
+    add_version()
+    (store / "2" / "manifest.json").write_text("{}")
+    model = Model(store, poll_interval=0.02)
+    with caplog.at_level(logging.WARNING, logger="inprocml"):
+        assert model.predict(row).version == "1"
+        threading.Event().wait(0.2)
+    assert model.predict(row).version == "1"
+    assert caplog.text.count("version 2 refused") == 1
+    model.close()
+    pinned = Model(store, version="2")
+    with pytest.raises(inprocml.BundleError):
+        pinned.predict(row)

@@ -1,0 +1,140 @@
+"""What a host's OpenTelemetry SDK receives."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+import inprocml
+from inprocml import Model
+
+
+@pytest.fixture(scope="module")
+def reader():
+    # The API lets a process set its provider once; instruments made before that are proxies and follow.
+    reader = InMemoryMetricReader()
+    metrics.set_meter_provider(MeterProvider([reader]))
+    return reader
+
+
+def points(reader, name, model):
+    """The data points of one instrument for one model."""
+    data = reader.get_metrics_data()
+    found = []
+    for resource in data.resource_metrics if data else []:
+        for scope in resource.scope_metrics:
+            assert scope.scope.name == "inprocml"
+            for metric in scope.metrics:
+                if metric.name == name:
+                    found += [
+                        p for p in metric.data.data_points if p.attributes["inprocml.model.name"] == model
+                    ]
+    return found
+
+
+def test_a_lone_request_makes_exactly_three_records(reader, store, row):
+    model = Model(store, name="lone")
+    model.predict(row)
+    assert [p.count for p in points(reader, "inprocml.prediction.duration", "lone")] == [1]
+    assert [p.count for p in points(reader, "inprocml.inference.duration", "lone")] == [1]
+    assert [p.count for p in points(reader, "inprocml.inference.batch.size", "lone")] == [1]
+    assert points(reader, "inprocml.prediction.queue.duration", "lone") == []
+    point = points(reader, "inprocml.inference.duration", "lone")[0]
+    assert point.attributes["inprocml.runtime.name"] == "onnx"
+    assert point.attributes["inprocml.device"] == "cpu"
+    assert point.attributes["inprocml.model.version"] == "1"
+    model.close()
+
+
+def test_batches_add_up_to_rows(reader, store, row):
+    model = Model(store, name="crowd")
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda _: model.predict(row), range(320)))
+    counters = model.counters
+    predictions = points(reader, "inprocml.prediction.duration", "crowd")
+    sizes = points(reader, "inprocml.inference.batch.size", "crowd")
+    assert sum(p.count for p in predictions) == 320
+    assert sum(p.sum for p in sizes) == 320 == counters["rows"]
+    assert sum(p.count for p in sizes) == counters["batches"]
+    model.close()
+
+
+def test_rejections_have_reasons(reader, store, row):
+    model = Model(store, name="picky")
+    with pytest.raises(inprocml.InvalidRow):
+        model.predict({})
+    with pytest.raises(inprocml.DeadlineExceeded):
+        model.predict(row, timeout=0.0)
+    reasons = {
+        p.attributes["inprocml.rejection.reason"]: p.value
+        for p in points(reader, "inprocml.rejections", "picky")
+    }
+    assert reasons == {"invalid_input": 1, "deadline": 1}
+    errors = {p.attributes.get("error.type") for p in points(reader, "inprocml.prediction.duration", "picky")}
+    assert errors == {"InvalidRow", "DeadlineExceeded"}
+    model.close()
+
+
+def test_loads_and_loaded_versions(reader, store, row, add_version):
+    model = Model(store, name="loading", poll_interval=1000)
+    assert points(reader, "inprocml.model.loaded", "loading") == []
+    model.predict(row)
+    add_version()
+    model.reload()
+    with pytest.raises(inprocml.UnknownVersion):
+        model.reload("nope")
+    loaded = points(reader, "inprocml.model.loaded", "loading")
+    assert [(p.attributes["inprocml.model.version"], p.value) for p in loaded] == [("2", 1)]
+    assert len(loaded[0].attributes["inprocml.model.digest"]) == 12
+    loads = {
+        (p.attributes["inprocml.load.trigger"], p.attributes.get("error.type")): p.count
+        for p in points(reader, "inprocml.model.load.duration", "loading")
+    }
+    assert loads == {("first_use", None): 1, ("reload", None): 1, ("reload", "UnknownVersion"): 1}
+    model.close()
+    assert points(reader, "inprocml.model.loaded", "loading") == []
+
+
+def test_a_missing_store_is_counted_without_a_version(reader, tmp_path, row):
+    model = Model(tmp_path / "none", name="absent")
+    with pytest.raises(inprocml.BundleError):
+        model.predict(row)
+    (point,) = points(reader, "inprocml.model.load.duration", "absent")
+    assert point.attributes["error.type"] == "BundleError"
+
+
+def test_a_failing_exporter_never_reaches_the_view(reader, store, row, monkeypatch, caplog):
+    from inprocml.telemetry import instruments
+
+    class Broken:
+        def record(self, *args, **kwargs):
+            raise OSError("collector gone")
+
+    model = Model(store, name="guest")
+    model.predict(row)
+    monkeypatch.setattr(instruments._instruments(), "prediction", Broken())
+    with caplog.at_level(logging.WARNING, logger="inprocml"):
+        assert [model.predict(row).value for _ in range(3)] == ["fraud"] * 3
+    assert caplog.text.count("telemetry failed") == 1
+    model.close()
+
+
+def test_a_queued_request_records_its_wait(reader, store, row):
+    model = Model(store, name="queued", max_queue_delay=0.001)
+    barrier = threading.Barrier(4)
+
+    def ask(_):
+        barrier.wait()
+        return model.predict(row)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(ask, range(4)))
+    waits = points(reader, "inprocml.prediction.queue.duration", "queued")
+    assert sum(p.count for p in waits) == 4
+    model.close()

@@ -27,7 +27,14 @@ SCHEMA = Schema(
     )
 )
 GOOD = {"speed": 3, "carrier": "UA", "zip": 94110, "at": "2013-07-01T03:30:00Z", "wall": "2013-07-01T03:30"}
-BAD = {"speed": "secret-1", "carrier": 77777, "zip": "secret-2", "tail": b"secret-3", "at": "secret-4", "wall": True}
+BAD = {
+    "speed": "secret-1",
+    "carrier": 77777,
+    "zip": "secret-2",
+    "tail": b"secret-3",
+    "at": "secret-4",
+    "wall": True,
+}
 
 
 def issues(call, *arguments):

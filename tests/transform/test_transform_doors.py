@@ -58,7 +58,10 @@ def doors(rows):
     yield "columns of object arrays", objects
     yield "columns of Series", series
     yield "DataFrame of objects", pd.DataFrame(series)
-    yield "DataFrame with an index and more columns", pd.DataFrame({"more": 1, **series}).iloc[::-1].iloc[::-1]
+    yield (
+        "DataFrame with an index and more columns",
+        pd.DataFrame({"more": 1, **series}).iloc[::-1].iloc[::-1],
+    )
 
 
 @settings(max_examples=200, deadline=None)

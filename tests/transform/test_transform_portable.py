@@ -89,14 +89,21 @@ def groups():
     """The dispatch targets to switch off, strongest first: each run loses one more."""
     present = [name for name in __cpu_dispatch__ if __cpu_features__.get(name)]
     newest = [name for name in present if name.startswith("AVX512") or name == "X86_V4"]
-    return {"AVX512": newest, "AVX2": [name for name in present if name in {*newest, "X86_V3", "AVX2", "FMA3"}]}
+    return {
+        "AVX512": newest,
+        "AVX2": [name for name in present if name in {*newest, "X86_V3", "AVX2", "FMA3"}],
+    }
 
 
 def digests_without(features):
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "NPY_DISABLE_CPU_FEATURES": " ".join(features)}
     script = Path(__file__).with_name("transform_digest.py")
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(script)], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error", str(script)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

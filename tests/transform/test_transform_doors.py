@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from transform_rows import GOOD, fitted, instants, tables, text, training_rows, wallclocks
+from tests.transform.transform_rows import GOOD, fitted, instants, tables, text, training_rows, wallclocks
 
 from inprocml import Category, Hashed, InvalidRow, Numeric, Timestamp, Transform
 

@@ -16,7 +16,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction import FeatureHasher
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
-from transform_rows import FIELDS, fitted, training_rows
+from tests.transform.transform_rows import FIELDS, fitted, training_rows
 
 from inprocml import Category, Hashed, InvalidRow, Numeric, Timestamp, Transform, TransformError
 

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 from sklearn.utils import murmurhash3_32
-from transform_digest import digests
+from tests.transform.transform_digest import digests
 
 from inprocml.transform.logarithm import log1p_array, log1p_float
 from inprocml.transform.murmur import bucket, murmurhash3

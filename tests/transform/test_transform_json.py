@@ -53,9 +53,9 @@ _specs = st.one_of(
         log=st.just(False) | st.booleans(),
         clip=st.none() | st.tuples(st.floats(0, 1), st.floats(2, 1e9)),
     ).map(lambda spec: (spec, st.floats(0, 1e6) | st.integers(0, 1000))),
-    st.builds(Category, missing=st.none() | st.just("slot"), max_categories=st.none() | st.integers(1, 9)).map(
-        lambda spec: (spec, st.text(max_size=5))
-    ),
+    st.builds(
+        Category, missing=st.none() | st.just("slot"), max_categories=st.none() | st.integers(1, 9)
+    ).map(lambda spec: (spec, st.text(max_size=5))),
     st.builds(Category, missing=st.none() | st.just("slot")).map(
         lambda spec: (spec, st.integers(-(2**63), 2**63 - 1))
     ),

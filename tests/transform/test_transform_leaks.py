@@ -32,7 +32,10 @@ def refused(transform, **row):
         (transform.transform_one, row),
         (transform.transform, [row]),
         (transform.transform, {name: [value] for name, value in row.items()}),
-        (transform.transform, pd.DataFrame({name: pd.Series([value], dtype=object) for name, value in row.items()})),
+        (
+            transform.transform,
+            pd.DataFrame({name: pd.Series([value], dtype=object) for name, value in row.items()}),
+        ),
     ):
         with pytest.raises(InvalidRow) as caught:
             call(table)
@@ -65,7 +68,9 @@ def test_near_misses_are_unseen_not_silent_zeros(plan, value):
 
 
 def test_decomposed_unicode_is_the_same_category(plan):
-    assert plan.transform_one({"plan": "cafe\u0301"}).tobytes() == plan.transform_one({"plan": "café"}).tobytes()
+    assert (
+        plan.transform_one({"plan": "cafe\u0301"}).tobytes() == plan.transform_one({"plan": "café"}).tobytes()
+    )
     assert features(plan, plan="cafe\u0301")["plan=café"] == 1.0
 
 
@@ -160,7 +165,9 @@ def test_no_zone_is_dropped_where_none_is_declared():
     assert "no UTC offset" in refused(wall, when=datetime(2013, 1, 1, 5, tzinfo=PACIFIC))["when"]
 
 
-@pytest.mark.parametrize("value", ["2013-01-01", "20130101T050000Z", "1357034400", "noon", "2013-13-01T00:00Z"])
+@pytest.mark.parametrize(
+    "value", ["2013-01-01", "20130101T050000Z", "1357034400", "noon", "2013-13-01T00:00Z"]
+)
 def test_what_merely_looks_like_a_time_is_refused(when, value):
     assert set(refused(when, when=value)) == {"when"}
 
@@ -192,7 +199,10 @@ def test_more_and_reordered_columns_change_nothing_but_a_row_must_not_have_them(
     expected = both.transform_one({"a": 1.5, "b": 2.5}).tobytes()
     assert both.transform_one({"b": 2.5, "a": 1.5}).tobytes() == expected
     assert both.transform(pd.DataFrame({"c": ["x"], "b": [2.5], "a": [1.5]})).tobytes() == expected
-    for call, row in ((both.transform_one, {"a": 1, "b": 2, "c": 3}), (both.transform, [{"a": 1, "b": 2, "c": 3}])):
+    for call, row in (
+        (both.transform_one, {"a": 1, "b": 2, "c": 3}),
+        (both.transform, [{"a": 1, "b": 2, "c": 3}]),
+    ):
         with pytest.raises(InvalidRow) as caught:
             call(row)
         assert dict(caught.value.issues) == {"c": "is not a field of this model: remove it"}

@@ -80,7 +80,7 @@ def test_hash_is_scikit_learns(value):
     assert bucket(value, 13) == abs(murmurhash3(value)) % 13
 
 
-@pytest.mark.parametrize(("text", "digest"), [("", 0), ("a", 0x3C2569B2), ("abcd", 0x43ED676A - 0)])
+@pytest.mark.parametrize(("text", "digest"), [("", 0), ("a", 0x3C2569B2), ("abcd", 0x43ED676A)])
 def test_hash_of_published_vectors(text, digest):
     assert murmurhash3(text) % 2**32 == digest
 
@@ -89,14 +89,21 @@ def groups():
     """The dispatch targets to switch off, strongest first: each run loses one more."""
     present = [name for name in __cpu_dispatch__ if __cpu_features__.get(name)]
     newest = [name for name in present if name.startswith("AVX512") or name == "X86_V4"]
-    return {"AVX512": newest, "AVX2": [name for name in present if name in {*newest, "X86_V3", "AVX2", "FMA3"}]}
+    return {
+        "AVX512": newest,
+        "AVX2": [name for name in present if name in {*newest, "X86_V3", "AVX2", "FMA3"}],
+    }
 
 
 def digests_without(features):
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "NPY_DISABLE_CPU_FEATURES": " ".join(features)}
     script = Path(__file__).with_name("transform_digest.py")
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(script)], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error", str(script)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

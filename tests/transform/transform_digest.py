@@ -42,7 +42,9 @@ def generated(count=COUNT, seed=11):
             "log": math.ldexp(draw.random(), draw.randint(-60, 60)),
             "clip": draw.uniform(-1, 1) * 10 ** draw.randint(-5, 8),
             "plain": math.ldexp(draw.uniform(-1, 1), draw.randint(-149, 127)),
-            "carrier": None if draw.random() < 0.05 else draw.choice(["UA", "AA", "DL", "B6", "café", "cafe\u0301"]),
+            "carrier": None
+            if draw.random() < 0.05
+            else draw.choice(["UA", "AA", "DL", "B6", "café", "cafe\u0301"]),
             "tail": f"N{draw.randint(0, 99999):05d}é",
             "at": (start + timedelta(seconds=draw.randint(0, 10**9))).isoformat(),
         }

@@ -66,7 +66,9 @@ _finite = st.floats(allow_nan=False, allow_infinity=False)
 _float32 = st.floats(allow_nan=False, allow_infinity=False, width=32)
 numbers = st.one_of(
     st.floats(-1e6, 1e6),
-    st.sampled_from([0.0, -0.0, 5e-324, -1.0, 1e-300, 3.4028235677973366e38, -3.5e38, 1.7976931348623157e308]),
+    st.sampled_from(
+        [0.0, -0.0, 5e-324, -1.0, 1e-300, 3.4028235677973366e38, -3.5e38, 1.7976931348623157e308]
+    ),
     _finite,
     st.integers(-(2**53), 2**53),
     st.integers(-(2**70), 2**70),
@@ -76,7 +78,9 @@ numbers = st.one_of(
     st.sampled_from([np.float16(0.1), np.longdouble(0.5), np.float64(2.5)]),
 )
 text = st.one_of(
-    st.sampled_from(["UA", "AA", "us", "US ", "", "café", "cafe\u0301", "?unseen", "?missing", "nan", "\0", "🛫"]),
+    st.sampled_from(
+        ["UA", "AA", "us", "US ", "", "café", "cafe\u0301", "?unseen", "?missing", "nan", "\0", "🛫"]
+    ),
     st.text(max_size=8),
     st.text(max_size=3).map(np.str_),
 )
@@ -100,7 +104,9 @@ instants = st.one_of(
     aware.map(lambda moment: moment.isoformat(" ", "seconds")),
     _stamps.map(lambda moment: pd.Timestamp(moment, tz="Asia/Kolkata")),
     _stamps.map(lambda moment: moment.isoformat() + "Z"),
-    st.sampled_from(["2013-03-10T07:30:00.123456789Z", "2013-11-03T01:30:00-05:00", "2013-11-03T01:30:00-04:00"]),
+    st.sampled_from(
+        ["2013-03-10T07:30:00.123456789Z", "2013-11-03T01:30:00-05:00", "2013-11-03T01:30:00-04:00"]
+    ),
 )
 wallclocks = st.one_of(
     naive,

@@ -53,9 +53,7 @@ def number_column(
 
 
 def _exact(value: object) -> float | None:
-    if isinstance(value, (bool, np.timedelta64)):  # integers to Python and numpy, not to us
-        raise _not_a_number(value)
-    if isinstance(value, int):
+    if isinstance(value, int) and not isinstance(value, bool):  # to Python, True is 1; not to us
         return _whole(value)
     if is_missing(value):
         return None
@@ -64,7 +62,7 @@ def _exact(value: object) -> float | None:
         if number != value:  # a long double may hold more than float64
             raise Refused("must be a number that float64 holds exactly")
         return number
-    if isinstance(value, np.integer):
+    if isinstance(value, np.integer) and not isinstance(value, np.timedelta64):  # to numpy, a duration is one
         return _whole(int(value))
     raise _not_a_number(value)
 

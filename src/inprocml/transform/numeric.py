@@ -91,11 +91,13 @@ class NumericStep:
         return write
 
     def write(self, column: NDArray[Any], out: NDArray[np.float32]) -> None:
+        out[:, 0] = self.encode_column(column)
+
+    def encode_column(self, column: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``encode`` for a column, missing filled: the same float64 bits before either is rounded."""
         x = column if self.fill is None else np.where(np.isnan(column), self.fill, column)
         x = prepare(self.spec, x)
-        if self.spec.scale != "none":
-            x = (x - self.offset) / self.divisor
-        out[:, 0] = x
+        return (x - self.offset) / self.divisor if self.spec.scale != "none" else x
 
     def document(self) -> dict[str, Any]:
         spec = self.spec

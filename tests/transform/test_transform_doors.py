@@ -203,6 +203,7 @@ def test_pandas_integer_categories(values):
     expected = one_by_one(CODE, values)
     for dtype in ("category", "Int64", "object"):
         assert in_columns(CODE, pd.Series(values, dtype=dtype)) == expected, dtype
+    assert in_columns(CODE, pd.Series(pd.Categorical(values))) == expected
     if None not in values:
         assert in_columns(CODE, np.array(values)) == expected
         assert in_columns(CODE, pd.Series(values)) == expected

@@ -57,12 +57,14 @@ def _exact(value: object) -> float | None:
         return _whole(value)
     if is_missing(value):
         return None
+    if isinstance(value, np.timedelta64):  # to numpy, a duration is an integer
+        raise _not_a_number(value)
     if isinstance(value, (float, np.floating)):
         number = float(value)
         if number != value:  # a long double may hold more than float64
             raise Refused("must be a number that float64 holds exactly")
         return number
-    if isinstance(value, np.integer) and not isinstance(value, np.timedelta64):  # to numpy, a duration is one
+    if isinstance(value, np.integer):
         return _whole(int(value))
     raise _not_a_number(value)
 

@@ -24,6 +24,8 @@ def number_check(low: float, high: float, *, required: bool) -> Check[float | No
     def check(value: object) -> float | None:
         if type(value) is float and low <= value <= high:
             return value
+        if type(value) is int and -_EXACT <= value <= _EXACT and low <= value <= high:
+            return float(value)
         number = _exact(value)
         if number is None:
             if required:

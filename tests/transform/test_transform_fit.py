@@ -222,7 +222,7 @@ def test_calendar_parts_one_by_one():
         (lambda: Hashed(buckets=0), ValueError),
         (lambda: Hashed(buckets=10**7), ValueError),
         (lambda: Hashed(buckets=True), TypeError),
-        (lambda: Hashed(), TypeError),
+        (Hashed, TypeError),
         (lambda: Timestamp(parts=()), ValueError),
         (lambda: Timestamp(parts="hour"), TypeError),
         (lambda: Timestamp(parts=("hour", "hour")), ValueError),

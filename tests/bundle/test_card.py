@@ -22,7 +22,9 @@ def test_the_author_s_notes_stay_markdown():
     assert "Notes" not in render_card(make_manifest(), schema=(), notes="  ")
 
 
-@pytest.mark.parametrize("evil", ["<script>", "[x](javascript:1)", "a|b", "`x`", "a\n# b", "\u202ex", "![x](y)"])
+@pytest.mark.parametrize(
+    "evil", ["<script>", "[x](javascript:1)", "a|b", "`x`", "a\n# b", "\u202ex", "![x](y)"]
+)
 def test_names_and_labels_cannot_carry_markup(evil):
     output = OutputEntry(kind="classes", labels=(evil, "b"), scores="logits")
     card = render_card(make_manifest(output=output), schema=((evil, "text"),))

@@ -25,7 +25,9 @@ def read(data):
 
 @given(
     npst.arrays(np.float32, (2, 3)),
-    npst.arrays(npst.floating_dtypes(sizes=(16, 32, 64)), npst.array_shapes(max_dims=1, min_side=2, max_side=2)),
+    npst.arrays(
+        npst.floating_dtypes(sizes=(16, 32, 64)), npst.array_shapes(max_dims=1, min_side=2, max_side=2)
+    ),
 )
 def test_arrays_come_back_bit_for_bit(features, outputs):
     back = read(Golden(GOLDEN.rows, features, outputs).to_json())

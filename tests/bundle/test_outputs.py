@@ -21,7 +21,9 @@ def decode(output, scores, i=0):
 
 
 def test_the_most_probable_label_with_all_probabilities():
-    value, probability, probabilities = decode(Classes(["a", "b", "c"]), [[0.5, 0.25, 0.25], [0, 0.25, 0.75]], 1)
+    value, probability, probabilities = decode(
+        Classes(["a", "b", "c"]), [[0.5, 0.25, 0.25], [0, 0.25, 0.75]], 1
+    )
     assert (value, probability) == ("c", 0.75)
     assert probabilities == {"a": 0.0, "b": 0.25, "c": 0.75}
 
@@ -155,6 +157,8 @@ def test_labels_instead_of_scores_are_told_at_packing():
         check(Regression(), [1, 2], dtype=np.int64)
 
 
-@pytest.mark.parametrize("output", [Classes([True, False], scores="logits"), Classes(["a", "b"]), Regression()])
+@pytest.mark.parametrize(
+    "output", [Classes([True, False], scores="logits"), Classes(["a", "b"]), Regression()]
+)
 def test_the_manifest_entry_gives_the_same_decoder(output):
     assert from_entry(output.entry(), "t") == output.named("t")

@@ -51,7 +51,7 @@ def score(
         except Exception as error:
             raise PackError(
                 f"the packed model cannot run a batch of {len(part)} with {part.shape[1]} features "
-                f"({type(error).__name__}: {str(error)[:300]}). Export it with one float32 [batch, "
+                f"({type(error).__name__}: {" ".join(str(error).split())[:300]}). Export it with one float32 [batch, "
                 f"{part.shape[1]}] input and a dynamic batch axis."
             ) from error
         if answer.ndim == 0 or len(answer) != len(part):

@@ -76,7 +76,7 @@ def test_a_version_renamed_by_hand_is_noticed(folder):
 
 
 @given(data=st.data())
-def test_a_flipped_bit_anywhere_names_the_file(_packed, data):
+def test_a_flipped_bit_anywhere_names_the_file(_packed, data):  # noqa: PT019  (its value is used)
     name = data.draw(st.sampled_from(FILES))
     path = _packed / "1" / name
     sound = path.read_bytes()
@@ -150,7 +150,7 @@ def test_what_is_no_bundle_is_told_what_it_is(tmp_path, make, told):
 def test_a_newer_format_is_told_before_its_files_are_looked_at(folder):
     forge(folder, lambda manifest: manifest.update(format_version=7))
     (folder / "new-kind-of-file").write_text("")
-    with pytest.raises(Unsupported, match="format 7.*pip install --upgrade"):
+    with pytest.raises(Unsupported, match=r"format 7.*pip install --upgrade"):
         Bundle.open(folder)
 
 

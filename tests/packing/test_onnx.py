@@ -140,7 +140,7 @@ def test_external_data_is_refused(pack_into, tmp_path):
 
 @pytest.mark.parametrize("data", [b"", b"not a model", b"\x80\x04\x95", b"{}", b"\x08" * 100])
 def test_other_bytes_are_refused(pack_into, data):
-    with pytest.raises(PackError, match="no ONNX model|checker|inputs"):
+    with pytest.raises(PackError, match=r"no ONNX model|checker|inputs"):
         pack_into(data, Regression())
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -66,7 +67,7 @@ def test_metrics_labels_and_card_are_kept(flights, pack_into, logistic):
 def test_the_manifest_tells_no_one_s_name_or_place(pack_into, logistic, tmp_path, monkeypatch):
     monkeypatch.setenv("USER", "alice-in-tests")
     text = (pack_into(logistic).path / "manifest.json").read_text()
-    for secret in (str(tmp_path), os.path.expanduser("~") + "/", os.uname().nodename, "alice-in-tests"):
+    for secret in (str(tmp_path), f"{Path.home()}/", os.uname().nodename, "alice-in-tests"):
         assert secret not in text
     packages = json.loads(text)["provenance"]["packages"]
     assert {"inprocml", "numpy", "scikit-learn", "skl2onnx", "onnx", "onnxruntime"} <= set(packages)
@@ -76,7 +77,7 @@ def test_the_commit_is_read_without_git(tmp_path):
     assert commit(tmp_path) is None
     run = lambda *words: (
         subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
-    )  # noqa: S603
+    )
     run("git", "init", "-q", "-b", "main")
     assert commit(tmp_path) is None
     identity = ("-c", "user.name=x", "-c", "user.email=x@example.org")
@@ -113,7 +114,7 @@ def test_the_commit_is_read_without_git(tmp_path):
 def test_wrong_arguments_are_told(pack_into, logistic, tmp_path, changes, told):
     with pytest.raises(PackError, match=told):
         pack_into(logistic, **changes)
-    assert not [path for path in (tmp_path / "late").glob("*")]
+    assert not list((tmp_path / "late").glob("*"))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_wrong_arguments_are_told(pack_into, logistic, tmp_path, changes, told):
 )
 def test_a_model_of_no_known_kind_lists_those_there_are(pack_into, model):
     with pytest.raises(
-        PackError, match="scikit-learn classifier or regressor, a torch.nn.Module, or an ONNX file"
+        PackError, match=r"scikit-learn classifier or regressor, a torch.nn.Module, or an ONNX file"
     ):
         pack_into(model)
 
@@ -165,10 +166,10 @@ def test_a_packed_model_that_differs_is_refused_with_rows_and_distance(
 
     drifting = Drifting(max_iter=300).fit(flights.features, flights.late)
     drifting.__class__.__module__ = "sklearn.linear_model"
-    from sklearn.linear_model import LogisticRegression
     from skl2onnx import update_registered_converter
     from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
     from skl2onnx.operator_converters.linear_classifier import convert_sklearn_linear_classifier
+    from sklearn.linear_model import LogisticRegression
 
     update_registered_converter(
         Drifting,
@@ -217,15 +218,18 @@ def test_what_was_written_is_replayed_before_it_is_visible(pack_into, logistic, 
 # parity, by itself
 
 
-def measured(packed, trained, output, limit=1e-4, features=np.zeros((40, 1), np.float32)):
+FORTY = np.zeros((40, 1), np.float32)
+
+
+def measured(packed, trained, output, limit=1e-4):
     return parity.measure(
         lambda part, batch: packed[: len(part)],
         lambda part: trained,
-        features,
+        FORTY,
         output=output,
         limit=limit,
         reference="a test",
-        rows=np.arange(len(features)) * 10,
+        rows=np.arange(40) * 10,
     )
 
 

@@ -84,7 +84,7 @@ def test_an_estimator_without_a_converter_says_what_to_do(flights, pack_into):
     model, output = _unsupported()
     assert flights.width == 10
     with pytest.raises(
-        PackError, match="cannot convert LabelSpreading.*export it to ONNX yourself"
+        PackError, match=r"cannot convert LabelSpreading.*export it to ONNX yourself"
     ) as caught:
         pack_into(model, output)
     assert len(str(caught.value)) < 600

@@ -224,7 +224,7 @@ def test_one_of_several_outputs_is_kept(flights, pack_into):
 
 @pytest.mark.parametrize("module", [Loop(10), Branch()])
 def test_a_batch_that_cannot_be_free_says_what_to_change(pack_into, module, capfd):
-    with pytest.raises(PackError, match="In forward, .*export it to ONNX yourself") as caught:
+    with pytest.raises(PackError, match=r"In forward, .*export it to ONNX yourself") as caught:
         pack_into(module, THREE)
     assert len(str(caught.value)) < 700
     assert capfd.readouterr() == ("", "")

@@ -49,9 +49,10 @@ def score(
         except InprocmlError:
             raise
         except Exception as error:
+            told = " ".join(str(error).split())[:300]
             raise PackError(
                 f"the packed model cannot run a batch of {len(part)} with {part.shape[1]} features "
-                f"({type(error).__name__}: {" ".join(str(error).split())[:300]}). Export it with one float32 [batch, "
+                f"({type(error).__name__}: {told}). Export it with one float32 [batch, "
                 f"{part.shape[1]}] input and a dynamic batch axis."
             ) from error
         if answer.ndim == 0 or len(answer) != len(part):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast, overload
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 import flask
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -82,8 +82,7 @@ class _Predicts:
         return wrapper
 
     def _take_row(self) -> Row:
-        # The proxy itself is handed on: a row= function may outlive this frame, not this request.
-        request = cast("flask.Request", flask.request)
+        request = flask.request
         if self._row is not None:
             return require_row(self._row(request))
         check_body(request.content_type, request.content_length, max_body=self._max_body)

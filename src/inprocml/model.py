@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
 import threading
@@ -13,39 +12,21 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from cachetools import TTLCache
-
 from inprocml.backends import open_backend
 from inprocml.batching import Drained, Result, Runner
 from inprocml.bundle import Bundle
 from inprocml.errors import BundleError, DeadlineExceeded, InprocmlError
 from inprocml.monitoring import RowCounts
 from inprocml.protocols import Backend, Source
-from inprocml.serving import Servable, Slot, Watcher, park, prediction_ids
+from inprocml.serving import Process, Servable, Slot, Watcher, park, prediction_ids
 from inprocml.sources import Directory
 from inprocml.telemetry import ModelTelemetry, load_finished, not_served
 from inprocml.values import Prediction, Row, Table
 
 __all__ = ["Model"]
 
-_log = logging.getLogger("inprocml")
-
-REFUSED_SECONDS = 60.0
-"""How long a version that failed to load is left alone before it is tried again."""
-
-
-class _Process:
-    """What one process holds of a model: its slot, its watcher, what it has seen of the source."""
-
-    def __init__(self, model: Model) -> None:
-        self.slot = Slot(model.name, model._load, clock=model._clock)  # noqa: SLF001 - two halves of one facade
-        self.lock = threading.Lock()
-        self.watcher: Watcher | None = None
-        self.newest: str | None = None
-        self.loading: threading.Thread | None = None
-        self.refused: TTLCache[str, bool] = TTLCache(maxsize=64, ttl=REFUSED_SECONDS)
-        self.logged: set[str] = set()
-
+FALLBACKS = 5
+"""How many versions a starting process tries, from the newest down."""
 
 _models: weakref.WeakSet[Model] = weakref.WeakSet()
 
@@ -101,7 +82,7 @@ class Model:
         self._max_queue_size = max_queue_size
         self._poll_interval = poll_interval
         self._clock = time.monotonic
-        self._processes: dict[int, _Process] = {}
+        self._processes: dict[int, Process] = {}
         _models.add(self)
 
     def __repr__(self) -> str:
@@ -227,12 +208,15 @@ class Model:
 
     # --- one process -------------------------------------------------------------------------------
 
-    def _process(self) -> _Process:
+    def _process(self) -> Process:
         # Keyed by process id, besides the fork hook above: uWSGI forks without running hooks.
         # ``setdefault`` is atomic, so no lock can be inherited in a locked state.
         pid = os.getpid()
         process = self._processes.get(pid)
-        return process if process is not None else self._processes.setdefault(pid, _Process(self))
+        return process if process is not None else self._processes.setdefault(pid, self._new_process())
+
+    def _new_process(self) -> Process:
+        return Process(Slot(self.name, self._load, clock=self._clock))
 
     def _servable(self, slot: Slot) -> Servable:
         servable = slot.peek()
@@ -252,15 +236,15 @@ class Model:
         servable.telemetry.predicted(self._clock() - began, result.queued, inline=result.inline)
         return prediction
 
-    def _load_quietly(self, process: _Process) -> None:
+    def _load_quietly(self, process: Process) -> None:
         try:
             self._servable(process.slot)
         except Exception as error:  # noqa: BLE001 - the probe asks again; requests get the error itself
-            self._log_once(process, f"loading {self.name}: {error}")
+            process.log_once(f"loading {self.name}: {error}")
 
     # --- following the source ----------------------------------------------------------------------
 
-    def _watch(self, process: _Process) -> None:
+    def _watch(self, process: Process) -> None:
         with process.lock:
             if self._pinned is None and process.watcher is None:
                 process.watcher = Watcher(self._poll, interval=self._poll_interval, name=self.name)
@@ -275,25 +259,16 @@ class Model:
         process = self._process()
         newest = self._newest()
         current = process.slot.peek()
-        if newest is None or current is None or newest in process.refused:
+        if newest is None or current is None or process.refused(newest):
             return
         if newest in {process.newest, current.version}:
             return
         try:
             process.slot.swap(newest, "watch")
         except Exception as error:  # noqa: BLE001 - the old version goes on
-            process.refused[newest] = True
-            self._log_once(
-                process, f"model {self.name}: version {newest} refused, {current.version} goes on: {error}"
-            )
+            process.refuse(self.name, newest, error)
             return
         process.newest = newest
-
-    @staticmethod
-    def _log_once(process: _Process, message: str) -> None:
-        if message not in process.logged:
-            process.logged.add(message)
-            _log.warning("%s", message)
 
     # --- composition -------------------------------------------------------------------------------
 
@@ -302,18 +277,36 @@ class Model:
         began = self._clock()
         error: BaseException | None = None
         try:
-            return self._build(version or self._pinned)
+            version = version or self._pinned
+            return self._build_newest(trigger) if version is None else self._build(version)
         except BaseException as failure:
             error = failure
             raise
         finally:
             load_finished(self.name, self._clock() - began, trigger=trigger, error=error)
 
-    def _build(self, version: str | None) -> Servable:
-        name = version or self._newest()
-        if name is None:
+    def _build_newest(self, trigger: str) -> Servable:
+        """Build the newest version; at first use, an older one when the newest is broken.
+
+        A worker that starts while a broken bundle lies on top must serve what its siblings serve: a bad
+        publish may not take the site down one restart at a time. An explicit reload says what is wrong.
+        """
+        found = self._source.versions()
+        if not found:
             raise BundleError(f"{self._source!r} holds no version yet; make one with inprocml.pack")
-        found = self._source.fetch(name)
+        if trigger != "first_use":
+            return self._build(found[-1].name)
+        failures: list[BundleError] = []
+        for candidate in reversed(found[-FALLBACKS:]):
+            try:
+                return self._build(candidate.name)
+            except BundleError as error:
+                failures.append(error)
+                self._process().refuse(self.name, candidate.name, error)
+        raise failures[0]
+
+    def _build(self, version: str) -> Servable:
+        found = self._source.fetch(version)
         bundle = Bundle.open(found.path, name=self.name, version=found.name)
         backend = self._open(bundle)
         try:
@@ -361,7 +354,13 @@ class Model:
         if callable(self._backend):
             return self._backend(bundle)
         return open_backend(
-            self._backend or bundle.runtime, bundle, device=self._device, threads=self._threads
+            self._backend or bundle.runtime,
+            bundle.model,
+            device=self._device,
+            threads=self._threads,
+            module=bundle.module,
+            input_name=bundle.input_name,
+            output_name=bundle.output_name,
         )
 
 

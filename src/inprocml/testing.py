@@ -184,8 +184,8 @@ def check_backend(
     _same(backend, "changed its inputs", inputs, before, 0, 0)
     if expected is not None:
         _same(backend, "gave another answer than expected", outputs, expected, rtol, atol)
-    _check_independence(backend, inputs, outputs, rtol, atol)
     _check_freshness(backend, inputs, outputs)
+    _check_independence(backend, inputs, outputs, rtol, atol)
     _check_threads(backend, inputs, outputs, rtol, atol)
     _check_failure(backend, inputs, outputs, rtol, atol)
     backend.close()

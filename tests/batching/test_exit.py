@@ -58,7 +58,11 @@ ENDINGS = {
 def test_the_interpreter_ends(ending):
     code = PRELUDE + textwrap.dedent(ENDINGS[ending])
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=40, check=False
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""

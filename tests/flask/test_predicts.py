@@ -147,9 +147,8 @@ def test_a_chunked_body_is_bounded_too(app):
     with app.test_request_context(
         "/orders/7/score",
         method="POST",
-        input_stream=_Endless(),
         content_type="application/json",
-        environ_overrides={"wsgi.input_terminated": True},
+        environ_overrides={"wsgi.input_terminated": True, "wsgi.input": _Endless()},
     ):
         response = app.view_functions["score"](order_id=7)
     assert response.status_code == 413

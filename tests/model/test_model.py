@@ -361,3 +361,20 @@ def test_a_host_can_bring_its_own_backend(store, row):
     answers["good"] = True
     assert model.predict(row).value == "fraud"
     model.close()
+
+
+def test_a_process_that_starts_under_a_broken_newest_version_serves_the_one_before(
+    store, row, add_version, caplog
+):
+    add_version()
+    (store / "2" / "manifest.json").write_text("{}")
+    model = Model(store, poll_interval=0.02)
+    with caplog.at_level(logging.WARNING, logger="inprocml"):
+        assert model.predict(row).version == "1"
+        threading.Event().wait(0.2)
+    assert model.predict(row).version == "1"
+    assert caplog.text.count("version 2 refused") == 1
+    model.close()
+    pinned = Model(store, version="2")
+    with pytest.raises(inprocml.BundleError):
+        pinned.predict(row)

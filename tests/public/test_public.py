@@ -11,6 +11,8 @@ import sys
 import pytest
 
 import inprocml
+import inprocml.protocols
+import inprocml.testing
 from inprocml import errors
 
 HEAVY = [
@@ -83,11 +85,25 @@ def test_every_public_name_is_documented(name):
         ):
             continue
         assert inspect.getdoc(thing), f"{name}.{public}"
-        if inspect.isclass(thing):
-            for attribute, member in vars(thing).items():
-                if not attribute.startswith("_") and inspect.isfunction(member):
-                    assert member.__doc__ or _is_protocol(thing), f"{name}.{public}.{attribute}"
 
 
-def _is_protocol(thing):
-    return getattr(thing, "_is_protocol", False)
+def _named(path):
+    thing = inprocml
+    for part in path.split(".")[1:]:
+        thing = getattr(thing, part)
+    return thing
+
+
+PUBLIC_CLASSES = [
+    name
+    for name in [*inprocml.__all__, "testing.FakeBackend", "testing.ManualClock", "protocols.Backend"]
+    if inspect.isclass(_named(f"inprocml.{name}")) or "." in name
+]
+
+
+@pytest.mark.parametrize("name", PUBLIC_CLASSES)
+def test_every_method_a_user_types_is_documented(name):
+    kind = _named(f"inprocml.{name}")
+    for attribute, member in vars(kind).items():
+        if not attribute.startswith("_") and (inspect.isfunction(member) or isinstance(member, property)):
+            assert inspect.getdoc(member) or getattr(kind, "_is_protocol", False), f"{name}.{attribute}"

@@ -28,7 +28,7 @@ accepted: Callable[[int], Awaitable[str | flask.Response]] = ascore
 score("seven")  # type: ignore[arg-type]
 
 
-@predicts(late)  # type: ignore[call-overload, untyped-decorator, unused-ignore]
+@predicts(late)  # type: ignore[arg-type]
 def wrong(flight_id: int) -> str:
     return str(flight_id)
 

@@ -44,6 +44,12 @@ class NumpyBackend:
             raise Corrupt(
                 "the ONNX model is not a well-formed protobuf message; fetch or pack it again"
             ) from error
+        newest = onnx.defs.onnx_opset_version()
+        if any(
+            imported.domain in {"", "ai.onnx"} and imported.version > newest
+            for imported in parsed.opset_import
+        ):
+            raise _refused("opset")  # the evaluator would fall back to the newest operators it knows
         try:
             self._evaluator: Any = ReferenceEvaluator(parsed)
         except (NotImplementedError, RuntimeError) as error:

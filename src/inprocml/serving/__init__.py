@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from inprocml.serving.process import Process
 from inprocml.serving.servable import Servable, prediction_ids
 from inprocml.serving.slot import Slot, park
 from inprocml.serving.watch import Watcher
 
-__all__ = ["Servable", "Slot", "Watcher", "park", "prediction_ids"]
+__all__ = ["Process", "Servable", "Slot", "Watcher", "park", "prediction_ids"]

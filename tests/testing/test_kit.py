@@ -1,0 +1,231 @@
+"""The public kit itself: it does what it says, and its suite catches every backend that breaks the rules."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from inprocml.batching import Runner
+from inprocml.protocols import Backend
+from inprocml.testing import FakeBackend, ManualClock, check_backend, poisoned
+
+ROWS = {"x": np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], np.float32)}
+
+
+class Listener:
+    def __init__(self, clock):
+        self.clock, self.heard = clock, []
+        clock.subscribe(self.hear)
+
+    def hear(self):
+        self.heard.append(self.clock())
+
+
+def test_the_clock_stands_still_until_it_is_moved():
+    clock = ManualClock(5.0)
+    assert (clock(), clock()) == (5.0, 5.0)
+    clock.advance(1.5)
+    clock.advance(0.0)
+    assert clock() == 6.5
+    with pytest.raises(ValueError, match="cannot go back by 1 s"):
+        clock.advance(-1)
+
+
+def test_the_clock_tells_those_who_still_live():
+    clock = ManualClock()
+    kept, dropped = Listener(clock), Listener(clock)
+    clock.advance(1.0)
+    heard = dropped.heard
+    del dropped
+    gc.collect()
+    clock.advance(1.0)
+    assert kept.heard == [1.0, 2.0]
+    assert heard == [1.0]
+
+
+def test_the_fake_echoes_and_keeps_the_protocol():
+    fake = FakeBackend(name="mine", device="cuda:1")
+    assert isinstance(fake, Backend)
+    assert (fake.name, fake.device) == ("mine", "cuda:1")
+    check_backend(fake, ROWS, expected=ROWS)
+    assert fake.closed
+    assert fake.batches[0] == 3
+    assert fake.most_at_once == 1
+
+
+def test_the_fake_fails_on_demand_and_recovers():
+    fake = FakeBackend(fault=poisoned(4.0, KeyError))
+    with pytest.raises(KeyError, match="poisoned"):
+        fake.run(ROWS)
+    assert fake.run({"x": ROWS["x"][:1]})["x"].tolist() == [[1.0, 2.0]]
+    fake.fault = None
+    assert fake.run(ROWS)["x"].shape == (3, 2)
+
+
+def test_the_fake_takes_time_on_a_manual_clock():
+    clock = ManualClock()
+    FakeBackend(clock=clock, seconds=2.0).run(ROWS)
+    assert clock() == 2.0
+
+
+def test_the_fake_can_be_held_and_counts_runs_at_once():
+    fake = FakeBackend()
+    with pytest.raises(TimeoutError, match="no run began"):
+        fake.wait_running(0.01)
+    answers = []
+    with fake.hold():
+        threads = [
+            threading.Thread(target=lambda: answers.append(fake.run(ROWS)), daemon=True) for _ in range(2)
+        ]
+        for thread in threads:
+            thread.start()
+        fake.wait_running()
+        while fake.most_at_once < 2:
+            time.sleep(0.001)
+        assert answers == []
+    for thread in threads:
+        thread.join(20)
+    assert len(answers) == 2
+    assert fake.most_at_once == 2
+
+
+def rule_breakers():
+    """Name -> (backend, what the suite must say)."""
+    shared = np.zeros((3, 2), np.float32)
+    previous = []
+
+    def overwrites(inputs):
+        for array in previous:
+            array[:] = 0
+        answer = inputs["x"].copy()
+        previous.append(answer)
+        return {"x": answer}
+
+    def same_memory(inputs):
+        return {"x": shared[: len(inputs["x"])]}
+
+    def changes_inputs(inputs):
+        answer = inputs["x"].copy()
+        inputs["x"] += 1
+        return {"x": answer}
+
+    def sums_over_rows(inputs):
+        return {"x": inputs["x"] + inputs["x"].sum()}
+
+    def needs_writable(inputs):
+        if not inputs["x"].flags.writeable:
+            raise ValueError("read-only")
+        return {"x": inputs["x"].copy()}
+
+    def main_thread_only(inputs):
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("wrong thread")
+        return {"x": inputs["x"].copy()}
+
+    return {
+        "list": (lambda inputs: [inputs["x"]], "answered with list"),
+        "nothing": (lambda inputs: {}, "no output"),
+        "no array": (lambda inputs: {"x": inputs["x"].tolist()}, "is list, not an array"),
+        "rows": (lambda inputs: {"x": inputs["x"][:1]}, "has shape"),
+        "overwrites": (overwrites, "overwrote an earlier answer"),
+        "same memory": (same_memory, "same memory"),
+        "changes inputs": (changes_inputs, "changed its inputs"),
+        "rows depend": (sums_over_rows, "differently alone and in a batch"),
+        "writes": (needs_writable, "read-only inputs"),
+        "thread": (main_thread_only, "another thread"),
+    }
+
+
+@pytest.mark.parametrize("name", rule_breakers())
+def test_the_suite_catches(name):
+    run, complaint = rule_breakers()[name]
+    with pytest.raises(AssertionError, match=complaint):
+        check_backend(FakeBackend(run), {"x": ROWS["x"].copy()})
+
+
+def test_the_suite_catches_another_answer_than_expected():
+    with pytest.raises(AssertionError, match="another answer than expected"):
+        check_backend(FakeBackend(), ROWS, expected={"x": ROWS["x"] + 1})
+    with pytest.raises(AssertionError, match="another answer than expected"):
+        check_backend(FakeBackend(), ROWS, expected={"y": ROWS["x"]})
+
+
+class Lenient(FakeBackend):
+    def run(self, inputs):
+        return super().run(inputs or ROWS)
+
+
+class Undead(FakeBackend):
+    def close(self):
+        pass
+
+
+class CloseOnce(FakeBackend):
+    def close(self):
+        if self.closed:
+            raise RuntimeError("closed already")
+        super().close()
+
+
+class Sulks(FakeBackend):
+    """Answers nonsense after a failed run."""
+
+    def _run(self, inputs):
+        if not inputs:
+            self._fn = lambda these: {name: array + 1 for name, array in these.items()}
+        return super()._run(inputs)
+
+
+class Nameless(FakeBackend):
+    name = ""
+
+
+class NoBackend:
+    def run(self, inputs):
+        return inputs
+
+
+@pytest.mark.parametrize(
+    ("backend", "error", "complaint"),
+    [
+        (Lenient(), AssertionError, "though it got no input"),
+        (Undead(), AssertionError, "still runs after close"),
+        (CloseOnce(), RuntimeError, "closed already"),
+        (Sulks(), AssertionError, "differently after a failed run"),
+        (Nameless(), AssertionError, "name is empty"),
+        (NoBackend(), AssertionError, "lacks a member"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_suite_catches_backends_that_misbehave_around_a_run(backend, error, complaint):
+    with pytest.raises(error, match=complaint):
+        check_backend(backend, ROWS)
+
+
+def test_the_suite_wants_rows_to_tell_apart():
+    with pytest.raises(AssertionError, match="at least two rows"):
+        check_backend(FakeBackend(), {"x": ROWS["x"][:1]})
+
+
+def test_a_fake_serves_a_runner():
+    runner = Runner(FakeBackend())
+    assert runner.run({"x": ROWS["x"][:1]}).outputs["x"].tolist() == [[1.0, 2.0]]
+    assert runner.close(20)
+
+
+def test_the_kit_needs_no_pytest_and_no_framework():
+    code = (
+        "import sys, inprocml.testing\n"
+        "bad = {'pytest', 'hypothesis', 'flask', 'torch', 'onnxruntime', 'pandas'} & set(sys.modules)\n"
+        "sys.exit(f'imported {bad}' if bad else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -223,6 +223,7 @@ FORTY = np.zeros((40, 1), np.float32)
 
 def measured(packed, trained, output, limit=1e-4):
     return parity.measure(
+        packed,
         lambda part, batch: packed[: len(part)],
         lambda part: trained,
         FORTY,
@@ -273,6 +274,7 @@ def test_a_model_that_depends_on_its_batch_is_noticed():
 
     with pytest.raises(ParityError):
         parity.measure(
+            trained,
             packed,
             lambda part: trained,
             np.zeros((40, 1), np.float32),

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load
 from torch import nn
 
-from inprocml import Classes, PackError, Regression, pack
+from inprocml import BackendMissing, Classes, PackError, Regression, pack
 from inprocml.backends import open_backend
 from inprocml.backends.torch import register
 from inprocml.packing.from_torch import OPSET
@@ -284,6 +284,12 @@ def test_another_module_under_the_name_is_noticed(flights, pack_into, tmp_path):
     register("other", lambda: nn.Linear(flights.width, 3))
     with pytest.raises(PackError, match="do not fit the registered module 'other'"):
         pack_into(make_net(flights.width), THREE, runtime="torch", module="other")
+    assert not (tmp_path / "late").exists()
+
+
+def test_a_name_nobody_registered_says_what_to_call(pack_into, tmp_path):
+    with pytest.raises(BackendMissing, match=r"register\('unheard-of', factory\)"):
+        pack_into(nn.Linear(10, 3), THREE, runtime="torch", module="unheard-of")
     assert not (tmp_path / "late").exists()
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.bundle.kit import forge
 from tests.conftest import make_rows
 
-from inprocml import Bundle, BundleError, Corrupt, Unsupported
+from inprocml import Bundle, BundleError, Corrupt, Transform, Unsupported
 from inprocml.backends import open_backend
 from inprocml.bundle.folder import CAPS
 from inprocml.errors import BackendFailed
@@ -243,3 +243,11 @@ def test_rows_fitted_elsewhere_still_encode(folder):
 def test_copies_are_equal_bundles(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "copy")
     assert Bundle.open(tmp_path / "copy").digest == Bundle.open(folder).digest
+
+
+@pytest.mark.parametrize("path", ["transform_one", "transform"])
+def test_both_paths_of_the_transform_are_replayed(folder, monkeypatch, path):
+    real = getattr(Transform, path)
+    monkeypatch.setattr(Transform, path, lambda self, rows: np.nextafter(real(self, rows), np.float32(9)))
+    with pytest.raises(Corrupt, match=r"golden\.json: row 0 gives other features here"):
+        Bundle.open(folder)

@@ -94,7 +94,9 @@ def exported(flights, tmp_path_factory):
     heard = []
     listener = logging.Handler()
     listener.emit = lambda record: heard.append(record.getMessage())
-    logging.getLogger().addHandler(listener)
+    loggers = [logging.getLogger(name) for name in (None, "torch", "onnxscript")]
+    for logger in loggers:
+        logger.addHandler(listener)
     handlers = logging.getLogger("torch").handlers[:]
     store = tmp_path_factory.mktemp("torch") / "late"
     with warnings.catch_warnings(record=True) as warned:
@@ -105,7 +107,9 @@ def exported(flights, tmp_path_factory):
             bundle = pack(store, transform=flights.transform, model=net, output=THREE, baseline=flights.table)
         finally:
             said, sys.stdout, sys.stderr = sys.stdout.said + sys.stderr.said, out, err
-    logging.getLogger().removeHandler(listener)
+    after = logging.getLogger("torch").handlers[:]
+    for logger in loggers:
+        logger.removeHandler(listener)
     return SimpleNamespace(
         bundle=bundle,
         net=net,
@@ -115,7 +119,7 @@ def exported(flights, tmp_path_factory):
         warned=[str(w.message) for w in warned],
         said=said,
         heard=heard,
-        handlers=handlers,
+        handlers=(handlers, after),
         proto=onnx.load_model_from_string(bundle.model),
     )
 
@@ -163,7 +167,8 @@ def test_each_part_is_left_in_its_own_mode(exported):
 def test_nothing_else_of_the_host_is_changed(exported):
     assert torch.equal(torch.get_rng_state(), exported.random_state)
     assert torch.get_num_threads() == exported.threads
-    assert logging.getLogger("torch").handlers == exported.handlers
+    before, after = exported.handlers
+    assert before == after
 
 
 def test_the_exporter_is_not_heard(exported):

@@ -41,7 +41,7 @@ def test_labels_keep_their_types(labels):
 def test_any_flipped_bit_is_damage_never_a_stranger_nor_novelty(position, bit):
     damaged = bytearray(SEALED)
     damaged[position] ^= 1 << bit
-    with pytest.raises(Corrupt, match="manifest.json"):
+    with pytest.raises(Corrupt, match=r"manifest.json"):
         parse_manifest(bytes(damaged))
 
 
@@ -63,7 +63,7 @@ def test_another_spelling_of_the_same_content_is_damage():
 
 
 def test_a_newer_format_asks_for_an_upgrade():
-    with pytest.raises(Unsupported, match="format 2.*pip install --upgrade inprocml"):
+    with pytest.raises(Unsupported, match=r"format 2.*pip install --upgrade inprocml"):
         parse_manifest(edited(format_version=2, something_new=[1]))
 
 
@@ -122,7 +122,7 @@ def test_a_well_sealed_stranger_is_a_stranger():
     ],
 )
 def test_wrong_content_under_a_right_digest_is_refused(changes):
-    with pytest.raises(Corrupt, match="manifest.json"):
+    with pytest.raises(Corrupt, match=r"manifest.json"):
         parse_manifest(edited(**changes))
 
 
@@ -139,7 +139,7 @@ def test_wrong_content_under_a_right_digest_is_refused(changes):
 )
 def test_a_wrong_model_entry_is_refused(changes):
     model = json.loads(SEALED)["model"] | changes
-    with pytest.raises(Corrupt, match="manifest.json"):
+    with pytest.raises(Corrupt, match=r"manifest.json"):
         parse_manifest(edited(model=model))
 
 

@@ -153,7 +153,7 @@ def test_samples_that_cannot_be_are_told_at_packing(output, scores, match):
 
 
 def test_labels_instead_of_scores_are_told_at_packing():
-    with pytest.raises(PackError, match="int64, not floating-point.*tensor="):
+    with pytest.raises(PackError, match=r"int64, not floating-point.*tensor="):
         check(Regression(), [1, 2], dtype=np.int64)
 
 

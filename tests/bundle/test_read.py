@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.bundle.kit import forge
 from tests.conftest import make_rows
 
-from inprocml import Bundle, BundleError, Corrupt, Unsupported
+from inprocml import Bundle, BundleError, Corrupt, Transform, Unsupported
 from inprocml.backends import open_backend
 from inprocml.bundle.folder import CAPS
 from inprocml.errors import BackendFailed
@@ -76,7 +76,7 @@ def test_a_version_renamed_by_hand_is_noticed(folder):
 
 
 @given(data=st.data())
-def test_a_flipped_bit_anywhere_names_the_file(_packed, data):
+def test_a_flipped_bit_anywhere_names_the_file(_packed, data):  # noqa: PT019  (its value is used)
     name = data.draw(st.sampled_from(FILES))
     path = _packed / "1" / name
     sound = path.read_bytes()
@@ -150,7 +150,7 @@ def test_what_is_no_bundle_is_told_what_it_is(tmp_path, make, told):
 def test_a_newer_format_is_told_before_its_files_are_looked_at(folder):
     forge(folder, lambda manifest: manifest.update(format_version=7))
     (folder / "new-kind-of-file").write_text("")
-    with pytest.raises(Unsupported, match="format 7.*pip install --upgrade"):
+    with pytest.raises(Unsupported, match=r"format 7.*pip install --upgrade"):
         Bundle.open(folder)
 
 
@@ -243,3 +243,11 @@ def test_rows_fitted_elsewhere_still_encode(folder):
 def test_copies_are_equal_bundles(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "copy")
     assert Bundle.open(tmp_path / "copy").digest == Bundle.open(folder).digest
+
+
+@pytest.mark.parametrize("path", ["transform_one", "transform"])
+def test_both_paths_of_the_transform_are_replayed(folder, monkeypatch, path):
+    real = getattr(Transform, path)
+    monkeypatch.setattr(Transform, path, lambda self, rows: np.nextafter(real(self, rows), np.float32(9)))
+    with pytest.raises(Corrupt, match=r"golden\.json: row 0 gives other features here"):
+        Bundle.open(folder)

@@ -55,7 +55,7 @@ def test_a_named_version_must_be_new_and_newest(tmp_path):
 
 def test_the_next_number_that_would_not_be_newest_is_refused(tmp_path):
     put(tmp_path, "v9")
-    with pytest.raises(PackError, match="newest version is 'v9'.*version='...'"):
+    with pytest.raises(PackError, match=r"newest version is 'v9'.*version='...'"):
         put(tmp_path)
 
 
@@ -67,7 +67,7 @@ def test_a_malformed_name_is_refused(tmp_path, version):
 
 
 def test_a_bundle_is_no_store(tmp_path):
-    with pytest.raises(PackError, match="one bundle, not a store.*parent"):
+    with pytest.raises(PackError, match=r"one bundle, not a store.*parent"):
         put(put(tmp_path))
 
 
@@ -111,7 +111,7 @@ def test_everything_is_forced_to_disk_before_the_rename(tmp_path, monkeypatch):
     fsync, rename = os.fsync, Path.rename
 
     def spy_fsync(descriptor):
-        steps.append(os.readlink(f"/proc/self/fd/{descriptor}").rsplit("/", 1)[-1])
+        steps.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
         fsync(descriptor)
 
     def spy_rename(path, target):
@@ -179,7 +179,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch, step):
     tmp_path = tmp_path / "store"
     tmp_path.mkdir()
     monkeypatch.setattr(os if step == "fsync" else Path, step, fail)
-    with pytest.raises(PackError, match="No space left on device.*no version became visible"):
+    with pytest.raises(PackError, match=r"No space left on device.*no version became visible"):
         put(tmp_path)
     monkeypatch.undo()
     assert list(tmp_path.iterdir()) == []

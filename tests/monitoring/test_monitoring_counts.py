@@ -30,16 +30,16 @@ def counts():
 def test_rows_and_unseen_are_counted():
     observer = counts()
     assert isinstance(observer, Observer)
-    assert observer.snapshot() == {"rows": 0, "unseen": {"a": 0, "b": 0}}
+    assert observer.snapshot() == {"rows": 0, "batches": 0, "unseen": {"a": 0, "b": 0}}
     observer.observe(record([{"a": "x", "b": "u"}, {"a": "new", "b": None}, {"a": "new", "b": "newer"}]))
     observer.observe(record([{"a": "y"}]))
-    assert observer.snapshot() == {"rows": 4, "unseen": {"a": 2, "b": 1}}
+    assert observer.snapshot() == {"rows": 4, "batches": 2, "unseen": {"a": 2, "b": 1}}
 
 
 def test_a_transform_without_categories_counts_rows():
     observer = RowCounts({}, "features")
     observer.observe(record([{"a": "x"}] * 3))
-    assert observer.snapshot() == {"rows": 3, "unseen": {}}
+    assert observer.snapshot() == {"rows": 3, "batches": 1, "unseen": {}}
 
 
 def test_failed_batches_are_not_counted():
@@ -56,7 +56,7 @@ def test_trouble_is_counted_logged_once_and_never_raised(caplog):
     assert observer.failures == 3
     assert len(caplog.records) == 1
     observer.observe(record([{"a": "new"}]))
-    assert observer.snapshot() == {"rows": 1, "unseen": {"a": 1, "b": 0}}
+    assert observer.snapshot() == {"rows": 1, "batches": 1, "unseen": {"a": 1, "b": 0}}
 
 
 def test_many_threads_lose_nothing():
@@ -64,11 +64,20 @@ def test_many_threads_lose_nothing():
     batch = record([{"a": "new", "b": "u"}, {"a": "x", "b": "new"}])
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: observer.observe(batch), range(2000)))
-    assert observer.snapshot() == {"rows": 4000, "unseen": {"a": 2000, "b": 2000}}
+    assert observer.snapshot() == {"rows": 4000, "batches": 2000, "unseen": {"a": 2000, "b": 2000}}
 
 
 def test_snapshots_are_copies():
     observer = counts()
     before = observer.snapshot()
     observer.observe(record([{"a": "new"}]))
-    assert before == {"rows": 0, "unseen": {"a": 0, "b": 0}}
+    assert before == {"rows": 0, "batches": 0, "unseen": {"a": 0, "b": 0}}
+
+
+def test_a_lone_row_is_counted_as_a_batch_is():
+    rows = [{"a": a, "b": b} for a in ("x", "new") for b in ("u", "new", None)]
+    together, one_by_one = counts(), counts()
+    together.observe(record(rows))
+    for row in rows:
+        one_by_one.observe(record([row]))
+    assert one_by_one.snapshot() == {**together.snapshot(), "batches": len(rows)}

@@ -6,6 +6,7 @@ Order is forced with a held backend and a clock moved by hand, never with sleeps
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import threading
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from inprocml.batching import Drained, Result, Runner
+from inprocml.batching.worker import leave_quietly
 from inprocml.errors import BackendFailed, DeadlineExceeded, Overloaded, Unavailable
 from inprocml.testing import FakeBackend, ManualClock, poisoned
 
@@ -332,32 +334,47 @@ def test_each_failing_caller_gets_an_error_of_its_own(make):
     assert first is not second
 
 
-def test_rows_that_do_not_fit_together_are_answered_apart(make):
-    backend = FakeBackend()
-    runner = make(backend)
-    others = [
+@pytest.mark.parametrize(
+    "misfit",
+    [
         {"x": np.ones((1, 2), np.float32)},
         {"x": np.ones((1, 1), np.float64)},
+        {"x": np.ones((1, 1), np.int8)},
         {"y": np.ones((1, 1), np.float32)},
-    ]
-    outcomes = {}
+        {"x": np.ones((1, 1), np.float32), "y": np.ones((1, 1), np.float32)},
+    ],
+    ids=["shape", "wider", "narrower", "name", "one more"],
+)
+def test_rows_that_do_not_fit_together_are_answered_apart(make, misfit):
+    backend = FakeBackend()
+    runner = make(backend)
+    outcome = []
     with backend.hold():
         busy(runner, backend)
-        callers = queue_up(runner, 7)
-        for i, inputs in enumerate(others):
-            thread = threading.Thread(
-                target=lambda i=i, inputs=inputs: outcomes.update({i: runner.run(inputs)}), daemon=True
-            )
-            thread.start()
-            callers.append(thread)
-            until(lambda i=i: runner.depth == i + 2)
-    assert answer(callers[0].end()) == [7]
-    for thread in callers[1:]:
-        thread.join(PATIENCE)
-    for i, inputs in enumerate(others):
-        name = next(iter(inputs))
-        assert outcomes[i].outputs[name].dtype == inputs[name].dtype
-        assert outcomes[i].outputs[name].shape == inputs[name].shape
+        (caller,) = queue_up(runner, 7)
+        other = threading.Thread(target=lambda: outcome.append(runner.run(misfit)), daemon=True)
+        other.start()
+        until(lambda: runner.depth == 2)
+    assert answer(caller.end()) == [7]
+    other.join(PATIENCE)
+    for name, array in misfit.items():
+        assert outcome[0].outputs[name].dtype == array.dtype
+        assert outcome[0].outputs[name].tolist() == array.tolist()
+    assert outcome[0].batch_rows == 1
+
+
+def test_a_row_that_expires_before_its_second_chance_is_not_computed_again(make):
+    clock = ManualClock()
+    backend = FakeBackend(fault=poisoned(13), clock=clock, seconds=1.0)
+    runner = make(backend, clock=clock)
+    with backend.hold():
+        busy(runner, backend)  # until 1 s
+        (bad,) = queue_up(runner, 13)  # with its mate until 2 s, alone until 3 s
+        (hurried,) = queue_up(runner, 5, deadline=2.5)
+    assert isinstance(bad.end(), BackendFailed)
+    assert isinstance(hurried.end(), DeadlineExceeded)
+    until(lambda: runner.idle)
+    assert backend.batches == [1, 2, 1]
 
 
 @pytest.mark.parametrize(
@@ -556,9 +573,17 @@ def test_an_event_loop_that_ended_does_not_disturb_the_others(make):
         loop.run_until_complete(asyncio.sleep(0))
         assert runner.depth == 1
         (thread,) = queue_up(runner, 2)
+        late = []
+        other = threading.Thread(
+            target=lambda: late.append(asyncio.run(runner.arun(features(3)))), daemon=True
+        )
+        other.start()  # another loop, told after the one that is gone
+        until(lambda: runner.depth == 3)
         loop.stop()
         loop.close()
     assert answer(thread.end()) == [2]
+    other.join(PATIENCE)
+    assert answer(late[0]) == [3]
     task._log_destroy_pending = False  # it was abandoned on purpose
 
 
@@ -618,6 +643,19 @@ def test_a_failing_observer_hurts_no_inline_caller_either(make):
     runner = make(observers=[Diary(ValueError("mine"))])
     assert answer(runner.run(features(1))) == [1]
     assert runner.observer_failures == 1
+
+
+@pytest.mark.parametrize("value", [1, 13])
+def test_an_observer_does_not_hold_the_device(make, value):
+    class Witness:
+        def observe(self, record):
+            idle.append(runner.idle)
+
+    idle = []
+    runner = make(FakeBackend(fault=poisoned(13)), observers=[Witness()])
+    with contextlib.suppress(BackendFailed):
+        runner.run(features(value))
+    assert idle == [True]
 
 
 def test_a_keyboard_interrupt_in_an_observer_is_the_hosts_own(make):
@@ -696,6 +734,40 @@ def test_a_runner_dropped_without_close_lets_its_thread_end():
         return gone() is None and "inprocml-dropped" not in names
 
     until(ended)
+
+
+def contended(backend):
+    """A runner whose worker has served and is parked."""
+    runner = Runner(backend, name="contended")
+    with backend.hold():
+        first = busy(runner, backend)
+        (caller,) = queue_up(runner, 1)
+    first.end()
+    caller.end()
+    until(lambda: runner.idle)
+    return runner
+
+
+def test_an_ending_interpreter_lets_its_workers_go_but_not_those_of_its_parent():
+    own, inherited = contended(FakeBackend()), contended(FakeBackend())
+    worker, foreign = own._core.thread, inherited._core.thread
+    inherited._core.pid = -1  # as after a fork that left the thread looking alive
+    leave_quietly()
+    assert not worker.is_alive()
+    assert foreign.is_alive()
+    assert own.close(PATIENCE)
+    assert inherited.close(PATIENCE)
+
+
+def test_a_worker_that_was_let_go_is_replaced_on_need():
+    backend = FakeBackend()
+    runner = contended(backend)
+    leave_quietly()
+    with backend.hold():
+        busy(runner, backend)
+        (caller,) = queue_up(runner, 2)
+    assert answer(caller.end()) == [2]
+    assert runner.close(PATIENCE)
 
 
 def test_a_parked_worker_keeps_no_rows_alive(make):

@@ -20,10 +20,8 @@ _plain = st.recursive(
 @given(_plain)
 def test_what_is_written_is_read(document):
     text = dump(document)
-    if "\ud800" <= max(text, default="") <= "\udfff":
-        return  # half a character has no UTF-8; the schema refuses it long before
     assert parse(text, what="it") == document
-    assert parse(text.encode("utf-8", "surrogatepass"), what="it") == document
+    assert parse(text.encode(), what="it") == document
     assert dump(parse(text, what="it")) == text
 
 

@@ -148,3 +148,14 @@ def test_a_queued_request_records_its_wait(reader, store, row):
     waits = points(reader, "inprocml.prediction.queue.duration", "queued")
     assert sum(p.count for p in waits) == 4
     model.close()
+
+
+def test_a_dropped_model_is_no_longer_loaded(reader, store, row):
+    import gc
+
+    model = Model(store, name="dropped", version="1")
+    model.predict(row)
+    assert len(points(reader, "inprocml.model.loaded", "dropped")) == 1
+    del model
+    gc.collect()
+    assert points(reader, "inprocml.model.loaded", "dropped") == []

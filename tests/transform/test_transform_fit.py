@@ -16,7 +16,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction import FeatureHasher
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
-from transform_rows import FIELDS, fitted, training_rows
+from tests.transform.transform_rows import FIELDS, fitted, training_rows
 
 from inprocml import Category, Hashed, InvalidRow, Numeric, Timestamp, Transform, TransformError
 
@@ -222,7 +222,7 @@ def test_calendar_parts_one_by_one():
         (lambda: Hashed(buckets=0), ValueError),
         (lambda: Hashed(buckets=10**7), ValueError),
         (lambda: Hashed(buckets=True), TypeError),
-        (lambda: Hashed(), TypeError),
+        (Hashed, TypeError),
         (lambda: Timestamp(parts=()), ValueError),
         (lambda: Timestamp(parts="hour"), TypeError),
         (lambda: Timestamp(parts=("hour", "hour")), ValueError),

@@ -12,7 +12,7 @@ from hashlib import sha256
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transform_rows import FIELDS, fitted, training_rows
+from tests.transform.transform_rows import FIELDS, fitted, training_rows
 
 from inprocml import Category, Corrupt, Hashed, Numeric, Timestamp, Transform, TransformError, Unsupported
 

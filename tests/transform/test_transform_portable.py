@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 from sklearn.utils import murmurhash3_32
-from transform_digest import digests
+from tests.transform.transform_digest import digests
 
 from inprocml.transform.logarithm import log1p_array, log1p_float
 from inprocml.transform.murmur import bucket, murmurhash3
@@ -80,7 +80,7 @@ def test_hash_is_scikit_learns(value):
     assert bucket(value, 13) == abs(murmurhash3(value)) % 13
 
 
-@pytest.mark.parametrize(("text", "digest"), [("", 0), ("a", 0x3C2569B2), ("abcd", 0x43ED676A - 0)])
+@pytest.mark.parametrize(("text", "digest"), [("", 0), ("a", 0x3C2569B2), ("abcd", 0x43ED676A)])
 def test_hash_of_published_vectors(text, digest):
     assert murmurhash3(text) % 2**32 == digest
 

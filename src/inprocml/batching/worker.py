@@ -26,7 +26,7 @@ from inprocml.errors import BackendFailed, InprocmlError, Unavailable
 from inprocml.protocols import Backend, Clock, Observer
 from inprocml.values import BatchRecord, Tensors
 
-__all__ = ["Call", "Core", "finish"]
+__all__ = ["Call", "Core", "finish", "leave_quietly"]
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())  # without one, Python prints a host's unconfigured warnings to stderr
@@ -271,7 +271,7 @@ _living: weakref.WeakSet[Core] = weakref.WeakSet()
 
 
 @atexit.register
-def _leave_quietly() -> None:
+def leave_quietly() -> None:
     """Let running batches end before the interpreter goes, for a bounded time; never in a forked child."""
     until = time.monotonic() + _EXIT_PATIENCE
     cores = [core for core in _living if core.pid == os.getpid()]

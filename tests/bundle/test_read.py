@@ -76,7 +76,7 @@ def test_a_version_renamed_by_hand_is_noticed(folder):
 
 
 @given(data=st.data())
-def test_a_flipped_bit_anywhere_names_the_file(_packed, data):  # noqa: PT019  (its value is used)
+def test_a_flipped_bit_anywhere_names_the_file(_packed, data):
     name = data.draw(st.sampled_from(FILES))
     path = _packed / "1" / name
     sound = path.read_bytes()

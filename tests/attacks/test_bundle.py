@@ -13,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 import tracemalloc
+from pathlib import Path
 
 import pytest
 from tests.bundle.kit import forge
@@ -71,8 +72,12 @@ def test_a_pipe_does_not_hang_the_reader(folder, name):
 def test_a_folder_in_place_of_a_file(folder):
     (folder / "golden.json").unlink()
     (folder / "golden.json").mkdir()
-    with pytest.raises(BundleError, match=r"golden\.json"):
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(Corrupt, match=r"golden\.json is not a regular file"):
         Bundle.open(folder)
+    assert (
+        len(list(Path("/proc/self/fd").iterdir())) == before
+    )  # a refusal that leaks descriptors would end the host
 
 
 @pytest.mark.parametrize("name", FILES)

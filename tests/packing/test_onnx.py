@@ -105,6 +105,15 @@ def test_an_input_that_cannot_be_fed_says_what_was_found(pack_into, changes, tol
         pack_into(linear(**changes).SerializeToString(), Regression(tensor="scores"))
 
 
+def test_a_batch_that_is_only_declared_free_is_noticed(pack_into):
+    model = linear()
+    model.graph.initializer.append(numpy_helper.from_array(np.array([300, WIDTH]), "sides"))
+    model.graph.node.insert(0, helper.make_node("Reshape", ["x", "sides"], ["fixed"]))
+    model.graph.node[1].input[0] = "fixed"
+    with pytest.raises(PackError, match=r"cannot run a batch of 1 with 10 features"):
+        pack_into(model.SerializeToString(), Regression())
+
+
 def test_several_outputs_need_a_choice(pack_into):
     model = linear(outputs=3, softmax=True).SerializeToString()
     with pytest.raises(PackError, match=r"2 outputs \('scores', 'probabilities'\).*tensor="):

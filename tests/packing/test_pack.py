@@ -281,12 +281,12 @@ def test_a_model_that_depends_on_its_batch_is_noticed():
 def test_golden_rows_cover_missing_unseen_and_extremes():
     count = 5000
     features = np.zeros((count, 3), np.float32)
-    features[1234, 0], features[2345, 0], features[3456, 2] = 9, -9, 1
+    features[1234, 0], features[2345, 0], features[2222, 2], features[3456, 2] = 9, -9, 1, 2
     columns = {"a": np.zeros(count), "b": np.array([None if i == 777 else "x" for i in range(count)], object)}
     columns["a"][4000] = np.nan
     chosen = golden_rows(features, columns, {"b": 2})
     assert len(chosen) == len(set(chosen)) == GOLDEN_ROWS
-    assert {0, 1, 777, 1234, 2345, 3456, 4000} <= set(chosen.tolist())
+    assert {0, 1, 777, 1234, 2222, 2345, 3456, 4000} <= set(chosen.tolist())
     sample = sample_rows(count, chosen)
     assert sample[:GOLDEN_ROWS].tolist() == chosen.tolist()
     assert len(sample) == len(set(sample)) == SAMPLE_ROWS

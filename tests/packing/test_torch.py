@@ -94,7 +94,7 @@ def exported(flights, tmp_path_factory):
     heard = []
     listener = logging.Handler()
     listener.emit = lambda record: heard.append(record.getMessage())
-    loggers = [logging.getLogger(name) for name in (None, "torch", "onnxscript")]
+    loggers = [logging.getLogger(name) for name in (None, "torch", "torch.onnx", "onnxscript")]
     for logger in loggers:
         logger.addHandler(listener)
     handlers = logging.getLogger("torch").handlers[:]

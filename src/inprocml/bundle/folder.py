@@ -88,8 +88,10 @@ def _read(folder: Path, name: str) -> bytes:
         if path.is_symlink():  # where O_NOFOLLOW is missing this is all there is
             raise Untrusted(_link_fault(path, "a symbolic link"))
         descriptor = os.open(path, _FLAGS)
-        with open(descriptor, "rb", buffering=0) as stream:  # noqa: PTH123  (a descriptor, not a path)
-            return _read_open(stream.fileno(), path, CAPS[name])
+        try:
+            return _read_open(descriptor, path, CAPS[name])
+        finally:
+            os.close(descriptor)
     except FileNotFoundError as error:
         raise Corrupt(f"{path} missing. {AGAIN}") from error
     except OSError as error:

@@ -12,6 +12,7 @@ from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
 
 def _enter(namespace: dict[str, Any]) -> None:
+    namespace["__name__"] = "__main__"  # what a page pasted into a file would see
     namespace["_home"] = Path.cwd()
     namespace["_folder"] = tempfile.TemporaryDirectory(prefix="inprocml-docs-")
     os.chdir(namespace["_folder"].name)

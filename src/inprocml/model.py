@@ -93,14 +93,15 @@ class Model:
     def predict(self, row: Row, *, timeout: float | None = None) -> Prediction:
         """Answer one row, from any thread; concurrent callers share batches.
 
-        ``timeout`` is in seconds. Raises ``InvalidRow`` (every bad field at once), ``Overloaded``,
-        ``DeadlineExceeded``, ``BackendFailed``, and ``BundleError`` when the first use cannot load.
+        ``timeout`` is in seconds; the one caller whose first use loads the model is not cut short. Raises
+        ``InvalidRow`` (every bad field at once), ``Overloaded``, ``DeadlineExceeded``, ``BackendFailed``,
+        ``NotReady`` (another caller still loads), and ``BundleError`` when the first use cannot load.
         """
         began = self._clock()
         deadline = None if timeout is None else began + timeout
         slot = self._process().slot
         while True:
-            servable = self._servable(slot)
+            servable = self._servable(slot, deadline)
             try:
                 prediction, result = servable.predict(row, deadline)
             except Drained:
@@ -117,8 +118,8 @@ class Model:
         slot = self._process().slot
         while True:
             if slot.peek() is None:
-                await asyncio.get_running_loop().run_in_executor(None, self._servable, slot)
-            servable = self._servable(slot)
+                await asyncio.get_running_loop().run_in_executor(None, self._servable, slot, deadline)
+            servable = self._servable(slot, deadline)
             try:
                 prediction, result = await servable.apredict(row, deadline)
             except Drained:
@@ -137,7 +138,7 @@ class Model:
         """
         deadline = None if timeout is None else self._clock() + timeout
         slot = self._process().slot
-        servable = self._servable(slot)
+        servable = self._servable(slot, deadline)
         features = servable.encode(table)
         answers: list[Prediction] = []
         for start in _with_progress(
@@ -218,12 +219,12 @@ class Model:
     def _new_process(self) -> Process:
         return Process(Slot(self.name, self._load, clock=self._clock))
 
-    def _servable(self, slot: Slot) -> Servable:
+    def _servable(self, slot: Slot, deadline: float | None = None) -> Servable:
         servable = slot.peek()
         if servable is not None:
             return servable
         try:
-            servable = slot.current()
+            servable = slot.current(deadline)
         except InprocmlError as error:
             not_served(self.name, error)
             raise

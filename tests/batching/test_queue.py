@@ -59,7 +59,7 @@ class Machine(RuleBasedStateMachine):
             elif isinstance(error, DeadlineExceeded):
                 assert patience == 0.0
             else:
-                assert type(error) is Overloaded  # noqa: PT017  the books say which refusal is due
+                assert type(error) is Overloaded
                 assert self.holder is not None
                 assert self.line
                 assert depth + rows > self.queue.max_queue_size

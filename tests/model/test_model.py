@@ -378,3 +378,27 @@ def test_a_process_that_starts_under_a_broken_newest_version_serves_the_one_befo
     pinned = Model(store, version="2")
     with pytest.raises(inprocml.BundleError):
         pinned.predict(row)
+
+
+def test_callers_with_a_deadline_do_not_pile_up_on_a_slow_first_load(store, row):
+    from inprocml.backends import open_backend
+
+    loading, go_on = threading.Event(), threading.Event()
+
+    def slow(bundle):
+        loading.set()
+        assert go_on.wait(30)
+        return open_backend("onnx", bundle.model, threads=1)
+
+    model = Model(store, backend=slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(model.predict, row, timeout=0.01)
+        assert loading.wait(30)
+        with pytest.raises(inprocml.NotReady, match="still loading"):
+            model.predict(row, timeout=0.01)
+        patient = pool.submit(model.predict, row)
+        go_on.set()
+        assert patient.result(timeout=30).version == "1"
+        with pytest.raises(inprocml.DeadlineExceeded):
+            first.result(timeout=30)
+    model.close()

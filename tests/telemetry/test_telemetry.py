@@ -38,6 +38,16 @@ def points(reader, name, model):
     return found
 
 
+def _settled(model, rows):
+    """Observers run after the callers have their answers: wait until the last batch is counted."""
+    pause = threading.Event()
+    for _ in range(500):
+        if model.counters["rows"] == rows:
+            break
+        pause.wait(0.01)
+    return model.counters
+
+
 def test_a_lone_request_makes_exactly_three_records(reader, store, row):
     model = Model(store, name="lone")
     model.predict(row)
@@ -56,7 +66,7 @@ def test_batches_add_up_to_rows(reader, store, row):
     model = Model(store, name="crowd")
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda _: model.predict(row), range(320)))
-    counters = model.counters
+    counters = _settled(model, 320)
     predictions = points(reader, "inprocml.prediction.duration", "crowd")
     sizes = points(reader, "inprocml.inference.batch.size", "crowd")
     assert sum(p.count for p in predictions) == 320
@@ -138,3 +148,14 @@ def test_a_queued_request_records_its_wait(reader, store, row):
     waits = points(reader, "inprocml.prediction.queue.duration", "queued")
     assert sum(p.count for p in waits) == 4
     model.close()
+
+
+def test_a_dropped_model_is_no_longer_loaded(reader, store, row):
+    import gc
+
+    model = Model(store, name="dropped", version="1")
+    model.predict(row)
+    assert len(points(reader, "inprocml.model.loaded", "dropped")) == 1
+    del model
+    gc.collect()
+    assert points(reader, "inprocml.model.loaded", "dropped") == []

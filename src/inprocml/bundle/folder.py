@@ -1,8 +1,9 @@
 """Reading a bundle's folder without trusting it.
 
 Every file is opened once, checked on the open descriptor, read once, and its digest is taken over the very
-bytes that are then used: nothing can change between check and use. Symbolic and hard links are refused, for
-they let a bundle borrow files that are not its own.
+bytes that are then used: nothing can change between check and use. Symbolic links are refused: they let a
+bundle borrow files that are not its own. Hard links are files like any other, and package installers make
+them; what they could change, the digest notices.
 """
 
 from __future__ import annotations
@@ -88,8 +89,10 @@ def _read(folder: Path, name: str) -> bytes:
         if path.is_symlink():  # where O_NOFOLLOW is missing this is all there is
             raise Untrusted(_link_fault(path, "a symbolic link"))
         descriptor = os.open(path, _FLAGS)
-        with open(descriptor, "rb", buffering=0) as stream:  # noqa: PTH123  (a descriptor, not a path)
-            return _read_open(stream.fileno(), path, CAPS[name])
+        try:
+            return _read_open(descriptor, path, CAPS[name])
+        finally:
+            os.close(descriptor)
     except FileNotFoundError as error:
         raise Corrupt(f"{path} missing. {AGAIN}") from error
     except OSError as error:
@@ -102,8 +105,6 @@ def _read_open(descriptor: int, path: Path, cap: int) -> bytes:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise Corrupt(f"{path} is not a regular file. {AGAIN}")
-    if status.st_nlink > 1:
-        raise Untrusted(_link_fault(path, f"one of {status.st_nlink} hard links to the same file"))
     if status.st_size > cap:
         raise Corrupt(f"{path}: {status.st_size} bytes, more than the {cap} allowed for it. {AGAIN}")
     parts: list[bytes] = []
@@ -115,7 +116,7 @@ def _read_open(descriptor: int, path: Path, cap: int) -> bytes:
 
 
 def _link_fault(path: Path, what: str) -> str:
-    return f"{path} is {what}; a bundle holds its own files. Copy it with its contents (cp -rL, without -l)."
+    return f"{path} is {what}; a bundle holds its own files. Copy it with its contents (cp -rL)."
 
 
 def _listed(folder: Path) -> list[str]:

@@ -129,7 +129,7 @@ class Manifest(_Strict):
     """The whole of ``manifest.json``."""
 
     format: Literal["inprocml-bundle"] = FORMAT
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Annotated[int, Field(ge=1, le=FORMAT_VERSION)] = FORMAT_VERSION
     name: Short
     version: VersionName
     created: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")]

@@ -51,13 +51,21 @@ class Bins(Protocol):
     """How the values of one field fall into bins."""
 
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """The number of bins, missing included."""
+        ...
 
-    def labels(self) -> list[str]: ...
+    def labels(self) -> list[str]:
+        """Return a name for each bin."""
+        ...
 
-    def count(self, column: NDArray[Any]) -> BinCounts: ...
+    def count(self, column: NDArray[Any]) -> BinCounts:
+        """Count a canonical column of shape ``(rows,)``."""
+        ...
 
-    def document(self) -> dict[str, Any]: ...
+    def document(self) -> dict[str, Any]:
+        """Return what rebuilds these bins, as JSON holds it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -108,13 +116,16 @@ class NumberBins:
 
     @property
     def size(self) -> int:
+        """The number of bins, missing included."""
         return len(self.edges) + 2
 
     def labels(self) -> list[str]:
+        """Return a name for each bin."""
         ends = ["-inf", *(f"{edge:.6g}" for edge in self.edges), "inf"]
         return [f"[{low}, {high})" for low, high in pairwise(ends)] + ["missing"]
 
     def count(self, column: NDArray[Any]) -> BinCounts:
+        """Count a canonical column of shape ``(rows,)``."""
         values = np.asarray(column, dtype=np.float64)
         known = values[~np.isnan(values)]
         places = np.searchsorted(self._edges, known, side="right")
@@ -123,6 +134,7 @@ class NumberBins:
         return BinCounts(self, tuple(counts), infinite)
 
     def document(self) -> dict[str, Any]:
+        """Return what rebuilds these bins, as JSON holds it."""
         return {"kind": self.kind, "edges": list(self.edges)}
 
     @cached_property
@@ -159,18 +171,22 @@ class ValueBins:
 
     @property
     def size(self) -> int:
+        """The number of bins, missing included."""
         return len(self.top) + 3
 
     def labels(self) -> list[str]:
+        """Return a name for each bin."""
         return [*(f"={value}" for value in self.top), "other", "unseen", "missing"]
 
     def count(self, column: NDArray[Any]) -> BinCounts:
+        """Count a canonical column of shape ``(rows,)``."""
         counts = [0] * self.size
         for value, times in Counter(column.tolist()).items():
             counts[self._place(value)] += times
         return BinCounts(self, tuple(counts))
 
     def document(self) -> dict[str, Any]:
+        """Return what rebuilds these bins, as JSON holds it."""
         return {
             "kind": self.kind,
             "top": list(self.top),
@@ -197,16 +213,20 @@ class HourOfWeekBins:
 
     @property
     def size(self) -> int:
+        """The number of bins, missing included."""
         return 169
 
     def labels(self) -> list[str]:
+        """Return a name for each bin."""
         days = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
         return [f"{day} {hour:02}" for day in days for hour in range(24)] + ["missing"]
 
     def count(self, column: NDArray[Any]) -> BinCounts:
+        """Count a canonical column of shape ``(rows,)``."""
         moments: Iterable[Any] = column.tolist()
         places = [168 if moment is None else moment.weekday() * 24 + moment.hour for moment in moments]
         return BinCounts(self, tuple(np.bincount(np.array(places, dtype=np.intp), minlength=169).tolist()))
 
     def document(self) -> dict[str, Any]:
+        """Return what rebuilds these bins, as JSON holds it."""
         return {"kind": self.kind}

@@ -37,10 +37,8 @@ def strip(model: Any) -> None:
     _strip_texts(model)
     for graph in all_graphs(model):
         _strip_texts(graph)
-        for part in ("input", "output", "value_info", "initializer"):
-            for value in getattr(graph, part, ()):
-                if not isinstance(value, str):  # a function lists its inputs by name only
-                    _strip_texts(value)
+        for value in _values(graph):
+            _strip_texts(value)
         initializers = {tensor.name for tensor in getattr(graph, "initializer", ())}
         kept = [value for value in graph.value_info if value.name not in initializers]
         del graph.value_info[:]
@@ -86,6 +84,12 @@ def _outer_names(node: Any) -> set[str]:
                 found.update(_outer_names(inner))
             found.update(output.name for output in graph.output)
     return found
+
+
+def _values(graph: Any) -> Iterator[Any]:
+    for part in ("input", "output", "value_info", "initializer"):
+        # a function lists its inputs and outputs by name only
+        yield from (value for value in getattr(graph, part, ()) if not isinstance(value, str))
 
 
 def _nodes(model: Any) -> Iterator[Any]:

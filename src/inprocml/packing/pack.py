@@ -72,8 +72,11 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
     counts = None if labels is None else count_labels(labels, decoder, exported.classes, len(sample.features))
     backend = _open(exported.runtime, exported.model, exported.module, exported.input, exported.output)
     try:
-        answers = _run(backend, exported, sample.features[sample.rows])
-        decoder.check(answers)
+        # a first look, before the whole table is scored for nothing
+        decoder.check(_run(backend, exported, sample.features[sample.rows[: parity_of.WHOLE]]))
+        everywhere = _run(backend, exported, sample.features)
+        decoder.check(everywhere)
+        answers = everywhere[sample.rows]
         contents = Contents(
             name=_name(path),
             transform=transform,
@@ -81,8 +84,8 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
             decoder=decoder,
             sample=sample,
             answers=answers,
-            baseline=_baseline(backend, exported, sample, transform, decoder),
-            parity=_parity(backend, exported, sample, decoder, parity_limit),
+            baseline=_baseline(everywhere, sample, transform, decoder),
+            parity=_parity(backend, exported, sample, decoder, parity_limit, answers),
             label_counts=counts,
             metrics=figures,
             notes=card,
@@ -185,11 +188,8 @@ def _run(
     return parity_of.score(backend, features, inputs=exported.input, output=exported.output, batch=batch)
 
 
-def _baseline(
-    backend: Backend, exported: Exported, sample: Sample, transform: Transform, decoder: Output
-) -> bytes:
+def _baseline(answers: NDArray[Any], sample: Sample, transform: Transform, decoder: Output) -> bytes:
     """Count the whole table, and what the model answers on it: less work than one epoch of training."""
-    answers = _run(backend, exported, sample.features)
     outputs = (
         {"probability": decoder.probabilities(answers)}
         if isinstance(decoder, Classes)
@@ -198,7 +198,14 @@ def _baseline(
     return build_baseline(transform.schema, sample.columns, outputs).to_json().encode()
 
 
-def _parity(backend: Backend, exported: Exported, sample: Sample, decoder: Output, limit: float) -> Parity:
+def _parity(
+    backend: Backend,
+    exported: Exported,
+    sample: Sample,
+    decoder: Output,
+    limit: float,
+    answers: NDArray[Any],
+) -> Parity:
     features, rows = sample.features[sample.rows], sample.rows
     trained, reference, batches = exported.trained, exported.reference, parity_of.BATCHES
     if trained is None:  # an ONNX file: the only other opinion is the reference implementation's
@@ -215,6 +222,7 @@ def _parity(backend: Backend, exported: Exported, sample: Sample, decoder: Outpu
             reference=reference, rows=0, batches=(), unit=unit, distance=None, limit=limit, flips=None
         )
     return parity_of.measure(
+        answers[: len(rows)],
         lambda part, batch: _run(backend, exported, part, batch),
         trained,
         features,

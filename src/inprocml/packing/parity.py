@@ -49,9 +49,10 @@ def score(
         except InprocmlError:
             raise
         except Exception as error:
+            told = " ".join(str(error).split())[:300]
             raise PackError(
                 f"the packed model cannot run a batch of {len(part)} with {part.shape[1]} features "
-                f"({type(error).__name__}: {str(error)[:300]}). Export it with one float32 [batch, "
+                f"({type(error).__name__}: {told}). Export it with one float32 [batch, "
                 f"{part.shape[1]}] input and a dynamic batch axis."
             ) from error
         if answer.ndim == 0 or len(answer) != len(part):
@@ -64,6 +65,7 @@ def score(
 
 
 def measure(
+    answers: NDArray[Any],
     packed: Callable[[Features, int], NDArray[Any]],
     trained: Scorer,
     features: Features,
@@ -76,13 +78,13 @@ def measure(
 ) -> Parity:
     """Compare on ``features``, whole and in small batches; raises ``ParityError`` beyond ``limit``.
 
-    ``packed(features, batch)`` runs the packed bytes; ``rows`` are the positions of ``features`` in
-    the baseline, for the error.
+    ``answers`` are the packed model's, from batches of ``WHOLE``; ``packed(features, batch)`` runs it
+    again in others. ``rows`` are the positions of ``features`` in the baseline, for the error.
     """
     expected = _comparable(trained(features), output, "trained")
     if not np.isfinite(expected).all():
         raise PackError("the trained model answers NaN or infinity on the sample. Mend it before packing.")
-    found = _comparable(packed(features, WHOLE), output, "packed")
+    found = _comparable(answers, output, "packed")
     if found.shape != expected.shape:
         raise PackError(
             f"the trained model gives {expected.shape[1]} scores per row, the packed one {found.shape[1]}. "

@@ -7,7 +7,7 @@ given a zone it did not come with.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from types import NoneType
 from zoneinfo import ZoneInfo
 
@@ -50,7 +50,8 @@ def moment_check(zone: ZoneInfo | None, *, required: bool) -> Check[datetime | N
     """Return the judge of one point in time: aware, converted to ``zone``; naive, where that is ``None``."""
 
     def check(value: object) -> datetime | None:
-        if is_missing(value):
+        kind = type(value)
+        if kind is not str and kind is not datetime and is_missing(value):
             if required:
                 raise Refused(MISSING)
             return None
@@ -94,7 +95,7 @@ def _read(value: object) -> datetime:
         if isinstance(value, str):
             return _parse(value)
         if isinstance(value, np.datetime64):
-            (moment,) = _datetimes(np.asarray([value]), None)
+            (moment,) = _datetimes(np.asarray([value]), aware=False)
             assert moment is not None  # NaT is missing, and was seen to
             return moment
         if isinstance(value, datetime):  # a pandas Timestamp is one, with nanoseconds and rules of its own
@@ -120,7 +121,7 @@ def _distinct_times(
     distinct, place = np.unique(times, return_inverse=True)
     out = np.empty(len(distinct), dtype=object)
     try:
-        out[:] = [check(moment) for moment in _datetimes(distinct, None if zone is None else UTC)]
+        out[:] = [check(moment) for moment in _datetimes(distinct, aware=zone is not None)]
     except Refused:  # which row it is, the judge of single values says
         return None
     taken: NDArray[np.object_] = out[place]
@@ -137,17 +138,18 @@ def _distinct_strings(values: list[object], check: Check[datetime | None]) -> li
     return [judged[value] for value in values]
 
 
-def _datetimes(times: NDArray[np.datetime64], tzinfo: tzinfo | None) -> list[datetime | None]:
+def _datetimes(times: NDArray[np.datetime64], *, aware: bool) -> list[datetime | None]:
     """Turn datetime64 of any unit into ``datetime``, in Python's integers, which cannot overflow."""
     unit, step = np.datetime_data(times.dtype)
     if unit not in _ATTOSECONDS and not np.isnat(times).all():
         raise Refused("must have a time of day, not only a date")
     width = _ATTOSECONDS.get(unit, 0) * step
     ticks = zip(times.astype(np.int64).tolist(), np.isnat(times).tolist(), strict=True)
-    return [None if absent else _since_epoch(tick * width // 10**12, tzinfo) for tick, absent in ticks]
+    epoch = _EPOCH if aware else _EPOCH.replace(tzinfo=None)
+    return [None if absent else _since(epoch, tick * width // 10**12) for tick, absent in ticks]
 
 
-def _since_epoch(microseconds: int, tzinfo: tzinfo | None) -> datetime:
+def _since(epoch: datetime, microseconds: int) -> datetime:
     if not _FIRST <= microseconds <= _LAST:
         raise Refused(_RANGE)
-    return (_EPOCH + timedelta(microseconds=microseconds)).replace(tzinfo=tzinfo)
+    return epoch + timedelta(microseconds=microseconds)

@@ -24,6 +24,8 @@ def number_check(low: float, high: float, *, required: bool) -> Check[float | No
     def check(value: object) -> float | None:
         if type(value) is float and low <= value <= high:
             return value
+        if type(value) is int and -_EXACT <= value <= _EXACT and low <= value <= high:
+            return float(value)
         number = _exact(value)
         if number is None:
             if required:
@@ -53,12 +55,12 @@ def number_column(
 
 
 def _exact(value: object) -> float | None:
-    if isinstance(value, (bool, np.timedelta64)):  # integers to Python and numpy, not to us
-        raise _not_a_number(value)
-    if isinstance(value, int):
+    if isinstance(value, int) and not isinstance(value, bool):  # to Python, True is 1; not to us
         return _whole(value)
     if is_missing(value):
         return None
+    if isinstance(value, np.timedelta64):  # to numpy, a duration is an integer
+        raise _not_a_number(value)
     if isinstance(value, (float, np.floating)):
         number = float(value)
         if number != value:  # a long double may hold more than float64

@@ -49,29 +49,35 @@ class Slot:
         """Return the servable if one is loaded, without loading."""
         return self._servable
 
-    def current(self) -> Servable:
-        """Return the servable, loading it on first use; callers that arrive meanwhile wait for that load.
+    def current(self, deadline: float | None = None) -> Servable:
+        """Return the servable, loading it on first use.
 
-        A failed load is remembered for a second, so that a broken bundle costs the host one attempt a
-        second and not one per request.
+        Callers that arrive meanwhile wait for that load, but not beyond their ``deadline``: ``NotReady``. A
+        failed load is remembered for a second, so that a broken bundle costs the host one attempt a second
+        and not one per request.
         """
         servable = self._servable
-        return servable if servable is not None else self._first()
+        if servable is not None:
+            return servable
+        left = -1.0 if deadline is None else min(max(deadline - self._clock(), 0.0), threading.TIMEOUT_MAX)
+        if not self._lock.acquire(timeout=left):
+            raise NotReady(f"model {self._name!r} is still loading in this process; try again shortly")
+        try:
+            return self._servable if self._servable is not None else self._first()
+        finally:
+            self._lock.release()
 
     def _first(self) -> Servable:
-        with self._lock:
-            if self._servable is not None:
-                return self._servable
-            self._refuse_if_closed()
-            if self._failure is not None and self._clock() - self._failure[0] < RETRY_SECONDS:
-                raise self._failure[1].with_traceback(None)
-            try:
-                self._servable = self._load(None, "first_use")
-            except Exception as error:
-                self._failure = (self._clock(), error)
-                raise
-            self._failure = None
-            return self._servable
+        self._refuse_if_closed()
+        if self._failure is not None and self._clock() - self._failure[0] < RETRY_SECONDS:
+            raise self._failure[1].with_traceback(None)
+        try:
+            servable = self._load(None, "first_use")
+        except Exception as error:
+            self._failure = (self._clock(), error)
+            raise
+        self._servable, self._failure = servable, None
+        return servable
 
     def swap(self, version: str | None, trigger: str) -> Servable:
         """Load ``version`` beside the serving one, put it in its place, then drain and free the old one.

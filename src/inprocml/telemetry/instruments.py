@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import ParamSpec
@@ -83,13 +84,21 @@ def _instruments() -> _Instruments:
     return _Instruments()
 
 
-_loaded: dict[int, tuple[int, Attributes]] = {}
+_loaded: dict[int, tuple[weakref.ref[ModelTelemetry], int, Attributes]] = {}
 
 
 def _observe_loaded(_options: CallbackOptions) -> Iterable[Observation]:
-    """One observation per version loaded here; what a parent loaded before the fork is not ours."""
+    """One observation per version loaded here.
+
+    What a parent loaded before the fork is not ours, nor is a model dropped without ``close``. ``list`` of a
+    dict's values is atomic, so the reader's thread needs no lock that a fork could leave locked.
+    """
     pid = os.getpid()
-    return [Observation(1, attributes) for owner, attributes in list(_loaded.values()) if owner == pid]
+    return [
+        Observation(1, attributes)
+        for alive, owner, attributes in list(_loaded.values())
+        if owner == pid and alive() is not None
+    ]
 
 
 def _guarded(record: Callable[P, None]) -> Callable[P, None]:
@@ -149,7 +158,9 @@ class ModelTelemetry:
     @_guarded
     def loaded(self) -> None:
         """Count this version as loaded in this process."""
-        _loaded[id(self)] = (os.getpid(), self._loaded_attributes)
+        key = id(self)
+        alive = weakref.ref(self, lambda _gone: _loaded.pop(key, None))
+        _loaded[key] = (alive, os.getpid(), self._loaded_attributes)
 
     @_guarded
     def unloaded(self) -> None:

@@ -38,22 +38,27 @@ class CategoryStep:
 
     @cached_property
     def field(self) -> Field:
+        """The field of the row that this step reads."""
         return Field(self.name, "category", required=self.spec.missing is None, dtype=self.dtype)
 
     @property
     def unseen(self) -> int:
+        """The place of the unseen slot among the features of this step."""
         return len(self.categories)
 
     @property
     def width(self) -> int:
+        """The number of features."""
         return len(self.categories) + 1 + (self.spec.missing is not None)
 
     def names(self) -> list[str]:
+        """Return the name of each feature."""
         known = [f"{self.name}={_escaped(category)}" for category in self.categories]
         marks = ["?unseen"] if self.spec.missing is None else ["?unseen", "?missing"]
         return known + [f"{self.name}={mark}" for mark in marks]
 
     def writer(self, start: int) -> Writer:
+        """Return the row path, bound to the position of the first feature."""
         check, kind = self.field.judge, str if self.dtype == "str" else int
         places = {category: start + place for place, category in enumerate(self.categories)}
         unseen = start + self.unseen
@@ -70,12 +75,14 @@ class CategoryStep:
         return write
 
     def write(self, column: NDArray[Any], out: NDArray[np.float32]) -> None:
+        """Write a canonical column; ``out`` is zeros of shape ``(rows, width)``."""
         places: dict[Any, int] = {category: place for place, category in enumerate(self.categories)}
         unseen = self.unseen
         places[None] = unseen + 1
         one_hot(out, [places.get(value, unseen) for value in column.tolist()])
 
     def document(self) -> dict[str, Any]:
+        """Return what rebuilds this step, as JSON holds it."""
         spec = self.spec
         return {
             "kind": "category@1",

@@ -109,7 +109,7 @@ def read(text: str | bytes) -> Plan:
     if document.keys() != {"kind", "fields"} or not isinstance(fields, list) or not 0 < len(fields) <= WIDEST:
         raise _corrupt("it must have fields, and nothing else")
     steps = [_step(position, field) for position, field in enumerate(fields)]
-    plan: Plan = _sound("its fields", lambda: _plan(steps))
+    plan: Plan = _sound("its fields", lambda: Plan(tuple(steps)))
     return plan
 
 
@@ -136,12 +136,6 @@ def _step(position: int, field: object) -> Step:
 def _built(model: _Numeric | _Category | _Hashed | _Timestamp) -> Step:
     valid_name(model.name)
     return model.step()
-
-
-def _plan(steps: list[Step]) -> Plan:
-    plan = Plan(tuple(steps))
-    _ = plan.schema  # finds two fields of one name
-    return plan
 
 
 def _sound(where: str, build: Callable[[], Any]) -> Any:

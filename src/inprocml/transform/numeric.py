@@ -74,9 +74,11 @@ class NumericStep:
         return encode
 
     def names(self) -> list[str]:
+        """Return the name of each feature."""
         return [self.name]
 
     def writer(self, start: int) -> Writer:
+        """Return the row path, bound to the position of the first feature."""
         encode, check = self.encode, self.field.judge
         low, high = self.field.limits
         missing = 0.0 if self.fill is None else encode(self.fill)
@@ -91,13 +93,17 @@ class NumericStep:
         return write
 
     def write(self, column: NDArray[Any], out: NDArray[np.float32]) -> None:
+        """Write a canonical column; ``out`` is zeros of shape ``(rows, width)``."""
+        out[:, 0] = self.encode_column(column)
+
+    def encode_column(self, column: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``encode`` for a column, missing filled: the same float64 bits before either is rounded."""
         x = column if self.fill is None else np.where(np.isnan(column), self.fill, column)
         x = prepare(self.spec, x)
-        if self.spec.scale != "none":
-            x = (x - self.offset) / self.divisor
-        out[:, 0] = x
+        return (x - self.offset) / self.divisor if self.spec.scale != "none" else x
 
     def document(self) -> dict[str, Any]:
+        """Return what rebuilds this step, as JSON holds it."""
         spec = self.spec
         return {
             "kind": "numeric@1",

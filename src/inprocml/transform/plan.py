@@ -32,6 +32,7 @@ class Plan:
     def __post_init__(self) -> None:
         if self.width > WIDEST:
             raise ValueError(f"a transform may have at most {WIDEST} feature columns")
+        _ = self.row  # built here, and not in the first request
 
     @cached_property
     def schema(self) -> Schema:

@@ -24,24 +24,40 @@ class Step(Protocol):
     """A fitted field: immutable, and rebuilt exactly from its ``document``."""
 
     @property
-    def field(self) -> Field: ...
+    def field(self) -> Field:
+        """The field of the row that this step reads."""
+        ...
 
     @property
-    def spec(self) -> Spec: ...
+    def spec(self) -> Spec:
+        """What was declared."""
+        ...
 
     @property
-    def width(self) -> int: ...
+    def width(self) -> int:
+        """The number of features."""
+        ...
 
     @property
-    def unseen(self) -> int | None: ...  # which of its features counts unseen categories
+    def unseen(self) -> int | None:
+        """The place of the unseen slot among the features of this step, if it has one."""
+        ...
 
-    def names(self) -> list[str]: ...
+    def names(self) -> list[str]:
+        """Return the name of each feature."""
+        ...
 
-    def writer(self, start: int) -> Writer: ...  # bound to the position of the first feature
+    def writer(self, start: int) -> Writer:
+        """Return the row path, bound to the position of the first feature."""
+        ...
 
-    def write(self, column: NDArray[Any], out: NDArray[np.float32]) -> None: ...  # out: (rows, width), zeros
+    def write(self, column: NDArray[Any], out: NDArray[np.float32]) -> None:
+        """Write a canonical column; ``out`` is zeros of shape ``(rows, width)``."""
+        ...
 
-    def document(self) -> dict[str, Any]: ...
+    def document(self) -> dict[str, Any]:
+        """Return what rebuilds this step, as JSON holds it."""
+        ...
 
 
 def one_hot(out: NDArray[np.float32], places: list[int]) -> None:

@@ -38,14 +38,17 @@ class TimestampStep:
 
     @cached_property
     def field(self) -> Field:
+        """The field of the row that this step reads."""
         kind: Kind = "wallclock" if self.spec.timezone is None else "instant"
         return Field(self.name, kind, required=self.spec.missing is None, timezone=self.spec.timezone)
 
     @property
     def width(self) -> int:
+        """The number of features."""
         return sum(_READ[part][2] for part in self.spec.parts) + (self.spec.missing is not None)
 
     def names(self) -> list[str]:
+        """Return the name of each feature."""
         names = []
         for part in self.spec.parts:
             _, first, count = _READ[part]
@@ -53,6 +56,7 @@ class TimestampStep:
         return names if self.spec.missing is None else [*names, f"{self.name}=?missing"]
 
     def writer(self, start: int) -> Writer:
+        """Return the row path, bound to the position of the first feature."""
         check, readers = self.field.judge, self._readers(start)
         missing = start + self.width - 1
 
@@ -67,6 +71,7 @@ class TimestampStep:
         return write
 
     def write(self, column: NDArray[Any], out: NDArray[np.float32]) -> None:
+        """Write a canonical column; ``out`` is zeros of shape ``(rows, width)``."""
         moments = column.tolist()
         there = [row for row, moment in enumerate(moments) if moment is not None]
         if len(there) < len(moments):
@@ -75,6 +80,7 @@ class TimestampStep:
             out[there, [base + read(moments[row]) for row in there]] = 1.0
 
     def document(self) -> dict[str, Any]:
+        """Return what rebuilds this step, as JSON holds it."""
         return {
             "kind": "timestamp@1",
             "name": self.name,

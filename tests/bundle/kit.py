@@ -1,0 +1,64 @@
+"""What bundle tests share: a tiny manifest, and a forger who knows the format and recomputes every digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from inprocml.bundle.canonical import canonical
+from inprocml.bundle.manifest import (
+    FileEntry,
+    GoldenEntry,
+    Manifest,
+    ModelEntry,
+    OutputEntry,
+    Parity,
+    Provenance,
+    TransformEntry,
+    file_set,
+)
+
+
+def make_manifest(**changes: Any) -> Manifest:
+    entry = FileEntry(sha256="0" * 64, size=1)
+    members: dict[str, Any] = {
+        "name": "late",
+        "version": "1",
+        "created": "2026-11-20T00:00:00Z",
+        "files": dict.fromkeys(sorted(file_set("onnx")), entry),
+        "model": ModelEntry(
+            runtime="onnx", module=None, input="features", outputs=("scores",), output="scores"
+        ),
+        "transform": TransformEntry(digest="sha256:" + "0" * 64, width=3),
+        "output": OutputEntry(kind="classes", labels=("no", "yes"), scores="probabilities"),
+        "golden": GoldenEntry(rows=1, absolute=1e-3, relative=0.0),
+        "parity": Parity(
+            reference="a test", rows=1, batches=(1,), unit="probability", distance=0.0, limit=1e-4, flips=0
+        ),
+        "label_counts": None,
+        "metrics": {"auc": 0.75},
+        "provenance": Provenance(python="3.11", platform="Linux", packages={"numpy": "2"}, commit=None),
+    }
+    return Manifest(**members | changes)
+
+
+def resealed(document: dict[str, Any]) -> bytes:
+    rest = {key: value for key, value in document.items() if key != "digest"}
+    return canonical(rest | {"digest": "sha256:" + hashlib.sha256(canonical(rest)).hexdigest()})
+
+
+def forge(folder: Path, edit=None, **files: bytes) -> None:
+    """Replace files (``model_onnx=...``) and edit the manifest, then make all digests right again."""
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    for name, data in files.items():
+        path = folder / name.replace("_", ".")
+        path.write_bytes(data)
+        digest = hashlib.sha256(data).hexdigest()
+        manifest["files"][path.name] = {"sha256": digest, "size": len(data)}
+        if path.name == "transform.json":
+            manifest["transform"]["digest"] = "sha256:" + digest
+    if edit is not None:
+        edit(manifest)
+    (folder / "manifest.json").write_bytes(resealed(manifest))

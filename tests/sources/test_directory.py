@@ -1,0 +1,141 @@
+"""Versions in a directory: which there are, in which order, and what is none."""
+
+from __future__ import annotations
+
+import json
+import os
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inprocml.errors import BundleError, Corrupt, UnknownVersion
+from inprocml.protocols import Source
+from inprocml.sources import Directory, natural_key, valid_version
+
+NAMES = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,20}\Z")
+
+
+def add(store, *names):
+    for name in names:
+        (store / name).mkdir(parents=True)
+        (store / name / "manifest.json").write_text(json.dumps({"version": name}))
+
+
+def listed(store):
+    return [version.name for version in Directory(store).versions()]
+
+
+def test_is_a_source(tmp_path):
+    assert isinstance(Directory(tmp_path), Source)
+
+
+def test_newest_is_last_and_digits_compare_as_numbers(tmp_path):
+    add(tmp_path, "10", "9", "2026-08-20", "1", "v2", "v10", "1.10", "1.9", "1.9-rc1")
+    assert listed(tmp_path) == ["1", "1.9", "1.9-rc1", "1.10", "9", "10", "2026-08-20", "v2", "v10"]
+
+
+@given(st.lists(NAMES, unique=True, max_size=8))
+def test_the_order_is_total_and_stable(names):
+    ordered = sorted(names, key=natural_key)
+    backwards = ordered[::-1]
+    backwards.sort(key=natural_key)
+    assert backwards == ordered
+    assert len({natural_key(name) for name in names}) == len(names)
+
+
+@given(st.integers(0, 10**30), st.integers(0, 10**30))
+def test_plain_numbers_compare_as_numbers(one, other):
+    assert (natural_key(str(one)) < natural_key(str(other))) == (one < other)
+
+
+@given(st.text(alphabet=string.printable + "é٣\x00", max_size=70))
+def test_no_accepted_name_can_leave_the_store(name):
+    if valid_version(name):
+        assert Path(name).name == name
+        assert name not in {".", ".."}
+        assert name.isascii()
+        assert len(name) <= 64
+
+
+@pytest.mark.parametrize("name", ["1\n", "", ".hidden", "-x", "a/b", "a\\b", "٣", "x" * 65, "..", "a b"])
+def test_these_are_no_names(name):
+    assert not valid_version(name)
+
+
+def test_what_is_no_version_is_passed_over(tmp_path):
+    add(tmp_path, "1", ".tmp-0123", "2 of 3")
+    (tmp_path / "3").mkdir()  # a copy that has not got far
+    (tmp_path / "4").write_text("a file")
+    (tmp_path / "current").symlink_to(tmp_path / "1")
+    assert listed(tmp_path) == ["1"]
+
+
+def test_an_empty_store_has_no_versions(tmp_path):
+    assert listed(tmp_path) == []
+
+
+def test_fetch_returns_name_and_path(tmp_path):
+    add(tmp_path, "1", "2")
+    version = Directory(tmp_path).fetch("1")
+    assert (version.name, version.path) == ("1", tmp_path / "1")
+
+
+@pytest.mark.parametrize("name", ["3", "../1", ".", "1/"])
+def test_fetching_an_unknown_version_lists_the_known(tmp_path, name):
+    add(tmp_path, "1", "2")
+    with pytest.raises(UnknownVersion, match="it has: 1, 2"):
+        Directory(tmp_path).fetch(name)
+
+
+def test_a_long_list_is_cut(tmp_path):
+    add(tmp_path, *map(str, range(1, 31)))
+    with pytest.raises(UnknownVersion, match=r"21, .*30 and 20 older"):
+        Directory(tmp_path).fetch("x")
+
+
+def test_one_bundle_is_one_pinned_version(tmp_path):
+    add(tmp_path, "any-folder")
+    (tmp_path / "any-folder" / "manifest.json").write_text('{"version": "2026-08-20"}')
+    (tmp_path / "any-folder" / "1").mkdir()
+    found = Directory(tmp_path / "any-folder").versions()
+    assert [(v.name, v.path) for v in found] == [("2026-08-20", tmp_path / "any-folder")]
+    assert Directory(tmp_path / "any-folder").fetch("2026-08-20").path == tmp_path / "any-folder"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"version": 3}', '{"version": "../3"}', "[" * 100_000, "x" * (1 << 20) + "x", "\x00"],
+)
+def test_a_pinned_bundle_without_a_name_is_corrupt(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(Corrupt, match=r"manifest.json does not name a version"):
+        Directory(tmp_path).versions()
+
+
+def test_a_missing_path_says_how_to_make_one(tmp_path):
+    with pytest.raises(BundleError, match=r"inprocml\.pack\("):
+        Directory(tmp_path / "missing").versions()
+
+
+def test_a_file_is_no_store(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BundleError, match="not a directory"):
+        Directory(tmp_path / "file").versions()
+
+
+def test_an_unreadable_store_says_so(tmp_path, monkeypatch):
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(BundleError, match="Permission denied"):
+        Directory(tmp_path).versions()
+
+
+def test_a_linked_store_is_followed(tmp_path):
+    add(tmp_path / "real", "1")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert listed(tmp_path / "link") == ["1"]

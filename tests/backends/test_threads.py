@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import types
 
 import pytest
 
@@ -14,6 +16,7 @@ def cores(monkeypatch):
     """Eight cores and no worker count, whatever this machine has."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    monkeypatch.setattr(os, "getppid", lambda: 77)
 
 
 def write(root, files):
@@ -95,3 +98,32 @@ def test_without_affinity_the_cores_count(tmp_path, monkeypatch):
 
 def test_on_this_machine_it_is_at_least_one():
     assert thread_budget() >= 1
+
+
+def test_workers_of_a_prefork_server_are_counted(tmp_path, cores):
+    write(
+        tmp_path,
+        {
+            "proc/self/cmdline": "gunicorn\0app:app\0",
+            "proc/77/task/77/children": "80 81 82 83 ",
+            "proc/80/cmdline": "gunicorn\0app:app\0",
+            "proc/81/cmdline": "gunicorn\0app:app\0",
+            "proc/82/cmdline": "tail\0-f\0log\0",
+        },
+    )
+    assert thread_budget(root=tmp_path) == 4
+
+
+def test_web_concurrency_is_believed_before_the_process_table(tmp_path, cores, monkeypatch):
+    write(
+        tmp_path, {"proc/self/cmdline": "a\0", "proc/77/task/77/children": "80 81", "proc/80/cmdline": "a\0"}
+    )
+    monkeypatch.setenv("WEB_CONCURRENCY", "8")
+    assert thread_budget(root=tmp_path) == 1
+
+
+def test_uwsgi_says_how_many_it_forks(tmp_path, cores, monkeypatch):
+    uwsgi = types.ModuleType("uwsgi")
+    uwsgi.numproc = 2
+    monkeypatch.setitem(sys.modules, "uwsgi", uwsgi)
+    assert thread_budget(root=tmp_path) == 4

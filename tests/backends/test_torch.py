@@ -159,7 +159,7 @@ def test_a_module_that_returns_no_tensor_is_told_so():
 def test_threads_are_set_once(net, monkeypatch):
     calls = []
     monkeypatch.setattr(torch, "set_num_threads", calls.append)
-    monkeypatch.setattr(torch_backend, "_threads_set", type(torch_backend._threads_set)())
+    monkeypatch.setattr(torch_backend, "_configured", {})
     TorchBackend("net", save(net.state_dict()), threads=2)
     TorchBackend("net", save(net.state_dict()), threads=1)
     assert calls == [2]

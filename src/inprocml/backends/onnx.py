@@ -10,9 +10,9 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
-import threading
 from typing import Any, Final, Literal
 
+from inprocml.backends.locks import ProcessLock
 from inprocml.backends.threads import thread_budget
 from inprocml.backends.wire import audit_model
 from inprocml.errors import BackendFailed, BackendMissing, Corrupt, Unsupported
@@ -28,7 +28,7 @@ _DEVICES: Final = {_CPU: "cpu", _CUDA: "cuda:0", _TENSORRT: "tensorrt:0"}
 
 _FATAL = 4  # ONNX Runtime's severity scale; everything else it has to say arrives as an exception
 
-_creating = threading.Lock()  # session creation is not safe beside another one in every provider
+_creating = ProcessLock()  # session creation is not safe beside another one in every provider
 
 
 class OnnxBackend:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,9 +20,10 @@ def thread_budget(workers: int | None = None, *, root: Path = Path("/")) -> int:
     """Return the threads one worker process may use, at least 1.
 
     ``min(affinity, ceil(cgroup quota)) // workers``; ``workers`` from the argument, else ``WEB_CONCURRENCY``,
-    else 1. ``root`` is where ``proc`` and ``sys`` are looked for.
+    else uWSGI's own count, else the number of processes that the same parent forked with this process's
+    command line. ``root`` is where ``proc`` and ``sys`` are looked for.
     """
-    processes = max(1, workers if workers is not None else _web_concurrency())
+    processes = max(1, workers if workers is not None else _web_concurrency() or _uwsgi() or _siblings(root))
     cores = _affinity()
     quotas = [quota for quota in (*_quotas_v2(root), *_quotas_v1(root)) if quota > 0]
     allowed = min([cores, *(math.ceil(quota) for quota in quotas)])
@@ -30,7 +32,26 @@ def thread_budget(workers: int | None = None, *, root: Path = Path("/")) -> int:
 
 def _web_concurrency() -> int:
     text = os.environ.get("WEB_CONCURRENCY", "")
-    return int(text) if text.isascii() and text.isdigit() else 1
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def _uwsgi() -> int:
+    """Return how many processes uWSGI was told to fork; its module exists inside its workers only."""
+    count = getattr(sys.modules.get("uwsgi"), "numproc", 0)
+    return count if isinstance(count, int) else 0
+
+
+def _siblings(root: Path) -> int:
+    """Count the workers a prefork server made: children of one parent, with one command line.
+
+    A model loads on first use, when a server has long forked all its workers. Servers that spawn give each
+    worker a command line of its own; there ``WEB_CONCURRENCY`` is the way to say it.
+    """
+    proc = root / "proc"
+    ours = _read(proc / "self" / "cmdline")
+    parent = str(os.getppid())
+    children = _read(proc / parent / "task" / parent / "children").split()
+    return sum(1 for pid in children if ours and _read(proc / pid / "cmdline") == ours)
 
 
 def _affinity() -> int:
@@ -71,6 +92,6 @@ def _groups(root: Path, controller: str, mount: Path) -> Iterator[Path]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
+        return path.read_text(encoding="utf-8", errors="surrogateescape").strip()
+    except OSError:
         return ""

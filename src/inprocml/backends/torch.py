@@ -7,10 +7,11 @@ and are never read. The host says ``register("late-net", make_net)`` in its own 
 
 from __future__ import annotations
 
-import threading
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from inprocml.backends.locks import ProcessLock
 from inprocml.backends.threads import thread_budget
 from inprocml.errors import BackendFailed, BackendMissing, Corrupt
 from inprocml.values import Tensors
@@ -21,8 +22,8 @@ Device = Literal["cpu", "cuda", "auto"]
 Factory = Callable[[], Any]
 
 _factories: dict[str, Factory] = {}
-_threads_set = threading.Event()
-_configuring = threading.Lock()
+_configured: dict[int, int] = {}  # process id -> threads torch was given there
+_configuring = ProcessLock()
 
 
 def register(name: str, factory: Factory) -> None:
@@ -51,7 +52,8 @@ class TorchBackend:
     ``weights`` are the bytes of a safetensors file and must hold exactly the module's state: names, shapes
     and dtypes; else ``Corrupt`` names what differs. The module takes one tensor and returns one.
     ``threads`` sets torch's intra-op pool, which is global to the process: the first backend sets it (by
-    default to ``thread_budget()``), later ones leave it.
+    default to ``thread_budget()``), later ones leave it. In a child of a process that served torch it is 1:
+    the parent's pool does not survive a fork, and using it hangs (pytorch#17199).
     """
 
     name = "torch"
@@ -111,9 +113,10 @@ def _import_torch(threads: int | None) -> Any:
     except ImportError as error:
         raise BackendMissing("PyTorch cannot be imported; pip install 'inprocml[torch]'") from error
     with _configuring:
-        if not _threads_set.is_set():
-            torch.set_num_threads(threads or thread_budget())
-            _threads_set.set()
+        if os.getpid() not in _configured:
+            # A pool that ran in the parent is dead here, and using it hangs: one thread needs no pool.
+            _configured[os.getpid()] = 1 if _configured else threads or thread_budget()
+            torch.set_num_threads(_configured[os.getpid()])
     return torch
 
 

@@ -1,0 +1,83 @@
+"""Writes the README's figures from ``benchmarks/results/*.json``: no number is typed by hand.
+
+python -m benchmarks.table            # rewrites the block between the two marks in README.md
+python -m benchmarks.table --check    # exit 1 if README.md says something else
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+BEGIN, END = "<!-- figures: python -m benchmarks.table -->", "<!-- end of figures -->"
+
+
+def table() -> str:
+    """Return the Markdown between the marks."""
+    imports, predict, views, batching, load = map(
+        _result, ["imports", "predict", "views", "batching", "load"]
+    )
+    times, ours, classic = predict["us_per_call"], views["views"]["inprocml"], views["views"]["classic"]
+    row, pipeline = times["predict(row)"], times["scikit-learn pipeline, from the row"]
+    machine = views["machine"]
+    where = f"{machine['cores']} cores ({machine['cpu']}, Python {machine['python']}"
+    rate, slower = ours["requests_per_s"], views["ratio"]["requests_per_s"]
+    p50s = f"{ours['p50_ms']:.1f} / {ours['p99_ms']:.1f} ms | {classic['p50_ms']:.1f} / {classic['p99_ms']:.1f} ms"
+    lines = [
+        f"""## Figures
+
+Measured side by side in one run, medians of interleaved rounds, on {where},
+onnxruntime {machine["packages"]["onnxruntime"]}). `make bench` repeats them. Read them as ratios.
+
+| flights model, 100 trees, 224 features | inprocml | scikit-learn pipeline, a DataFrame per request |
+|---|---|---|
+| one row in process | {row:.0f} us | {pipeline:,.0f} us ({pipeline / row:.0f}x) |
+| of which the model itself | {times["session.run alone"]:.0f} us | |
+| Flask view, requests/s | {rate:,.0f} | {classic["requests_per_s"]:,.0f} ({slower}x fewer) |
+| the same, p50 / p99 | {p50s} |
+
+Views: {views["setup"]}, load generator on the same cores.
+
+| promise | measured | target | |
+|---|---|---|---|"""
+    ]
+    for result in (imports, predict, batching):
+        for target in result["targets"]:
+            verdict = "met" if target["met"] else "**missed**"
+            lines.append(f"| {target['what']} | {target['measured']} | {target['target']} | {verdict} |")
+    lines += ["", _loading(load["ms"])]
+    return "\n".join(lines)
+
+
+def _loading(figures: dict[str, dict[str, float]]) -> str:
+    parts = [
+        f"{size} in {figure['first prediction']:.0f} ms (hashing alone {figure['read and hash']:.0f} ms)"
+        for size, figure in figures.items()
+    ]
+    listed = ", ".join(parts)
+    return f"From nothing to a first prediction, all bytes verified, golden rows replayed: {listed}."
+
+
+def _result(name: str) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
+    return result
+
+
+def main() -> int:
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    wanted = f"{before}{BEGIN}\n\n{table()}\n\n{END}{after}"
+    if "--check" in sys.argv:
+        return 0 if text == wanted else 1
+    readme.write_text(wanted, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 import flask
+from cachetools import LRUCache
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from inprocml.errors import InprocmlError
@@ -144,13 +145,32 @@ def health(*models: Model, name: str = "inprocml_health") -> flask.Blueprint:
 def problem_response(error: InprocmlError) -> flask.Response:
     """Return ``error`` as application/problem+json; the full reason of a 500 goes to the log."""
     body, status, headers = problem(error)
-    if status >= 500 and status not in {503, 504}:
-        _log.error("%s %s: %s", flask.request.method, flask.request.path, error, exc_info=error)
+    if status == 500:
+        # The traceback once per mistake: a broken store under load must not drown the host's log.
+        first = _untold(f"{type(error).__name__}: {error}")
+        _log.error(
+            "%s %s: %s: %s",
+            flask.request.method,
+            flask.request.path,
+            type(error).__name__,
+            error,
+            exc_info=error if first else None,
+        )
     response = flask.jsonify(body)
     response.status_code = status
     response.mimetype = PROBLEM_JSON
     response.headers.update(headers)
     return response
+
+
+_told: LRUCache[str, bool] = LRUCache(maxsize=256)
+
+
+def _untold(mistake: str) -> bool:
+    """Whether this mistake is logged for the first time; a race tells it twice, which does no harm."""
+    first = mistake not in _told
+    _told[mistake] = True
+    return first
 
 
 def _read_body(request: flask.Request, max_body: int) -> bytes:

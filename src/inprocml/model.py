@@ -3,42 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import sys
-import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from inprocml.backends import open_backend
 from inprocml.batching import Drained, Result, Runner
 from inprocml.bundle import Bundle
-from inprocml.errors import BundleError, DeadlineExceeded, InprocmlError
+from inprocml.errors import BundleError, InprocmlError, NotReady
 from inprocml.monitoring import RowCounts
 from inprocml.protocols import Backend, Source
-from inprocml.serving import Process, Servable, Slot, Watcher, park, prediction_ids
+from inprocml.serving import Leases, Process, Progress, Servable, Slot, prediction_ids
 from inprocml.sources import Directory
 from inprocml.telemetry import ModelTelemetry, load_finished, not_served
 from inprocml.values import Prediction, Row, Table
 
 __all__ = ["Model"]
 
-FALLBACKS = 5
-"""How many versions a starting process tries, from the newest down."""
-
 _models: weakref.WeakSet[Model] = weakref.WeakSet()
 
 
-def _park_inherited() -> None:
-    """After a fork, in the child: what the parent had loaded is kept and never touched again."""
+def _forget_inherited() -> None:
+    """After a fork, in the child: what the parent had loaded is set aside and never touched again.
+
+    State is keyed by process id anyway, for servers that fork without hooks; this covers ids that return.
+    """
     for model in list(_models):
-        park(model._processes)  # noqa: SLF001 - the fork hook belongs to the facade
+        model._inherited.append(model._processes)  # noqa: SLF001 - the fork hook belongs to the facade
         model._processes = {}  # noqa: SLF001
 
 
-os.register_at_fork(after_in_child=_park_inherited)
+os.register_at_fork(after_in_child=_forget_inherited)
 
 
 class Model:
@@ -83,6 +83,7 @@ class Model:
         self._poll_interval = poll_interval
         self._clock = time.monotonic
         self._processes: dict[int, Process] = {}
+        self._inherited: list[dict[int, Process]] = []
         _models.add(self)
 
     def __repr__(self) -> str:
@@ -115,11 +116,11 @@ class Model:
         """As ``predict``, for asyncio: neither loading nor the model ever blocks the event loop."""
         began = self._clock()
         deadline = None if timeout is None else began + timeout
-        slot = self._process().slot
+        process = self._process()
         while True:
-            if slot.peek() is None:
-                await asyncio.get_running_loop().run_in_executor(None, self._servable, slot, deadline)
-            servable = self._servable(slot, deadline)
+            if process.slot.peek() is None:
+                await self._loaded(process, deadline)
+            servable = self._servable(process.slot, deadline)
             try:
                 prediction, result = await servable.apredict(row, deadline)
             except Drained:
@@ -132,31 +133,28 @@ class Model:
     def predict_many(self, table: Table, *, timeout: float | None = None) -> list[Prediction]:
         """Answer many rows (DataFrame, mapping of columns, list of rows) through the same path.
 
-        The rows are checked and encoded as a whole, then run in batches that take turns with other
-        callers. ``timeout`` in seconds covers all of it. Raises as ``predict``; ``InvalidRow.row`` is the
-        position of the first bad row.
+        The rows are checked and encoded as a whole, then run in batches that take turns with other callers
+        and wait for room in a full queue. One version answers the whole table. ``timeout`` in seconds covers
+        all of it. Raises as ``predict``; ``InvalidRow.row`` is the position of the first bad row.
         """
         deadline = None if timeout is None else self._clock() + timeout
         slot = self._process().slot
-        servable = self._servable(slot, deadline)
-        features = servable.encode(table)
-        answers: list[Prediction] = []
-        for start in _with_progress(
-            range(0, len(features), self._max_batch_size), len(features), self._clock
-        ):
-            if deadline is not None and self._clock() >= deadline:
-                raise DeadlineExceeded(
-                    f"{len(answers)} of {len(features)} rows were answered in {timeout} s; "
-                    "give predict_many more time or fewer rows"
-                )
-            chunk = features[start : start + self._max_batch_size]
+        while True:
+            servable = self._servable(slot, deadline)
+            answers: list[Prediction] = []
+            progress = Progress(self._clock)
             try:
-                answers += servable.predict_features(chunk, deadline)
+                for part in servable.predict_table(table, deadline):
+                    answers += part
+                    progress.show(len(answers))
             except Drained:
-                # A swap in the middle: the whole table is answered by one version, the new one.
-                remaining = None if deadline is None else deadline - self._clock()
-                return self.predict_many(table, timeout=remaining)
-        return answers
+                continue  # a swap waited for this table in vain: the new version answers all of it
+            except Exception as error:
+                servable.telemetry.refused(error)
+                raise
+            finally:
+                progress.end()
+            return answers
 
     # --- versions ----------------------------------------------------------------------------------
 
@@ -172,15 +170,9 @@ class Model:
         A load balancer sends no traffic before the probe says yes, so the probe itself is a first use.
         """
         process = self._process()
-        if process.slot.peek() is not None:
-            return True
-        with process.lock:
-            if process.loading is None or not process.loading.is_alive():
-                process.loading = threading.Thread(
-                    target=self._load_quietly, args=(process,), name=f"inprocml-load-{self.name}", daemon=True
-                )
-                process.loading.start()
-        return False
+        if process.slot.peek() is None and not process.closed:
+            process.load(lambda: self._load_quietly(process))
+        return process.slot.peek() is not None
 
     def reload(self, version: str | None = None) -> str:
         """Swap now: to the newest version, or to ``version`` (a roll-back holds until a newer one appears).
@@ -189,9 +181,16 @@ class Model:
         ``BundleError``; the old version then goes on.
         """
         process = self._process()
-        newest = self._newest()
-        served = process.slot.swap(version or self._pinned, "reload").version
-        process.newest = newest
+        with process.moving:
+            names = self._names()
+            chosen = version or self._pinned or names[-1]
+            # Before the swap, which may take its time to drain: a poll must not undo it meanwhile.
+            before = process.following.passes(names)
+            try:
+                served = process.slot.swap(lambda: self._load(chosen, "reload")).version
+            except BaseException:
+                process.following.restore(before)
+                raise
         self._watch(process)
         return served
 
@@ -202,10 +201,7 @@ class Model:
 
     def close(self) -> None:
         """Stop watching, finish what waits, free the runtime; this process can no longer use the model."""
-        process = self._process()
-        if process.watcher is not None:
-            process.watcher.stop()
-        process.slot.close()
+        self._process().close()
 
     # --- one process -------------------------------------------------------------------------------
 
@@ -217,7 +213,7 @@ class Model:
         return process if process is not None else self._processes.setdefault(pid, self._new_process())
 
     def _new_process(self) -> Process:
-        return Process(Slot(self.name, self._load, clock=self._clock))
+        return Process(self.name, Slot(self.name, self._first, clock=self._clock), clock=self._clock)
 
     def _servable(self, slot: Slot, deadline: float | None = None) -> Servable:
         servable = slot.peek()
@@ -230,6 +226,18 @@ class Model:
             raise
         self._watch(self._process())
         return servable
+
+    async def _loaded(self, process: Process, deadline: float | None) -> None:
+        """Wait for the first load without taking a thread of the host's: one thread of ours loads for all."""
+        future = asyncio.wrap_future(process.load(lambda: self._servable(process.slot)))
+        left = None if deadline is None else max(deadline - self._clock(), 0.0)
+        done, _ = await asyncio.wait({future}, timeout=left)
+        if done:
+            future.exception()  # looked at, so that asyncio does not complain; ``_servable`` raises its own
+            return
+        error = NotReady(f"model {self.name!r} is still loading in this process; try again shortly")
+        not_served(self.name, error)
+        raise error
 
     def _answered(
         self, servable: Servable, prediction: Prediction, result: Result, began: float
@@ -246,65 +254,73 @@ class Model:
     # --- following the source ----------------------------------------------------------------------
 
     def _watch(self, process: Process) -> None:
-        with process.lock:
-            if self._pinned is None and process.watcher is None:
-                process.watcher = Watcher(self._poll, interval=self._poll_interval, name=self.name)
-                process.watcher.start()
+        if self._pinned is None:
+            process.watch(self._poll, self._poll_interval)
 
-    def _newest(self) -> str | None:
-        versions = self._source.versions()
-        return versions[-1].name if versions else None
+    def _names(self) -> list[str]:
+        names = [version.name for version in self._source.versions()]
+        if not names:
+            raise BundleError(f"{self._source!r} holds no version yet; make one with inprocml.pack")
+        return names
+
+    def _first(self) -> Servable:
+        """Build for the first use: the pinned version, or the newest that loads.
+
+        A worker that starts while a broken bundle lies on top must serve what its siblings serve: a bad
+        publish may not take the site down one restart at a time.
+        """
+        if self._pinned is not None:
+            return self._load(self._pinned, "first_use")
+        process = self._process()
+        try:
+            names = self._names()
+        except Exception as error:
+            load_finished(self.name, 0.0, trigger="first_use", error=type(error))
+            raise
+        failures: list[Exception] = []
+        for name in process.following.first(names):
+            try:
+                servable = self._load(name, "first_use")
+            except Exception as error:  # noqa: BLE001 - raised below, if nothing older loads
+                failures.append(error)
+                process.refuse(name, error)
+            else:
+                process.following.serves(name, names)
+                return servable
+        try:
+            raise failures[0]
+        finally:
+            failures.clear()  # with their tracebacks they are cycles that keep half-built sessions alive
 
     def _poll(self) -> None:
-        """Follow the source: swap when a version appears that was not the newest before."""
+        """Follow the source: swap to the newest version that was never passed and loads."""
         process = self._process()
-        newest = self._newest()
-        current = process.slot.peek()
-        if newest is None or current is None or process.refused(newest):
-            return
-        if newest in {process.newest, current.version}:
+        process.slot.sweep()
+        if process.slot.peek() is None or not process.moving.acquire(blocking=False):
             return
         try:
-            process.slot.swap(newest, "watch")
-        except Exception as error:  # noqa: BLE001 - the old version goes on
-            process.refuse(self.name, newest, error)
-            return
-        process.newest = newest
+            names = self._names()
+            for name in process.following.newer(names):
+                try:
+                    process.slot.swap(functools.partial(self._load, name, "watch"))
+                except Exception as error:  # noqa: BLE001 - the old version goes on
+                    process.refuse(name, error)
+                else:
+                    process.following.serves(name, names)
+                    return
+        finally:
+            process.moving.release()
 
     # --- composition -------------------------------------------------------------------------------
 
-    def _load(self, version: str | None, trigger: str) -> Servable:
+    def _load(self, version: str, trigger: str) -> Servable:
         """Fetch, verify, build, replay the golden rows; nothing is visible to callers before all of it."""
         began = self._clock()
-        error: BaseException | None = None
         try:
-            version = version or self._pinned
-            return self._build_newest(trigger) if version is None else self._build(version)
-        except BaseException as failure:
-            error = failure
-            raise
+            return self._build(version)
         finally:
-            load_finished(self.name, self._clock() - began, trigger=trigger, error=error)
-
-    def _build_newest(self, trigger: str) -> Servable:
-        """Build the newest version; at first use, an older one when the newest is broken.
-
-        A worker that starts while a broken bundle lies on top must serve what its siblings serve: a bad
-        publish may not take the site down one restart at a time. An explicit reload says what is wrong.
-        """
-        found = self._source.versions()
-        if not found:
-            raise BundleError(f"{self._source!r} holds no version yet; make one with inprocml.pack")
-        if trigger != "first_use":
-            return self._build(found[-1].name)
-        failures: list[BundleError] = []
-        for candidate in reversed(found[-FALLBACKS:]):
-            try:
-                return self._build(candidate.name)
-            except BundleError as error:
-                failures.append(error)
-                self._process().refuse(self.name, candidate.name, error)
-        raise failures[0]
+            kind = sys.exc_info()[0]
+            load_finished(self.name, self._clock() - began, trigger=trigger, error=kind)
 
     def _build(self, version: str) -> Servable:
         found = self._source.fetch(version)
@@ -337,9 +353,11 @@ class Model:
             backend=backend,
             input_name=bundle.input_name,
             max_batch_size=self._max_batch_size,
+            baseline=bundle.baseline,
             counts=counts,
             telemetry=telemetry,
             new_id=prediction_ids(),
+            leases=Leases(),
         )
 
     def _telemetry(self, bundle: Bundle, backend: Backend) -> ModelTelemetry:
@@ -370,16 +388,3 @@ def _check_limits(batch: int, delay: float, queue: int, interval: float) -> None
         raise ValueError("max_batch_size and max_queue_size must be at least 1")
     if delay < 0 or interval <= 0:
         raise ValueError("max_queue_delay must be 0 or more seconds, poll_interval more than 0")
-
-
-def _with_progress(starts: range, rows: int, clock: Callable[[], float]) -> Iterator[int]:
-    """Show progress on a terminal's stderr once the work has taken two seconds; elsewhere stay silent."""
-    began = clock()
-    shown = False
-    for start in starts:
-        yield start
-        if clock() - began > 2 and sys.stderr is not None and sys.stderr.isatty():
-            shown = True
-            sys.stderr.write(f"\rpredict_many: {min(start + starts.step, rows):,} of {rows:,} rows")
-    if shown:
-        sys.stderr.write("\n")

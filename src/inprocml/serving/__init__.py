@@ -1,10 +1,10 @@
-"""One loaded version (servable), the place that holds it (slot), and what follows new ones (watch)."""
+"""One loaded version (servable), the place that holds it (slot), what follows new ones (follow, watch)."""
 
 from __future__ import annotations
 
 from inprocml.serving.process import Process
-from inprocml.serving.servable import Servable, prediction_ids
-from inprocml.serving.slot import Slot, park
-from inprocml.serving.watch import Watcher
+from inprocml.serving.progress import Progress
+from inprocml.serving.servable import Leases, Servable, prediction_ids
+from inprocml.serving.slot import Slot
 
-__all__ = ["Process", "Servable", "Slot", "Watcher", "park", "prediction_ids"]
+__all__ = ["Leases", "Process", "Progress", "Servable", "Slot", "prediction_ids"]

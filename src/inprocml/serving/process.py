@@ -1,12 +1,14 @@
-"""What one process holds of a model: its slot, its watcher, and what it has seen of the source."""
+"""What one process holds of a model: its slot, its watcher, what it has seen of the source."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 
-from cachetools import TTLCache
-
+from inprocml.protocols import Clock
+from inprocml.serving.follow import Following
 from inprocml.serving.slot import Slot
 from inprocml.serving.watch import Watcher
 
@@ -14,37 +16,74 @@ __all__ = ["Process"]
 
 _log = logging.getLogger("inprocml")
 
-REFUSED_SECONDS = 60.0
-"""How long a version that failed to load is left alone before it is tried again."""
-
 
 class Process:
     """The state of one model in one process; never shared with a parent or a child.
 
-    ``newest`` is the newest version seen when this process last swapped; ``lock`` guards the making of the
-    watcher and of the loading thread, nothing that takes long.
+    ``moving`` is held by whoever changes the version on purpose (a poll, a reload), so that two moves never
+    decide on what the other is about to change. ``_lock`` guards the making of threads and nothing that takes
+    long.
     """
 
-    def __init__(self, slot: Slot) -> None:
+    def __init__(self, name: str, slot: Slot, *, clock: Clock) -> None:
         self.slot = slot
-        self.lock = threading.Lock()
-        self.watcher: Watcher | None = None
-        self.loading: threading.Thread | None = None
-        self.newest: str | None = None
-        self._refused: TTLCache[str, bool] = TTLCache(maxsize=64, ttl=REFUSED_SECONDS)
+        self.following = Following(clock)
+        self.moving = threading.Lock()
+        self._name = name
+        self._lock = threading.Lock()
+        self._watcher: Watcher | None = None
+        self._loading: Future[None] | None = None
         self._logged: set[str] = set()
+        self._closed = False
 
-    def refuse(self, model: str, version: str, error: Exception) -> None:
-        """Leave ``version`` alone for a minute, and say why, once."""
-        self._refused[version] = True
-        self.log_once(f"model {model}: version {version} refused: {error}")
+    def watch(self, poll: Callable[[], None], interval: float) -> None:
+        """Start following the source, once."""
+        with self._lock:
+            if self._watcher is None and not self._closed:
+                self._watcher = Watcher(poll, interval=interval, name=self._name)
+                self._watcher.start()
 
-    def refused(self, version: str) -> bool:
-        """Whether ``version`` failed to load within the last minute."""
-        return version in self._refused
+    def load(self, load: Callable[[], object]) -> Future[None]:
+        """Run ``load`` on a thread of its own unless one does already; return its outcome for all."""
+        with self._lock:
+            if self._loading is None or self._loading.done():
+                future: Future[None] = Future()
+                self._loading = future
+                threading.Thread(
+                    target=_settle, args=(future, load), name=f"inprocml-load-{self._name}", daemon=True
+                ).start()
+            return self._loading
+
+    def close(self) -> None:
+        """Stop watching, drain and free; a load that is under way finishes into a closed slot."""
+        with self._lock:
+            self._closed = True
+            watcher = self._watcher
+        if watcher is not None:
+            watcher.stop()
+        self.slot.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closed
+
+    def refuse(self, version: str, error: Exception) -> None:
+        """Leave ``version`` alone for a while, and say why, once."""
+        self.following.refuses(version)
+        self.log_once(f"model {self._name}: version {version} refused: {error}")
 
     def log_once(self, message: str) -> None:
         """Warn, unless the same was said before."""
         if message not in self._logged:
             self._logged.add(message)
             _log.warning("%s", message)
+
+
+def _settle(future: Future[None], load: Callable[[], object]) -> None:
+    try:
+        load()
+    except BaseException as error:  # noqa: BLE001 - whoever waits gets it; nobody may wait for ever
+        future.set_exception(error)
+    else:
+        future.set_result(None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import secrets
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,17 +17,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 from inprocml.values import Features, Prediction, Row, Table, Tensors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from inprocml.batching import Result, Runner
-    from inprocml.monitoring import RowCounts
+    from inprocml.monitoring import Baseline, RowCounts
     from inprocml.protocols import Backend
     from inprocml.telemetry import ModelTelemetry
     from inprocml.transform import Transform
 
-__all__ = ["Output", "Servable", "prediction_ids"]
+__all__ = ["Leases", "Output", "Servable", "prediction_ids"]
 
 _log = logging.getLogger("inprocml")
-
-RETIRE_SECONDS = 30.0
 
 
 class Output(Protocol):
@@ -58,9 +59,11 @@ class Servable:
     backend: Backend
     input_name: str
     max_batch_size: int
+    baseline: Baseline
     counts: RowCounts
     telemetry: ModelTelemetry
     new_id: Callable[[], str]
+    leases: Leases
 
     def predict(self, row: Row, deadline: float | None) -> tuple[Prediction, Result]:
         """Check, encode, batch and decode one row."""
@@ -74,12 +77,17 @@ class Servable:
         result = await self.runner.arun({self.input_name: features.reshape(1, -1)}, deadline=deadline)
         return self._prediction(result, 0), result
 
-    def encode(self, table: Table) -> Features:
-        """Check and encode many rows; shape ``(rows, width)``."""
-        return self.transform.transform(table)
+    def predict_table(self, table: Table, deadline: float | None) -> Iterator[list[Prediction]]:
+        """Check and encode many rows as a whole, then answer them batch by batch, in turn with other callers.
 
-    def predict_features(self, features: Features, deadline: float | None) -> list[Prediction]:
-        """Answer encoded rows, at most ``max_batch_size`` of them, as one item of the queue."""
+        Yields the answers so far known, in order. Holds a lease: a swap lets the table end on this version.
+        """
+        with self.leases:
+            features = self.transform.transform(table)
+            for start in range(0, len(features), self.max_batch_size):
+                yield self._answer(features[start : start + self.max_batch_size], deadline)
+
+    def _answer(self, features: Features, deadline: float | None) -> list[Prediction]:
         rows = len(features)
         result = self.runner.run({self.input_name: features}, rows=rows, deadline=deadline)
         return [self._prediction(result, index) for index in range(rows)]
@@ -88,21 +96,43 @@ class Servable:
         value, probability, probabilities = self.output.decode(result.outputs, index)
         return Prediction(value, probability, probabilities, self.version, self.new_id())
 
-    def retire(self) -> bool:
-        """Refuse new rows, finish those waiting, free the runtime; returns whether all of it was freed.
+    def retire(self, timeout: float) -> bool:
+        """Let tables end, refuse new rows, finish those waiting, free the runtime; whether all was freed.
 
-        A row that never comes back from the runtime keeps the old version in memory: freeing a session
-        that still runs would take the whole process down.
+        ``timeout`` in seconds bounds each wait. A row that never comes back from the runtime keeps the old
+        version in memory: freeing a session that still runs would take the whole process down.
         """
         self.telemetry.unloaded()
+        self.leases.wait(timeout)
         self.runner.drain()
-        if not self.runner.close(RETIRE_SECONDS):
+        if not self.runner.close(timeout):
             _log.warning(
-                "model %s version %s still computes %.0f s after it was replaced; its memory is kept",
+                "model %s version %s still computes though it was replaced; its memory is kept until it ends",
                 self.name,
                 self.version,
-                RETIRE_SECONDS,
             )
             return False
         self.backend.close()
         return True
+
+
+class Leases:
+    """Counts the tables a servable is answering, so that a swap can let them end."""
+
+    def __init__(self) -> None:
+        self._held = 0
+        self._changed = threading.Condition()
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._held += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._held -= 1
+            self._changed.notify_all()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until none is held, at most ``timeout`` seconds; returns whether none is."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._held, timeout)

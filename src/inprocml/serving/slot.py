@@ -1,14 +1,11 @@
 """Holds the version this process serves: loads it on first use, swaps it whole, drains the old one.
 
-A slot belongs to the process that made it. After a fork the child makes a slot of its own and the inherited
-one is parked: freeing an inherited ONNX Runtime session joins threads that do not exist in the child, and
-hangs for ever (measured, onnxruntime 1.20 to 1.31).
+A slot belongs to the process that made it; after a fork the child makes a slot of its own.
 """
 
 from __future__ import annotations
 
-import ctypes
-import logging
+import copy
 import threading
 from collections.abc import Callable
 
@@ -16,32 +13,27 @@ from inprocml.errors import NotReady
 from inprocml.protocols import Clock
 from inprocml.serving.servable import Servable
 
-__all__ = ["Slot", "park"]
-
-_log = logging.getLogger("inprocml")
+__all__ = ["Slot"]
 
 RETRY_SECONDS = 1.0
-
-
-def park(inherited: object) -> None:
-    """Keep ``inherited`` for ever, even through interpreter shutdown, which clears every module."""
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
+RETIRE_SECONDS = 30.0
 
 
 class Slot:
     """The current servable of one process.
 
-    ``load(version, trigger)`` builds a servable beside the serving one; ``None`` means the newest. Reading
-    ``current`` takes no lock once a version is loaded; ``_lock`` lets one load or swap happen at a time.
+    ``first()`` builds the servable of the first use. Reading ``current`` takes no lock once a version is
+    loaded; ``_lock`` lets one load or swap happen at a time.
     """
 
-    def __init__(self, name: str, load: Callable[[str | None, str], Servable], *, clock: Clock) -> None:
+    def __init__(self, name: str, first: Callable[[], Servable], *, clock: Clock) -> None:
         self._name = name
-        self._load = load
+        self._load_first = first
         self._clock = clock
         self._lock = threading.Lock()
         self._servable: Servable | None = None
-        self._failure: tuple[float, Exception] | None = None
+        self._failure: Exception | None = None
+        self._retry_at = 0.0
         self._closed = False
         self._stuck: list[Servable] = []
 
@@ -53,8 +45,8 @@ class Slot:
         """Return the servable, loading it on first use.
 
         Callers that arrive meanwhile wait for that load, but not beyond their ``deadline``: ``NotReady``. A
-        failed load is remembered for a second, so that a broken bundle costs the host one attempt a second
-        and not one per request.
+        failed load is remembered for a second, or for as long as it took: a broken bundle costs the host at
+        most half of one thread, and not one attempt per request.
         """
         servable = self._servable
         if servable is not None:
@@ -69,28 +61,37 @@ class Slot:
 
     def _first(self) -> Servable:
         self._refuse_if_closed()
-        if self._failure is not None and self._clock() - self._failure[0] < RETRY_SECONDS:
-            raise self._failure[1].with_traceback(None)
+        began = self._clock()
+        if self._failure is not None and began < self._retry_at:
+            raise _copy(self._failure)
         try:
-            servable = self._load(None, "first_use")
+            servable = self._load_first()
         except Exception as error:
-            self._failure = (self._clock(), error)
+            now = self._clock()
+            self._failure, self._retry_at = _copy(error), now + max(RETRY_SECONDS, now - began)
             raise
         self._servable, self._failure = servable, None
         return servable
 
-    def swap(self, version: str | None, trigger: str) -> Servable:
-        """Load ``version`` beside the serving one, put it in its place, then drain and free the old one.
+    def swap(self, build: Callable[[], Servable]) -> Servable:
+        """Build a servable beside the serving one, put it in its place, then drain and free the old one.
 
-        Raises whatever the load raises; the old version then goes on as if nothing had happened.
+        Raises whatever ``build`` raises; the old version then goes on as if nothing had happened.
         """
         with self._lock:
             self._refuse_if_closed()
-            new = self._load(version, trigger)
+            new = build()
             old, self._servable = self._servable, new
             self._failure = None
         self._retire(old)
         return new
+
+    def sweep(self) -> None:
+        """Free the versions that were still busy when they were replaced, and have ended since."""
+        with self._lock:
+            stuck, self._stuck = self._stuck, []
+        for old in stuck:
+            self._retire(old, timeout=0.0)
 
     def close(self) -> None:
         """Drain and free; later uses are refused with ``NotReady``."""
@@ -98,11 +99,26 @@ class Slot:
             self._closed = True
             old, self._servable = self._servable, None
         self._retire(old)
+        self.sweep()
 
-    def _retire(self, old: Servable | None) -> None:
-        if old is not None and not old.retire():
-            self._stuck.append(old)
+    def _retire(self, old: Servable | None, *, timeout: float = RETIRE_SECONDS) -> None:
+        if old is not None and not old.retire(timeout):
+            with self._lock:
+                self._stuck.append(old)
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise NotReady(f"model {self._name!r} was closed in this process; make a new Model to go on")
+
+
+def _copy(error: Exception) -> Exception:
+    """Return ``error`` as new: one object raised in many threads would mix their tracebacks.
+
+    A traceback keeps the frames of the request that failed, and with them its row.
+    """
+    try:
+        again = copy.copy(error)
+    except Exception:  # noqa: BLE001 - an error class of the host's whose arguments do not make it again
+        again = error
+    again.__traceback__ = again.__cause__ = again.__context__ = None
+    return again

@@ -1,8 +1,9 @@
 """Records what happened to requests, batches and loads, at most three records a request.
 
-A lone request costs three: its duration, the inference's duration and the batch size. A request that
-waited adds its time in the queue, and shares the two batch records with its batch. Everything that can be
-read later is an observable callback. With no SDK installed each record costs some 40 ns.
+A request that found the device idle pays three: its duration, the inference's and the batch size. One that
+waited pays two, its duration and its time in the queue; the worker records the batch after the answers
+are out. Everything that can be read later is an observable callback. With no SDK installed each record costs
+some 40 ns.
 """
 
 from __future__ import annotations
@@ -147,6 +148,11 @@ class ModelTelemetry:
         _count_rejection(self._attributes, error)
 
     @_guarded
+    def refused(self, error: BaseException) -> None:
+        """Count a refused table; its batches are recorded one by one, its duration is nobody's latency."""
+        _count_rejection(self._attributes, error)
+
+    @_guarded
     def observe(self, record: BatchRecord) -> None:
         """Record one executed batch."""
         attributes = self._batch_attributes
@@ -182,9 +188,9 @@ def not_served(model: str, error: BaseException) -> None:
 
 
 @_guarded
-def load_finished(model: str, seconds: float, *, trigger: str, error: BaseException | None) -> None:
+def load_finished(model: str, seconds: float, *, trigger: str, error: type[BaseException] | None) -> None:
     """Record how long fetching, verifying, building and warming up a version took, and how it ended."""
     attributes: dict[str, str] = {names.MODEL_NAME: model, names.LOAD_TRIGGER: trigger}
     if error is not None:
-        attributes[names.ERROR_TYPE] = type(error).__name__
+        attributes[names.ERROR_TYPE] = error.__name__
     _instruments().load.record(seconds, attributes)

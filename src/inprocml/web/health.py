@@ -21,10 +21,22 @@ def readiness(models: Sequence[Model]) -> tuple[dict[str, Any], int]:
 
     Asking starts the loading of those that have none, in the background: the probe itself never waits.
     """
-    states = {model.name: _state(model) for model in models}
-    ready = all(state["ready"] for state in states.values())
-    body = {"status": "ready" if ready else "loading", "pid": os.getpid(), "models": states}
+    states = [_state(model) for model in models]
+    ready = all(state["ready"] for state in states)
+    body = {
+        "status": "ready" if ready else "loading",
+        "pid": os.getpid(),
+        "models": dict(zip(_distinct([model.name for model in models]), states, strict=True)),
+    }
     return body, 200 if ready else 503
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Number the names that repeat: two models may well have one name, and neither may hide the other."""
+    return [
+        name if names.index(name) == place else f"{name}#{names[:place].count(name) + 1}"
+        for place, name in enumerate(names)
+    ]
 
 
 def _state(model: Model) -> dict[str, Any]:

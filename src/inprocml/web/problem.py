@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from inprocml.errors import InprocmlError, InvalidRow, Unavailable
+from inprocml.errors import BadRequest, DeadlineExceeded, InprocmlError, InvalidRow, Unavailable
 
 __all__ = ["PROBLEM_JSON", "problem"]
 
@@ -13,7 +13,6 @@ RETRY_AFTER_SECONDS = "1"
 
 _TITLES = {
     400: "Bad request",
-    404: "Unknown version",
     413: "Body too large",
     415: "Wrong content type",
     422: "Invalid row",
@@ -23,18 +22,22 @@ _TITLES = {
 }
 
 
+_TOLD = (InvalidRow, BadRequest, Unavailable, DeadlineExceeded)
+"""What a client can act on. Everything else is the host's affair: it names files and versions of the host."""
+
+
 def problem(error: InprocmlError) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Return body, status and extra headers for ``error``.
 
-    Errors of status 500 keep their message for the log: it names files and versions of the host.
+    An error that is the host's affair becomes a 500 that tells nothing; its message is for the log.
     """
-    status = error.status_hint
-    internal = status == 500
+    told = isinstance(error, _TOLD)
+    status = error.status_hint if told else 500
     body: dict[str, Any] = {
         "type": f"urn:inprocml:error:{_kebab(type(error).__name__)}",
         "title": _TITLES.get(status, "Error"),
         "status": status,
-        "detail": "The reason is in the server's log." if internal else str(error),
+        "detail": str(error) if told else "The reason is in the server's log.",
     }
     if isinstance(error, InvalidRow):
         body["issues"] = dict(error.issues)

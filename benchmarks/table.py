@@ -26,7 +26,7 @@ def table() -> str:
     machine = views["machine"]
     where = f"{machine['cores']} cores ({machine['cpu']}, Python {machine['python']}"
     rate, slower = ours["requests_per_s"], views["ratio"]["requests_per_s"]
-    p50s = f"{ours['p50_ms']:.1f} / {ours['p99_ms']:.1f} ms | {classic['p50_ms']:.1f} / {classic['p99_ms']:.1f} ms"
+    tails = " | ".join(f"{view['p50_ms']:.1f} / {view['p99_ms']:.1f} ms" for view in (ours, classic))
     lines = [
         f"""## Figures
 
@@ -38,7 +38,7 @@ onnxruntime {machine["packages"]["onnxruntime"]}). `make bench` repeats them. Re
 | one row in process | {row:.0f} us | {pipeline:,.0f} us ({pipeline / row:.0f}x) |
 | of which the model itself | {times["session.run alone"]:.0f} us | |
 | Flask view, requests/s | {rate:,.0f} | {classic["requests_per_s"]:,.0f} ({slower}x fewer) |
-| the same, p50 / p99 | {p50s} |
+| the same, p50 / p99 | {tails} |
 
 Views: {views["setup"]}, load generator on the same cores.
 

@@ -34,7 +34,7 @@ CONNECTIONS, SECONDS, ROUNDS = 16, 8, 3
 def measure() -> dict[str, Any]:
     """Return requests/s and latency of both views, side by side."""
     if shutil.which("wrk") is None:
-        return {"skipped": "wrk is not installed: apt-get install wrk", "targets": []}
+        raise SystemExit("views: NOT MEASURED, wrk is not installed: apt-get install wrk")
     with tempfile.TemporaryDirectory() as folder:
         store, pickled = Path(folder) / "late", Path(folder) / "classic.joblib"
         train(store)
@@ -66,14 +66,7 @@ def _report(runs: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
         "setup": f"gunicorn {WORKERS} workers x {THREADS} threads, wrk -c{CONNECTIONS} -d{SECONDS}s",
         "views": middle,
         "ratio": {"requests_per_s": round(faster, 1), "p99": round(tail, 1)},
-        "targets": [
-            {
-                "what": "Flask view against the classic view",
-                "measured": f"{faster:.1f}x the requests/s, p99 {tail:.1f}x shorter",
-                "target": "side by side in the README",
-                "met": True,
-            }
-        ],
+        "targets": [],  # the figures stand side by side in the README; no number was promised
     }
 
 

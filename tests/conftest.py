@@ -75,6 +75,20 @@ def add_version(_packed: Path, store: Path) -> Any:
 
 
 @pytest.fixture
+def add_broken_version(_packed: Path, store: Path) -> Any:
+    """A function that publishes a version 2 whose model was cut short on the way."""
+
+    def add() -> None:
+        temporary = store / ".tmp-adding"
+        shutil.copytree(_packed / "2", temporary)
+        model = temporary / "model.onnx"
+        model.write_bytes(model.read_bytes()[:-1])
+        temporary.rename(store / "2")
+
+    return add
+
+
+@pytest.fixture
 def row() -> dict[str, Any]:
     """A row the small model accepts."""
     return {"amount": 80.0, "country": "us"}

@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 import flask
-from cachetools import LRUCache
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from inprocml.errors import InprocmlError
@@ -163,14 +162,15 @@ def problem_response(error: InprocmlError) -> flask.Response:
     return response
 
 
-_told: LRUCache[str, bool] = LRUCache(maxsize=256)
+_told: set[str] = set()
 
 
 def _untold(mistake: str) -> bool:
-    """Whether this mistake is logged for the first time; a race tells it twice, which does no harm."""
-    first = mistake not in _told
-    _told[mistake] = True
-    return first
+    """Whether this mistake is logged for the first time; after 256 different ones, none is told in full."""
+    if mistake in _told or len(_told) >= 256:
+        return False
+    _told.add(mistake)
+    return True
 
 
 def _read_body(request: flask.Request, max_body: int) -> bytes:

@@ -6,6 +6,7 @@ import inspect
 import json
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import flask
 import pytest
@@ -170,19 +171,96 @@ def test_a_host_limit_below_ours_is_a_413_too(app, client, row):
     assert client.post("/orders/7/score", json=row).status_code == 413
 
 
-def test_an_internal_error_is_logged_and_not_told(tmp_path, caplog):
+@pytest.fixture
+def quiet_log(monkeypatch):
+    """Mistakes told by other tests are told again here."""
+    monkeypatch.setattr("inprocml.flask._told", set())
+
+
+def broken_folder(folder, how):
+    """A place no model can be loaded from."""
+    (folder / "1").mkdir(parents=True)
+    content = {"foreign": '{"format": "other"}', "junk": "]["}[how]
+    (folder / "1" / "manifest.json").write_text(content)
+
+
+@pytest.mark.parametrize("how", ["missing", "foreign", "junk", "a version that is not there"])
+def test_the_hosts_mistakes_are_a_500_that_tells_nothing_and_a_log_that_tells_all(
+    tmp_path, store, row, how, caplog, quiet_log
+):
+    place = tmp_path / "secret-place"
+    if how in {"foreign", "junk"}:
+        broken_folder(place, how)
+    if how == "a version that is not there":
+        store.rename(place)
+    model = Model(place, version="9" if how == "a version that is not there" else None)
     app = flask.Flask(__name__)
 
     @app.post("/")
-    @predicts(Model(tmp_path / "secret-place"))
+    @predicts(model)
     def view(prediction: Prediction) -> str:
         return prediction.version
 
     with caplog.at_level(logging.ERROR, logger="inprocml"):
-        response = app.test_client().post("/", json={})
-    assert response.status_code == 500
-    assert "secret-place" not in response.text
-    assert "secret-place" in caplog.text
+        answers = [app.test_client().post("/", json=row) for _ in range(3)]
+    assert {answer.status_code for answer in answers} == {500}
+    assert "secret-place" not in answers[0].text
+    assert caplog.text.count("secret-place") >= 3
+    assert [bool(record.exc_info) for record in caplog.records] == [True, False, False]
+
+
+def test_a_bundle_of_a_newer_format_is_a_500_that_says_upgrade_in_the_log(
+    tmp_path, store, row, caplog, quiet_log
+):
+    from inprocml.bundle.canonical import canonical
+    from inprocml.bundle.manifest import _digest
+
+    manifest = store / "1" / "manifest.json"
+    newer = json.loads(manifest.read_text()) | {"format_version": 2}
+    newer.pop("digest")
+    sealed = newer | {"digest": _digest(newer)}
+    manifest.write_bytes(canonical(sealed))
+    app = flask.Flask(__name__)
+    app.add_url_rule(
+        "/", "view", predicts(Model(store))(lambda prediction: prediction.version), methods=["POST"]
+    )
+    with caplog.at_level(logging.ERROR, logger="inprocml"):
+        assert app.test_client().post("/", json=row).status_code == 500
+    assert "Upgrade inprocml" in caplog.text
+
+
+def test_a_row_that_makes_the_backend_fail_costs_only_itself(store, row, caplog, quiet_log):
+    from inprocml.backends import open_backend
+
+    class Poisonous:
+        """The real model, that fails on one particular amount."""
+
+        def __init__(self, bundle):
+            self.real = open_backend("onnx", bundle.model, threads=1)
+            self.poison = bundle.transform.transform_one(row | {"amount": 666.0})
+            self.name, self.device = "onnx", "cpu"
+
+        def run(self, inputs):
+            features = next(iter(inputs.values()))
+            if any(one.tobytes() == self.poison.tobytes() for one in features):
+                raise RuntimeError("poisoned")
+            return self.real.run(inputs)
+
+        def close(self):
+            self.real.close()
+
+    app = flask.Flask(__name__)
+    model = Model(store, backend=Poisonous, max_queue_delay=0.02)
+    app.add_url_rule("/", "view", predicts(model)(lambda prediction: prediction.value), methods=["POST"])
+
+    def ask(amount):
+        return app.test_client().post("/", json=row | {"amount": amount})
+
+    with caplog.at_level(logging.ERROR, logger="inprocml"), ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, [80.0, 666.0, 80.0, 80.0] * 8))
+    assert [answer.status_code for answer in answers] == [200, 500, 200, 200] * 8
+    assert "poisoned" not in answers[1].text
+    model.close()
 
 
 def test_overload_and_deadline_say_try_again(row):
@@ -234,6 +312,18 @@ def test_health(model, store):
         pause.wait(0.02)
     assert ready.status_code == 200
     assert ready.json["models"]["fraud"]["version"] == "1"
+
+
+def test_two_models_of_one_name_do_not_hide_each_other(model, tmp_path, row):
+    model.predict(row)
+    app = flask.Flask(__name__)
+    app.register_blueprint(health(Model(tmp_path / "nowhere" / "fraud"), model))
+    answer = app.test_client().get("/ready")
+    assert answer.status_code == 503
+    assert {name: state["ready"] for name, state in answer.json["models"].items()} == {
+        "fraud": False,
+        "fraud#2": True,
+    }
 
 
 def test_not_ready_for_ever_without_a_bundle(tmp_path, caplog):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import shutil
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 import pytest
-from tests.conftest import make_rows
+from tests.conftest import make_rows, pack_small
 
 import inprocml
 from inprocml import Model
@@ -143,17 +144,66 @@ def test_reload_returns_when_the_swap_is_done(store, row, add_version):
     model.close()
 
 
-def test_a_roll_back_holds_until_a_newer_version_appears(model, row, add_version):
-    add_version()
+def test_a_roll_back_holds_until_a_newer_version_appears(store, row):
+    pack_small(store, seed=1)
+    model = Model(store, poll_interval=0.02)
     assert model.version == "2"
     assert model.reload("1") == "1"
     polls = threading.Event()
-    polls.wait(0.5)
+    polls.wait(0.3)
     assert model.predict(row).version == "1"
-    add_version("3")
-    # Its manifest says version 2, its folder 3: a foreign copy is refused, the old one goes on.
-    polls.wait(0.5)
-    assert model.predict(row).version == "1"
+    pack_small(store, seed=2)
+    wait_for(lambda: model.predict(row).version == "3")
+    model.close()
+
+
+def test_a_roll_back_is_not_undone_while_the_old_version_still_drains(store, row):
+    from inprocml.backends import open_backend
+
+    pack_small(store, seed=1)
+    entered, go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        """Holds the device once, so that the swap has something to wait for."""
+
+        def __init__(self, bundle):
+            self.real = open_backend("onnx", bundle.model, threads=1)
+            self.name, self.device, self.calls = "slow", "cpu", 0
+
+        def run(self, inputs):
+            self.calls += 1
+            if self.calls == 2:  # the first is the golden rows
+                entered.set()
+                assert go_on.wait(30)
+            return self.real.run(inputs)
+
+        def close(self):
+            self.real.close()
+
+    model = Model(store, backend=Slow, poll_interval=0.01)
+    with ThreadPoolExecutor(2) as pool:
+        slow = pool.submit(model.predict, row)
+        assert entered.wait(30)
+        rolling = pool.submit(model.reload, "1")
+        wait_for(lambda: model.version == "1")
+        threading.Event().wait(0.2)  # some twenty polls
+        assert model.version == "1"
+        go_on.set()
+        assert rolling.result(timeout=30) == "1"
+        assert slow.result(timeout=30).version == "2"
+    threading.Event().wait(0.2)
+    assert model.version == "1"
+    model.close()
+
+
+def test_deleting_the_version_that_serves_pulls_nobody_backwards(store, row):
+    pack_small(store, seed=1)
+    model = Model(store, poll_interval=0.02)
+    assert model.version == "2"
+    shutil.rmtree(store / "2")
+    threading.Event().wait(0.3)
+    assert model.predict(row).version == "2"
+    model.close()
 
 
 def test_a_pinned_version_stays(store, row, add_version):
@@ -172,12 +222,10 @@ def test_reload_of_an_unknown_version_says_which_there_are(model, row):
     assert model.predict(row).version == "1"
 
 
-def test_a_corrupt_new_version_is_refused_once_and_the_old_goes_on(model, row, store, add_version, caplog):
+def test_a_corrupt_new_version_is_refused_once_and_the_old_goes_on(model, row, add_broken_version, caplog):
     model.predict(row)
-    add_version()
-    file = next((store / "2").glob("*.onnx"))
-    file.write_bytes(file.read_bytes()[:-1])
     with caplog.at_level(logging.WARNING, logger="inprocml"):
+        add_broken_version()
         wait_for(lambda: "refused" in caplog.text)
         threading.Event().wait(0.3)
     assert model.predict(row).version == "1"
@@ -364,10 +412,9 @@ def test_a_host_can_bring_its_own_backend(store, row):
 
 
 def test_a_process_that_starts_under_a_broken_newest_version_serves_the_one_before(
-    store, row, add_version, caplog
+    store, row, add_broken_version, caplog
 ):
-    add_version()
-    (store / "2" / "manifest.json").write_text("{}")
+    add_broken_version()
     model = Model(store, poll_interval=0.02)
     with caplog.at_level(logging.WARNING, logger="inprocml"):
         assert model.predict(row).version == "1"
@@ -378,6 +425,29 @@ def test_a_process_that_starts_under_a_broken_newest_version_serves_the_one_befo
     pinned = Model(store, version="2")
     with pytest.raises(inprocml.BundleError):
         pinned.predict(row)
+
+
+def test_a_restarted_process_serves_what_its_siblings_serve_whatever_is_wrong_with_the_newest(store, row):
+    from inprocml.backends import open_backend
+
+    pack_small(store, seed=1)
+
+    def picky(bundle):
+        if bundle.version == "2":
+            raise inprocml.BackendMissing("this runtime is not installed on this host")
+        return open_backend("onnx", bundle.model, threads=1)
+
+    model = Model(store, backend=picky)
+    assert model.predict(row).version == "1"
+    model.close()
+
+
+def test_when_nothing_loads_the_newest_says_why(store, row, add_broken_version):
+    manifest = store / "1" / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes()[:-5])
+    add_broken_version()
+    with pytest.raises(inprocml.Corrupt, match=r"2.*\.onnx"):
+        Model(store).predict(row)
 
 
 def test_callers_with_a_deadline_do_not_pile_up_on_a_slow_first_load(store, row):
@@ -401,4 +471,93 @@ def test_callers_with_a_deadline_do_not_pile_up_on_a_slow_first_load(store, row)
         assert patient.result(timeout=30).version == "1"
         with pytest.raises(inprocml.DeadlineExceeded):
             first.result(timeout=30)
+    model.close()
+
+
+def test_coroutines_wait_for_the_first_load_within_their_deadline_and_take_no_thread_of_the_host(store, row):
+    from inprocml.backends import open_backend
+
+    loading, go_on = threading.Event(), threading.Event()
+
+    def slow(bundle):
+        loading.set()
+        assert go_on.wait(30)
+        return open_backend("onnx", bundle.model, threads=1)
+
+    model = Model(store, backend=slow)
+
+    async def crowd():
+        waiting = [asyncio.create_task(model.apredict(row)) for _ in range(50)]
+        await asyncio.to_thread(loading.wait, 30)
+        with pytest.raises(inprocml.NotReady, match="still loading"):
+            await model.apredict(row, timeout=0.05)
+        assert await asyncio.to_thread(lambda: "free") == "free"
+        go_on.set()
+        return await asyncio.gather(*waiting)
+
+    assert {p.version for p in asyncio.run(crowd())} == {"1"}
+    model.close()
+
+
+def test_coroutines_get_the_reason_when_the_first_load_fails(tmp_path, row):
+    model = Model(tmp_path / "nothing-here")
+
+    async def crowd():
+        return await asyncio.gather(*(model.apredict(row) for _ in range(5)), return_exceptions=True)
+
+    assert [type(error) for error in asyncio.run(crowd())] == [inprocml.BundleError] * 5
+
+
+def test_a_failed_load_is_a_new_error_for_everybody_and_keeps_no_row_alive(tmp_path):
+    class Row(dict):
+        pass
+
+    model = Model(tmp_path / "nothing-here")
+    errors, rows = [], []
+    for _ in range(3):
+        row = Row()
+        rows.append(weakref.ref(row))
+        try:
+            model.predict(row)
+        except inprocml.BundleError as error:
+            errors.append(error)
+        del row
+    assert len({id(error) for error in errors}) == 3
+    errors.clear()
+    gc.collect()
+    assert [ref() for ref in rows] == [None, None, None]
+
+
+def test_a_cancelled_coroutine_leaves_the_model_fine(store, row):
+    model = Model(store)
+
+    async def hasty():
+        await model.apredict(row)
+        tasks = [asyncio.create_task(model.apredict(row)) for _ in range(20)]
+        await asyncio.sleep(0)
+        for task in tasks[::2]:
+            task.cancel()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        return answers, await model.apredict(row)
+
+    answers, last = asyncio.run(hasty())
+    assert last.value == "fraud"
+    assert {p.value for p in answers[1::2]} == {"fraud"}
+    assert {type(answer) for answer in answers[::2]} <= {asyncio.CancelledError, inprocml.Prediction}
+    model.close()
+
+
+def test_a_table_ends_on_the_version_it_began_on(store):
+    pack_small(store, seed=1)
+    model = Model(store, version=None, max_batch_size=2, poll_interval=1000)
+    rows, _ = make_rows(600, seed=9)
+    model.reload("1")
+    with ThreadPoolExecutor(2) as pool:
+        table = pool.submit(model.predict_many, rows)
+        reloads = pool.submit(lambda: [model.reload(name) for name in ("2", "1", "2")])
+        answers = table.result(timeout=50)
+        assert reloads.result(timeout=50) == ["2", "1", "2"]
+    assert len(answers) == 600
+    assert len({answer.version for answer in answers}) == 1
+    assert model.version == "2"
     model.close()

@@ -151,11 +151,13 @@ def test_hostile_bodies_over_a_real_socket(store, tmp_path):
         assert ask(port)[0] == 200
 
 
-def test_a_bundle_broken_on_disk_leaves_every_worker_serving(store, add_version, tmp_path):
-    with serving(gunicorn(), store, tmp_path) as (port, _process):
-        add_version()
-        (store / "2" / "manifest.json").write_text("{}")
+def test_a_broken_publish_leaves_every_worker_serving_and_those_that_start_after_it(
+    store, add_broken_version, tmp_path
+):
+    command = gunicorn("--max-requests", "40", "--max-requests-jitter", "10")
+    with serving(command, store, tmp_path) as (port, _process):
+        add_broken_version()
         threading.Event().wait(1.0)
-        with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(lambda _: ask(port), range(64)))
+        answers = [ask(port) for _ in range(200)]
     assert {(status, body["version"]) for status, body in answers} == {(200, "1")}
+    assert len({body["pid"] for _, body in answers}) >= 4

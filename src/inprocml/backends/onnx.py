@@ -7,9 +7,11 @@ a silent fall back from the GPU to the CPU, fallback messages on stdout and log 
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import os
 import sys
+from collections.abc import Callable
 from typing import Any, Final, Literal
 
 from inprocml.backends.locks import ProcessLock
@@ -31,6 +33,11 @@ _FATAL = 4  # ONNX Runtime's severity scale; everything else it has to say arriv
 _creating = ProcessLock()  # session creation is not safe beside another one in every provider
 
 
+def _keep(thing: object) -> None:
+    """Keep ``thing`` for ever: one reference more than will ever be given back."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
 class OnnxBackend:
     """One ONNX model in one ONNX Runtime session.
 
@@ -47,6 +54,7 @@ class OnnxBackend:
             raise ValueError(f"device is {device!r}; use one of {', '.join([*_PROVIDERS, 'auto'])}")
         if threads is not None and threads < 1:
             raise ValueError(f"threads is {threads} and must be at least 1")
+        self._pid = os.getpid()
         audit_model(model)
         with _creating:
             runtime = _import_runtime()
@@ -78,8 +86,24 @@ class OnnxBackend:
         return dict(zip(names, session.run(names, inputs), strict=False))
 
     def close(self) -> None:
-        """Free the session. Not to be called on one inherited through a fork: that would hang."""
+        """Free the session; one inherited through a fork is kept instead, for freeing it would hang."""
+        self._keep_inherited()
         self._session = None
+
+    def __del__(self) -> None:
+        self._keep_inherited()
+
+    def _keep_inherited(
+        self, getpid: Callable[[], int] = os.getpid, keep: Callable[[object], None] = _keep
+    ) -> None:
+        """In a forked child, let nothing ever free the session: not the collector, not the interpreter's end.
+
+        Its threads are the parent's; joining them hangs for ever (onnxruntime 1.20 to 1.31). Bound as
+        defaults, the names survive the clearing of modules at shutdown.
+        """
+        session = getattr(self, "_session", None)
+        if session is not None and getpid() != self._pid:
+            keep(session)
 
 
 def _import_runtime() -> Any:

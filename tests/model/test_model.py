@@ -6,6 +6,8 @@ import asyncio
 import gc
 import logging
 import shutil
+import subprocess
+import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -353,13 +355,102 @@ def test_a_dropped_model_is_freed_and_its_threads_end(store, row):
     wait_for(freed)
 
 
-@pytest.mark.parametrize(
-    "limits",
-    [{"max_batch_size": 0}, {"max_queue_size": 0}, {"max_queue_delay": -1.0}, {"poll_interval": 0.0}],
-)
-def test_impossible_limits_are_refused_where_they_are_written(tmp_path, limits):
-    with pytest.raises(ValueError, match=next(iter(limits))):
-        Model(tmp_path, **limits)
+IMPOSSIBLE = [
+    {"max_batch_size": 0},
+    {"max_batch_size": 1.5},
+    {"max_queue_size": 0},
+    {"max_queue_delay": -1.0},
+    {"max_queue_delay": float("nan")},
+    {"max_queue_delay": float("inf")},
+    {"poll_interval": 0.0},
+    {"poll_interval": float("inf")},
+    {"threads": 0},
+    {"device": "gpu"},
+    {"backend": "tensorflow"},
+    {"version": 3},
+    {"name": 3},
+]
+
+
+@pytest.mark.parametrize("arguments", IMPOSSIBLE, ids=str)
+def test_impossible_arguments_are_refused_where_they_are_written(tmp_path, arguments):
+    with pytest.raises((TypeError, ValueError), match=next(iter(arguments))):
+        Model(tmp_path, **arguments)
+
+
+@pytest.mark.parametrize("path", [3, None, ["models"]])
+def test_a_path_that_is_none_is_refused_where_it_is_written(path):
+    with pytest.raises(TypeError, match="path"):
+        Model(path)
+
+
+def test_a_version_is_named_by_text(model):
+    with pytest.raises(TypeError, match="'3'"):
+        model.reload(1)
+
+
+def test_a_long_poll_interval_is_only_long(store, row):
+    with Model(store, poll_interval=1e300) as model:
+        assert model.predict(row).version == "1"
+
+
+def test_a_relative_path_means_the_folder_of_the_declaration(store, row, tmp_path, monkeypatch):
+    monkeypatch.chdir(store.parent)
+    model = Model(store.name)
+    monkeypatch.chdir(tmp_path)
+    assert model.predict(row).version == "1"
+    model.close()
+
+
+def test_a_pinned_bundle_is_called_by_its_own_name(store, row):
+    with Model(store / "1") as model:
+        model.predict(row)
+        assert model.name == "fraud"
+
+
+def test_a_with_block_closes(store, row):
+    with Model(store) as model:
+        model.predict(row)
+    with pytest.raises(inprocml.NotReady, match="closed"):
+        model.predict(row)
+    assert model.ready is False
+
+
+def test_what_a_hosts_own_backend_raises_when_opened_is_typed(store, row):
+    def explode(_bundle):
+        raise ZeroDivisionError("kaputt")
+
+    with pytest.raises(inprocml.BackendFailed, match="ZeroDivisionError"):
+        Model(store, backend=explode).predict(row)
+
+
+def test_the_failure_of_the_last_load_is_told(tmp_path, row):
+    model = Model(tmp_path / "none")
+    assert model.failure is None
+    with pytest.raises(inprocml.BundleError):
+        model.predict(row)
+    assert model.failure == "BundleError"
+
+
+EXIT = """
+import sys, threading, inprocml
+from inprocml.backends import open_backend
+started = threading.Event()
+def slow(bundle):
+    started.set()
+    return [open_backend("onnx", bundle.model, threads=2) for _ in range(40)][-1]
+model = inprocml.Model(sys.argv[1], backend=slow)
+model.ready
+assert started.wait(30)
+"""
+
+
+def test_a_process_may_end_while_a_version_loads(store):
+    for _ in range(5):
+        done = subprocess.run(
+            [sys.executable, "-c", EXIT, str(store)], capture_output=True, timeout=50, check=False
+        )
+        assert done.returncode == 0, done.stderr
 
 
 def test_the_numpy_reference_can_stand_in_for_the_runtime(store, row):
@@ -461,16 +552,16 @@ def test_callers_with_a_deadline_do_not_pile_up_on_a_slow_first_load(store, row)
         return open_backend("onnx", bundle.model, threads=1)
 
     model = Model(store, backend=slow)
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(model.predict, row, timeout=0.01)
-        assert loading.wait(30)
-        with pytest.raises(inprocml.NotReady, match="still loading"):
-            model.predict(row, timeout=0.01)
+    with pytest.raises(inprocml.NotReady, match="still loading"):
+        model.predict(row, timeout=0.01)
+    assert loading.wait(30)
+    with pytest.raises(inprocml.NotReady, match="still loading"):
+        model.predict_many([row], timeout=0.01)
+    with ThreadPoolExecutor(1) as pool:
         patient = pool.submit(model.predict, row)
         go_on.set()
         assert patient.result(timeout=30).version == "1"
-        with pytest.raises(inprocml.DeadlineExceeded):
-            first.result(timeout=30)
+    assert model.predict(row, timeout=30.0).version == "1"
     model.close()
 
 

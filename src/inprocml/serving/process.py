@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import threading
+import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 
@@ -15,6 +19,8 @@ from inprocml.serving.watch import Watcher
 __all__ = ["Process"]
 
 _log = logging.getLogger("inprocml")
+
+EXIT_PATIENCE_SECONDS = 10.0
 
 
 class Process:
@@ -35,6 +41,9 @@ class Process:
         self._loading: Future[None] | None = None
         self._logged: set[str] = set()
         self._closed = False
+        self._pid = os.getpid()
+        self._loader: threading.Thread | None = None
+        _living.add(self)
 
     def watch(self, poll: Callable[[], None], interval: float) -> None:
         """Start following the source, once."""
@@ -49,9 +58,10 @@ class Process:
             if self._loading is None or self._loading.done():
                 future: Future[None] = Future()
                 self._loading = future
-                threading.Thread(
+                self._loader = threading.Thread(
                     target=_settle, args=(future, load), name=f"inprocml-load-{self._name}", daemon=True
-                ).start()
+                )
+                self._loader.start()
             return self._loading
 
     def close(self) -> None:
@@ -62,6 +72,16 @@ class Process:
         if watcher is not None:
             watcher.stop()
         self.slot.close()
+
+    def leave(self, until: float) -> None:
+        """Let a load that is under way end before the interpreter does; ``until`` is real monotonic time."""
+        if self._pid != os.getpid():
+            return
+        self._closed = True
+        if self._watcher is not None:
+            self._watcher.stop(max(0.0, until - time.monotonic()))
+        if self._loader is not None:
+            self._loader.join(max(0.0, until - time.monotonic()))
 
     @property
     def closed(self) -> bool:
@@ -78,6 +98,17 @@ class Process:
         if message not in self._logged:
             self._logged.add(message)
             _log.warning("%s", message)
+
+
+_living: weakref.WeakSet[Process] = weakref.WeakSet()
+
+
+@atexit.register
+def _leave() -> None:
+    """A runtime that is torn down while a thread creates a session aborts the process (SIGABRT)."""
+    until = time.monotonic() + EXIT_PATIENCE_SECONDS
+    for process in list(_living):
+        process.leave(until)
 
 
 def _settle(future: Future[None], load: Callable[[], object]) -> None:

@@ -41,23 +41,22 @@ class Slot:
         """Return the servable if one is loaded, without loading."""
         return self._servable
 
-    def current(self, deadline: float | None = None) -> Servable:
-        """Return the servable, loading it on first use.
+    @property
+    def failure(self) -> Exception | None:
+        """How the last first load failed, until one succeeds."""
+        return self._failure
 
-        Callers that arrive meanwhile wait for that load, but not beyond their ``deadline``: ``NotReady``. A
-        failed load is remembered for a second, or for as long as it took: a broken bundle costs the host at
+    def current(self) -> Servable:
+        """Return the servable, loading it on first use; callers that arrive meanwhile wait for that load.
+
+        A failed load is remembered for a second, or for as long as it took: a broken bundle costs the host at
         most half of one thread, and not one attempt per request.
         """
         servable = self._servable
         if servable is not None:
             return servable
-        left = -1.0 if deadline is None else min(max(deadline - self._clock(), 0.0), threading.TIMEOUT_MAX)
-        if not self._lock.acquire(timeout=left):
-            raise NotReady(f"model {self._name!r} is still loading in this process; try again shortly")
-        try:
+        with self._lock:
             return self._servable if self._servable is not None else self._first()
-        finally:
-            self._lock.release()
 
     def _first(self) -> Servable:
         self._refuse_if_closed()

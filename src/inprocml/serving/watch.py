@@ -20,10 +20,10 @@ class Watcher:
     """
 
     def __init__(self, poll: Callable[[], None], *, interval: float, name: str) -> None:
-        self._poll = weakref.WeakMethod(poll)
-        self._interval = interval
+        self._interval = min(interval, threading.TIMEOUT_MAX)
         self._name = name
-        self._stopped = threading.Event()
+        self._stopped = stopped = threading.Event()
+        self._poll = weakref.WeakMethod(poll, lambda _gone: stopped.set())
         self._complained: set[str] = set()
         self._thread = threading.Thread(target=self._run, name=f"inprocml-watch-{name}", daemon=True)
 
@@ -31,11 +31,11 @@ class Watcher:
         """Start the thread."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End the thread; returns when it has ended, unless it is the caller itself."""
+    def stop(self, timeout: float | None = None) -> None:
+        """End the thread and wait for that, at most ``timeout`` seconds, unless it is the caller itself."""
         self._stopped.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join()
+            self._thread.join(timeout)
 
     def _run(self) -> None:
         while not self._stopped.wait(self._interval):

@@ -41,6 +41,6 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 def _state(model: Model) -> dict[str, Any]:
     if not model.ready:
-        return {"ready": False}
+        return {"ready": False} if model.failure is None else {"ready": False, "failed": model.failure}
     counters = model.counters
     return {"ready": True, "version": model.version, "rows": counters["rows"], "batches": counters["batches"]}

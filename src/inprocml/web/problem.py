@@ -37,12 +37,21 @@ def problem(error: InprocmlError) -> tuple[dict[str, Any], int, dict[str, str]]:
         "type": f"urn:inprocml:error:{_kebab(type(error).__name__)}",
         "title": _TITLES.get(status, "Error"),
         "status": status,
-        "detail": str(error) if told else "The reason is in the server's log.",
+        "detail": _detail(error) if told else "The reason is in the server's log.",
     }
     if isinstance(error, InvalidRow):
         body["issues"] = dict(error.issues)
     headers = {"Retry-After": RETRY_AFTER_SECONDS} if isinstance(error, Unavailable) else {}
     return body, status, headers
+
+
+def _detail(error: InprocmlError) -> str:
+    """Return what the client can do; what the operator could do is no affair of the client's."""
+    if isinstance(error, Unavailable):
+        return "The model is busy or not loaded yet; send the request again shortly."
+    if isinstance(error, DeadlineExceeded):
+        return "There was no answer within the time this view allows."
+    return str(error)
 
 
 def _kebab(name: str) -> str:

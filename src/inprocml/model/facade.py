@@ -1,26 +1,26 @@
-"""The facade: ``Model``, the only place that composes source, bundle, backend, queue and telemetry."""
+"""``Model``: what a host declares, and every door to an answer."""
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import functools
 import os
 import sys
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Self
 
-from inprocml.backends import open_backend
-from inprocml.batching import Drained, Result, Runner
-from inprocml.bundle import Bundle
+from inprocml.batching import Drained, Result
 from inprocml.errors import BundleError, InprocmlError, NotReady
-from inprocml.monitoring import RowCounts
-from inprocml.protocols import Backend, Source
-from inprocml.serving import Leases, Process, Progress, Servable, Slot, prediction_ids
+from inprocml.model.compose import build
+from inprocml.model.options import BackendChoice, Device, Options, check_version
+from inprocml.protocols import Source
+from inprocml.serving import Process, Progress, Servable, Slot
 from inprocml.sources import Directory
-from inprocml.telemetry import ModelTelemetry, load_finished, not_served
+from inprocml.telemetry import load_finished, not_served
 from inprocml.values import Prediction, Row, Table
 
 __all__ = ["Model"]
@@ -62,47 +62,56 @@ class Model:
         *,
         version: str | None = None,
         name: str | None = None,
-        backend: str | Callable[[Bundle], Backend] | None = None,
-        device: Literal["cpu", "cuda", "tensorrt", "auto"] = "cpu",
+        backend: BackendChoice = None,
+        device: Device = "cpu",
         threads: int | None = None,
         max_batch_size: int = 64,
         max_queue_delay: float = 0.0,
         max_queue_size: int = 1024,
         poll_interval: float = 5.0,
     ) -> None:
-        _check_limits(max_batch_size, max_queue_delay, max_queue_size, poll_interval)
-        self._source: Source = Directory(path) if isinstance(path, str | os.PathLike) else path
-        self.name = name or (Path(path).name if isinstance(path, str | os.PathLike) else "model")
-        self._pinned = version
-        self._backend = backend
-        self._device = device
-        self._threads = threads
-        self._max_batch_size = max_batch_size
-        self._max_queue_delay = max_queue_delay
-        self._max_queue_size = max_queue_size
-        self._poll_interval = poll_interval
+        self._options = Options(
+            name=name,
+            version=version,
+            backend=backend,
+            device=device,
+            threads=threads,
+            max_batch_size=max_batch_size,
+            max_queue_delay=max_queue_delay,
+            max_queue_size=max_queue_size,
+            poll_interval=poll_interval,
+        )
+        if isinstance(path, str | os.PathLike):
+            # Against the folder of now: a server may change its own before the first use.
+            path = Path(path).expanduser().absolute()
+            self._source: Source = Directory(path)
+            self.name = name or path.name
+        elif isinstance(path, Source):
+            self._source, self.name = path, name or "model"
+        else:
+            raise TypeError(f"path is a {type(path).__name__}; give a store, a bundle's folder, or a Source")
         self._clock = time.monotonic
         self._processes: dict[int, Process] = {}
         self._inherited: list[dict[int, Process]] = []
         _models.add(self)
 
     def __repr__(self) -> str:
-        return f"Model({self.name!r}, source={self._source!r})"
+        return f"Model({self.name!r}, {self._source!r})"
 
     # --- answers -----------------------------------------------------------------------------------
 
     def predict(self, row: Row, *, timeout: float | None = None) -> Prediction:
         """Answer one row, from any thread; concurrent callers share batches.
 
-        ``timeout`` is in seconds; the one caller whose first use loads the model is not cut short. Raises
-        ``InvalidRow`` (every bad field at once), ``Overloaded``, ``DeadlineExceeded``, ``BackendFailed``,
-        ``NotReady`` (another caller still loads), and ``BundleError`` when the first use cannot load.
+        ``timeout`` is in seconds. Raises ``InvalidRow`` (every bad field at once), ``Overloaded``,
+        ``DeadlineExceeded``, ``BackendFailed``, ``NotReady`` (the first load takes longer than ``timeout``),
+        and ``BundleError`` when the first use cannot load.
         """
         began = self._clock()
         deadline = None if timeout is None else began + timeout
-        slot = self._process().slot
+        process = self._process()
         while True:
-            servable = self._servable(slot, deadline)
+            servable = self._servable(process, deadline)
             try:
                 prediction, result = servable.predict(row, deadline)
             except Drained:
@@ -120,7 +129,7 @@ class Model:
         while True:
             if process.slot.peek() is None:
                 await self._loaded(process, deadline)
-            servable = self._servable(process.slot, deadline)
+            servable = self._servable(process)
             try:
                 prediction, result = await servable.apredict(row, deadline)
             except Drained:
@@ -138,9 +147,9 @@ class Model:
         all of it. Raises as ``predict``; ``InvalidRow.row`` is the position of the first bad row.
         """
         deadline = None if timeout is None else self._clock() + timeout
-        slot = self._process().slot
+        process = self._process()
         while True:
-            servable = self._servable(slot, deadline)
+            servable = self._servable(process, deadline)
             answers: list[Prediction] = []
             progress = Progress(self._clock)
             try:
@@ -161,7 +170,7 @@ class Model:
     @property
     def version(self) -> str:
         """The version that answers in this process; loads on first use."""
-        return self._servable(self._process().slot).version
+        return self._servable(self._process()).version
 
     @property
     def ready(self) -> bool:
@@ -174,16 +183,23 @@ class Model:
             process.load(lambda: self._load_quietly(process))
         return process.slot.peek() is not None
 
+    @property
+    def failure(self) -> str | None:
+        """The class of the error with which the last first load in this process ended, e.g. ``"Corrupt"``."""
+        failure = self._process().slot.failure
+        return None if failure is None else type(failure).__name__
+
     def reload(self, version: str | None = None) -> str:
         """Swap now: to the newest version, or to ``version`` (a roll-back holds until a newer one appears).
 
         Returns the version once it serves and the old one is drained. Raises ``UnknownVersion`` or
         ``BundleError``; the old version then goes on.
         """
+        check_version(version)
         process = self._process()
         with process.moving:
             names = self._names()
-            chosen = version or self._pinned or names[-1]
+            chosen = version or self._options.version or names[-1]
             # Before the swap, which may take its time to drain: a poll must not undo it meanwhile.
             before = process.following.passes(names)
             try:
@@ -197,11 +213,17 @@ class Model:
     @property
     def counters(self) -> Mapping[str, Any]:
         """What this process's version has answered: ``rows``, ``batches``, ``unseen`` categories by field."""
-        return self._servable(self._process().slot).counts.snapshot()
+        return self._servable(self._process()).counts.snapshot()
 
     def close(self) -> None:
         """Stop watching, finish what waits, free the runtime; this process can no longer use the model."""
         self._process().close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     # --- one process -------------------------------------------------------------------------------
 
@@ -215,29 +237,39 @@ class Model:
     def _new_process(self) -> Process:
         return Process(self.name, Slot(self.name, self._first, clock=self._clock), clock=self._clock)
 
-    def _servable(self, slot: Slot, deadline: float | None = None) -> Servable:
-        servable = slot.peek()
+    def _servable(self, process: Process, deadline: float | None = None) -> Servable:
+        """Return the servable; with a deadline, a thread does the first load and the caller waits so long."""
+        servable = process.slot.peek()
         if servable is not None:
             return servable
         try:
-            servable = slot.current(deadline)
+            if deadline is not None:
+                load = process.load(process.slot.current)
+                concurrent.futures.wait((load,), timeout=max(deadline - self._clock(), 0.0))
+                self._require(load.done())
+            servable = process.slot.current()
         except InprocmlError as error:
             not_served(self.name, error)
             raise
-        self._watch(self._process())
+        self._watch(process)
         return servable
 
     async def _loaded(self, process: Process, deadline: float | None) -> None:
         """Wait for the first load without taking a thread of the host's: one thread of ours loads for all."""
-        future = asyncio.wrap_future(process.load(lambda: self._servable(process.slot)))
+        future = asyncio.wrap_future(process.load(process.slot.current))
         left = None if deadline is None else max(deadline - self._clock(), 0.0)
         done, _ = await asyncio.wait({future}, timeout=left)
         if done:
             future.exception()  # looked at, so that asyncio does not complain; ``_servable`` raises its own
-            return
-        error = NotReady(f"model {self.name!r} is still loading in this process; try again shortly")
-        not_served(self.name, error)
-        raise error
+        try:
+            self._require(bool(done))
+        except NotReady as error:
+            not_served(self.name, error)
+            raise
+
+    def _require(self, loaded: bool) -> None:  # noqa: FBT001 - a private question
+        if not loaded:
+            raise NotReady(f"model {self.name!r} is still loading in this process; try again shortly")
 
     def _answered(
         self, servable: Servable, prediction: Prediction, result: Result, began: float
@@ -247,15 +279,15 @@ class Model:
 
     def _load_quietly(self, process: Process) -> None:
         try:
-            self._servable(process.slot)
+            self._servable(process)
         except Exception as error:  # noqa: BLE001 - the probe asks again; requests get the error itself
             process.log_once(f"loading {self.name}: {error}")
 
     # --- following the source ----------------------------------------------------------------------
 
     def _watch(self, process: Process) -> None:
-        if self._pinned is None:
-            process.watch(self._poll, self._poll_interval)
+        if self._options.version is None:
+            process.watch(self._poll, self._options.poll_interval)
 
     def _names(self) -> list[str]:
         names = [version.name for version in self._source.versions()]
@@ -269,8 +301,8 @@ class Model:
         A worker that starts while a broken bundle lies on top must serve what its siblings serve: a bad
         publish may not take the site down one restart at a time.
         """
-        if self._pinned is not None:
-            return self._load(self._pinned, "first_use")
+        if self._options.version is not None:
+            return self._load(self._options.version, "first_use")
         process = self._process()
         try:
             names = self._names()
@@ -311,80 +343,12 @@ class Model:
         finally:
             process.moving.release()
 
-    # --- composition -------------------------------------------------------------------------------
-
     def _load(self, version: str, trigger: str) -> Servable:
-        """Fetch, verify, build, replay the golden rows; nothing is visible to callers before all of it."""
         began = self._clock()
         try:
-            return self._build(version)
+            servable = build(self._source, version, self._options, clock=self._clock)
         finally:
             kind = sys.exc_info()[0]
             load_finished(self.name, self._clock() - began, trigger=trigger, error=kind)
-
-    def _build(self, version: str) -> Servable:
-        found = self._source.fetch(version)
-        bundle = Bundle.open(found.path, name=self.name, version=found.name)
-        backend = self._open(bundle)
-        try:
-            bundle.replay(backend)
-        except BaseException:
-            backend.close()
-            raise
-        telemetry = self._telemetry(bundle, backend)
-        counts = RowCounts(bundle.transform.unseen_columns, bundle.input_name)
-        runner = Runner(
-            backend,
-            name=self.name,
-            max_batch_size=self._max_batch_size,
-            max_queue_delay=self._max_queue_delay,
-            max_queue_size=self._max_queue_size,
-            clock=self._clock,
-            observers=(telemetry, counts),
-        )
-        telemetry.loaded()
-        return Servable(
-            name=self.name,
-            version=bundle.version,
-            digest=bundle.digest,
-            transform=bundle.transform,
-            output=bundle.output,
-            runner=runner,
-            backend=backend,
-            input_name=bundle.input_name,
-            max_batch_size=self._max_batch_size,
-            baseline=bundle.baseline,
-            counts=counts,
-            telemetry=telemetry,
-            new_id=prediction_ids(),
-            leases=Leases(),
-        )
-
-    def _telemetry(self, bundle: Bundle, backend: Backend) -> ModelTelemetry:
-        return ModelTelemetry(
-            model=self.name,
-            version=bundle.version,
-            runtime=backend.name,
-            device=backend.device,
-            digest=bundle.digest[-12:],
-        )
-
-    def _open(self, bundle: Bundle) -> Backend:
-        if callable(self._backend):
-            return self._backend(bundle)
-        return open_backend(
-            self._backend or bundle.runtime,
-            bundle.model,
-            device=self._device,
-            threads=self._threads,
-            module=bundle.module,
-            input_name=bundle.input_name,
-            output_name=bundle.output_name,
-        )
-
-
-def _check_limits(batch: int, delay: float, queue: int, interval: float) -> None:
-    if batch < 1 or queue < 1:
-        raise ValueError("max_batch_size and max_queue_size must be at least 1")
-    if delay < 0 or interval <= 0:
-        raise ValueError("max_queue_delay must be 0 or more seconds, poll_interval more than 0")
+        self.name = servable.name
+        return servable

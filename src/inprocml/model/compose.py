@@ -1,0 +1,88 @@
+"""A version -> a servable: fetched, verified, built, its golden rows replayed; only then is it shown."""
+
+from __future__ import annotations
+
+from inprocml.backends import open_backend
+from inprocml.batching import Runner
+from inprocml.bundle import Bundle
+from inprocml.errors import BackendFailed, InprocmlError
+from inprocml.model.options import Options
+from inprocml.monitoring import RowCounts
+from inprocml.protocols import Backend, Clock, Source
+from inprocml.serving import Leases, Servable, prediction_ids
+from inprocml.telemetry import ModelTelemetry
+
+__all__ = ["build"]
+
+
+def build(source: Source, version: str, options: Options, *, clock: Clock) -> Servable:
+    """Build ``version`` of ``source``; what the source, the bundle or the backend raises passes through."""
+    found = source.fetch(version)
+    bundle = Bundle.open(found.path, name=options.name, version=found.name)
+    backend = _open(bundle, options)
+    try:
+        bundle.replay(backend)
+        return _assemble(bundle, backend, options, clock)
+    except BaseException:
+        backend.close()
+        raise
+
+
+def _assemble(bundle: Bundle, backend: Backend, options: Options, clock: Clock) -> Servable:
+    telemetry = ModelTelemetry(
+        model=bundle.name,
+        version=bundle.version,
+        runtime=backend.name,
+        device=backend.device,
+        digest=bundle.digest[-12:],
+    )
+    counts = RowCounts(bundle.transform.unseen_columns, bundle.input_name)
+    runner = Runner(
+        backend,
+        name=bundle.name,
+        max_batch_size=options.max_batch_size,
+        max_queue_delay=options.max_queue_delay,
+        max_queue_size=options.max_queue_size,
+        clock=clock,
+        observers=(telemetry, counts),
+    )
+    telemetry.loaded()
+    return Servable(
+        name=bundle.name,
+        version=bundle.version,
+        digest=bundle.digest,
+        transform=bundle.transform,
+        output=bundle.output,
+        runner=runner,
+        backend=backend,
+        input_name=bundle.input_name,
+        max_batch_size=options.max_batch_size,
+        baseline=bundle.baseline,
+        counts=counts,
+        telemetry=telemetry,
+        new_id=prediction_ids(),
+        leases=Leases(),
+    )
+
+
+def _open(bundle: Bundle, options: Options) -> Backend:
+    """Open the runtime; what the host's own factory raises becomes ``BackendFailed``."""
+    try:
+        if callable(options.backend):
+            return options.backend(bundle)
+        return open_backend(
+            options.backend or bundle.runtime,
+            bundle.model,
+            device=options.device,
+            threads=options.threads,
+            module=bundle.module,
+            input_name=bundle.input_name,
+            output_name=bundle.output_name,
+        )
+    except InprocmlError:
+        raise
+    except Exception as error:
+        raise BackendFailed(
+            f"model {bundle.name!r} version {bundle.version}: its backend could not be opened "
+            f"({type(error).__name__}: {error}); see the cause"
+        ) from error

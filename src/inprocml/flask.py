@@ -26,7 +26,7 @@ from inprocml.web import (
     parse_row,
     problem,
     readiness,
-    without_first,
+    without_parameter,
 )
 from inprocml.web.row import require_row, too_large
 
@@ -34,6 +34,7 @@ __all__ = ["health", "init_app", "predicts"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S")
 RowFrom = Callable[[flask.Request], Row]
 
 _log = logging.getLogger("inprocml")
@@ -56,28 +57,36 @@ class _Predicts:
     @overload
     def __call__(self, view: Callable[Concatenate[Prediction, P], R]) -> Callable[P, R | flask.Response]: ...
 
+    @overload
+    def __call__(
+        self, view: Callable[Concatenate[S, Prediction, P], R]
+    ) -> Callable[Concatenate[S, P], R | flask.Response]: ...
+
     def __call__(self, view: Callable[..., Any]) -> Callable[..., Any]:
-        wrapper = self._asynchronous(view) if inspect.iscoroutinefunction(view) else self._synchronous(view)
-        without_first(view, wrapper)
+        # In a class-based view the prediction comes after ``self``.
+        place = 1 if next(iter(inspect.signature(view).parameters), "") == "self" else 0
+        make = self._asynchronous if inspect.iscoroutinefunction(view) else self._synchronous
+        wrapper = make(view, place)
+        without_parameter(view, wrapper, place)
         return wrapper
 
-    def _synchronous(self, view: Callable[..., Any]) -> Callable[..., Any]:
+    def _synchronous(self, view: Callable[..., Any], place: int) -> Callable[..., Any]:
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             try:
                 prediction = self._model.predict(self._take_row(), timeout=self._timeout)
-                return view(prediction, *args, **kwargs)
+                return view(*args[:place], prediction, *args[place:], **kwargs)
             except InprocmlError as error:
-                return problem_response(error)
+                return _answer(error)
 
         return wrapper
 
-    def _asynchronous(self, view: Callable[..., Any]) -> Callable[..., Any]:
+    def _asynchronous(self, view: Callable[..., Any], place: int) -> Callable[..., Any]:
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
             try:
                 prediction = await self._model.apredict(self._take_row(), timeout=self._timeout)
-                return await view(prediction, *args, **kwargs)
+                return await view(*args[:place], prediction, *args[place:], **kwargs)
             except InprocmlError as error:
-                return problem_response(error)
+                return _answer(error)
 
         return wrapper
 
@@ -101,9 +110,20 @@ def predicts(
     The row is the request's JSON object, or what ``row(request)`` returns. ``timeout`` is in seconds,
     ``max_body`` in bytes. The view keeps its other parameters, its types and its name; it may be ``async``.
     Every inprocml error becomes a problem+json response with the error's status: 400, 413, 415, 422, 503,
-    504, or 500 with the reason in the log only.
+    504, or 500 with the reason in the log only; an error handler of the application's own goes first. In a
+    class-based view, decorate the method: the prediction comes after ``self``.
     """
+    if not callable(getattr(model, "predict", None)):
+        raise TypeError(f"predicts takes a Model, not a {type(model).__name__}; declare one above the view")
+    _check_timeout(timeout)
+    if max_body < 1:
+        raise ValueError("max_body must be at least 1 byte")
     return _Predicts(model, row, timeout, max_body)
+
+
+def _check_timeout(timeout: object) -> None:
+    if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
+        raise ValueError("timeout must be more than 0 seconds, or None for no limit")
 
 
 def init_app(app: flask.Flask) -> flask.Flask:
@@ -139,6 +159,16 @@ def health(*models: Model, name: str = "inprocml_health") -> flask.Blueprint:
         return body, status, {} if status == 200 else {"Retry-After": "1"}
 
     return blueprint
+
+
+def _answer(error: InprocmlError) -> Any:
+    """Let the application's own handler answer, if it has one; else answer as a problem document."""
+    try:
+        return flask.current_app.handle_user_exception(error)
+    except InprocmlError as unhandled:
+        if unhandled is not error:
+            raise
+        return problem_response(error)
 
 
 def problem_response(error: InprocmlError) -> flask.Response:

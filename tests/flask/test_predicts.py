@@ -88,7 +88,7 @@ def test_the_view_keeps_name_doc_and_signature(app, model):
 def test_a_view_that_takes_no_prediction_is_refused_where_it_is_written(model):
     with pytest.raises(TypeError, match="prediction"):
 
-        @predicts(model)
+        @predicts(model)  # type: ignore[call-overload]
         def view() -> str:
             return ""
 
@@ -274,6 +274,48 @@ def test_overload_and_deadline_say_try_again(row):
     full, late = app.test_client().post("/full", json=row), app.test_client().post("/late", json=row)
     assert (full.status_code, full.headers["Retry-After"]) == (503, "1")
     assert (late.status_code, late.headers.get("Retry-After")) == (504, None)
+
+
+def test_a_class_based_view(model, row):
+    from flask.views import MethodView
+
+    class Score(MethodView):
+        @predicts(model)
+        def post(self, prediction: Prediction, order_id: int) -> dict[str, object]:
+            return {"order": order_id, "value": prediction.value, "me": type(self).__name__}
+
+        @predicts(model, row=lambda _request: row)
+        async def get(self, prediction: Prediction, order_id: int) -> dict[str, object]:
+            return {"order": order_id, "value": prediction.value}
+
+    app = flask.Flask(__name__)
+    app.add_url_rule("/<int:order_id>", view_func=Score.as_view("score"))
+    client = app.test_client()
+    assert client.post("/7", json=row).json == {"order": 7, "value": "fraud", "me": "Score"}
+    assert client.get("/7").json == {"order": 7, "value": "fraud"}
+    assert client.post("/7", json={}).status_code == 422
+
+
+def test_the_applications_own_error_handler_goes_first(app, client, row):
+    @app.errorhandler(inprocml.InvalidRow)
+    def mine(error: inprocml.InvalidRow) -> tuple[str, int]:
+        return ", ".join(sorted(error.issues)), 418
+
+    response = client.post("/orders/7/score", json={"amount": "x"})
+    assert (response.text, response.status_code) == ("amount, country", 418)
+    assert client.post("/async/7", json={}).status_code == 418
+    assert client.post("/orders/7/score", data=b"{", content_type="application/json").status_code == 400
+    assert client.post("/orders/7/score", json=row).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"timeout": -1}, {"timeout": "1"}, {"max_body": 0}, {"timeout": float("nan")}]
+)
+def test_impossible_arguments_are_refused_where_they_are_written(model, wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        predicts(model, **wrong)
+    with pytest.raises(TypeError, match="Model"):
+        predicts("models/late")
 
 
 def test_init_app_answers_errors_of_plain_views(model, row):

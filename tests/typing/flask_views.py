@@ -33,6 +33,14 @@ def wrong(flight_id: int) -> str:
     return str(flight_id)
 
 
+class Score:
+    @predicts(late)
+    def post(self, prediction: Prediction, flight_id: int) -> str:
+        return str(prediction.value)
+
+
+assert_type(Score().post(7), str | flask.Response)
+
 prediction = late.predict({"carrier": "UA"})
 assert_type(prediction, Prediction)
 assert_type(prediction.probability, float | None)

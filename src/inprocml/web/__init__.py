@@ -5,7 +5,7 @@ from __future__ import annotations
 from inprocml.web.health import liveness, readiness
 from inprocml.web.problem import PROBLEM_JSON, problem
 from inprocml.web.row import MAX_BODY, check_body, parse_row
-from inprocml.web.signature import without_first
+from inprocml.web.signature import without_parameter
 
 __all__ = [
     "MAX_BODY",
@@ -15,5 +15,5 @@ __all__ = [
     "parse_row",
     "problem",
     "readiness",
-    "without_first",
+    "without_parameter",
 ]

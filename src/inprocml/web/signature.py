@@ -7,10 +7,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["without_first"]
+__all__ = ["without_parameter"]
 
 
-def without_first(view: Callable[..., Any], wrapper: Callable[..., Any], *, position: int = 0) -> None:
+def without_parameter(view: Callable[..., Any], wrapper: Callable[..., Any], position: int) -> None:
     """Give ``wrapper`` the name, doc and signature of ``view``, less the parameter at ``position``.
 
     ``functools.wraps`` alone leaves the parameter visible: frameworks that read signatures would then ask

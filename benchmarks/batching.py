@@ -65,7 +65,8 @@ def mlp(sizes: tuple[int, ...] = (64, 1024, 1024, 10), seed: int = 7) -> bytes:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 8
-    return model.SerializeToString()
+    content: bytes = model.SerializeToString()
+    return content
 
 
 def closed_loop(call: Callable[[Any], Any], seconds: float, callers: int = CALLERS) -> dict[str, float]:

@@ -20,6 +20,7 @@ import inprocml
 from benchmarks.classic import train_classic
 from examples.flask_app import flights as data
 from examples.flask_app.train import train
+from inprocml.web import parse_row
 
 ROUNDS, CALLS = 15, 300
 CLASSIC = "scikit-learn pipeline, from the row"
@@ -88,7 +89,7 @@ def _report(times: dict[str, float]) -> dict[str, Any]:
 
 
 def _through_json(model: inprocml.Model, body: bytes) -> bytes:
-    prediction = model.predict(json.loads(body))
+    prediction = model.predict(parse_row(body))
     return json.dumps({"late": prediction.value, "p": prediction.probability}).encode()
 
 

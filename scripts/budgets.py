@@ -16,7 +16,9 @@ def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     statements = function.body
     if ast.get_docstring(function) is not None:
         statements = statements[1:]
-    return statements[-1].end_lineno - statements[0].lineno + 1 if statements else 0
+    if not statements:
+        return 0
+    return (statements[-1].end_lineno or 0) - statements[0].lineno + 1
 
 
 def nesting(node: ast.AST, depth: int = 0) -> int:

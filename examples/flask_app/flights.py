@@ -58,7 +58,7 @@ def split(flights: pd.DataFrame, *, train_rows: int = 100_000) -> tuple[pd.DataF
 
 def as_rows(flights: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the flights as a client would send them: one JSON object each."""
-    return flights[FIELDS].to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in flights[FIELDS].to_dict("records")]
 
 
 def _minutes(hhmm: pd.Series) -> pd.Series:

@@ -31,9 +31,9 @@ def transform() -> Transform:
     )
 
 
-def train(store: Path) -> inprocml.Bundle:
-    """Fit, measure on the second half of the year, pack into ``store``."""
-    train_set, test_set = data.split(data.load())
+def train(store: Path, *, rows: int = 100_000) -> inprocml.Bundle:
+    """Fit on ``rows`` flights, measure on the second half of the year, pack into ``store``."""
+    train_set, test_set = data.split(data.load(), train_rows=rows)
     features = transform()
     X = features.fit_transform(train_set)
     y = train_set["late"].to_numpy().astype(int)

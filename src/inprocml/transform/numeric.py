@@ -6,7 +6,6 @@ import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from inprocml.errors import TransformError
 from inprocml.schema import Field
 from inprocml.schema.number import LARGEST
+from inprocml.schema.once import once
 from inprocml.transform.logarithm import log1p_array, log1p_float
 from inprocml.transform.specs import Numeric
 from inprocml.transform.step import Sink, Writer
@@ -47,7 +47,7 @@ class NumericStep:
             if not abs(self.encode(end)) < _OVERFLOW:
                 raise ValueError("the scale turns ordinary values into ones that float32 cannot hold")
 
-    @cached_property
+    @once
     def field(self) -> Field:
         """Limits are where the feature would leave float32, so that no row is ever encoded as infinity."""
         limits = (-LARGEST, LARGEST)
@@ -57,7 +57,7 @@ class NumericStep:
             limits = (self._limit(-LARGEST), self._limit(LARGEST))
         return Field(self.name, "number", required=self.spec.missing is None, limits=limits)
 
-    @cached_property
+    @once
     def encode(self) -> Callable[[float], float]:
         """The arithmetic for one value that is there."""
         low, high = self.spec.clip or (-math.inf, math.inf)

@@ -12,15 +12,15 @@ from inprocml.schema import Refused, dump, parse
 from inprocml.schema.strict_json import LARGEST_TEXT
 from inprocml.transform.category import CategoryStep
 from inprocml.transform.hashed import HashedStep
+from inprocml.transform.naming import check_distinct, valid_name
 from inprocml.transform.numeric import NumericStep
 from inprocml.transform.plan import Plan
 from inprocml.transform.specs import WIDEST, Category, Hashed, Numeric, Timestamp
 from inprocml.transform.step import Step
 from inprocml.transform.timestamp import TimestampStep
 
-__all__ = ["LONGEST_NAME", "read", "valid_name", "write"]
+__all__ = ["read", "write"]
 
-LONGEST_NAME = 256
 _KIND = "transform@1"
 _Slot: TypeAlias = Literal["slot"] | None
 
@@ -109,17 +109,8 @@ def read(text: str | bytes) -> Plan:
     if document.keys() != {"kind", "fields"} or not isinstance(fields, list) or not 0 < len(fields) <= WIDEST:
         raise _corrupt("it must have fields, and nothing else")
     steps = [_step(position, field) for position, field in enumerate(fields)]
-    plan: Plan = _sound("its fields", lambda: Plan(tuple(steps)))
+    plan: Plan = _sound("its fields", lambda: _planned(steps))
     return plan
-
-
-def valid_name(name: object) -> str:
-    """Return the field name; ``TypeError`` or ``ValueError`` if it cannot be one."""
-    if not isinstance(name, str):
-        raise TypeError(f"a field name is a string, not {type(name).__name__}")
-    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
-        raise ValueError(f"a field name has 1 to {LONGEST_NAME} printable characters")
-    return str.__str__(name)
 
 
 def _step(position: int, field: object) -> Step:
@@ -131,6 +122,11 @@ def _step(position: int, field: object) -> Step:
     model = _MODELS[kind]
     step: Step = _sound(f"field {position}", lambda: _built(model.model_validate(field)))
     return step
+
+
+def _planned(steps: list[Step]) -> Plan:
+    check_distinct({step.field.name: step.spec for step in steps})
+    return Plan(tuple(steps))
 
 
 def _built(model: _Numeric | _Category | _Hashed | _Timestamp) -> Step:

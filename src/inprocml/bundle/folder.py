@@ -13,16 +13,18 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from inprocml.bundle.canonical import AGAIN, sha256
-from inprocml.bundle.manifest import MANIFEST, FileEntry, Manifest, file_set, parse_manifest
+from inprocml.bundle.canonical import sha256
+from inprocml.bundle.manifest import FileEntry, Manifest, file_set, parse_manifest
+from inprocml.bundle.remedy import AGAIN
 from inprocml.errors import BundleError, Corrupt, Untrusted
 from inprocml.schema.strict_json import LARGEST_TEXT
+from inprocml.sources import MANIFEST, MANIFEST_CAP
 
 __all__ = ["CAPS", "read_files", "read_manifest"]
 
 MB = 1 << 20
 CAPS = {
-    MANIFEST: 1 * MB,
+    MANIFEST: MANIFEST_CAP,
     "card.md": 4 * MB,
     "transform.json": LARGEST_TEXT,
     "golden.json": LARGEST_TEXT,
@@ -81,7 +83,7 @@ def _checked(folder: Path, name: str, entry: FileEntry) -> bytes:
 
 
 def _read(folder: Path, name: str, size: int | None = None) -> bytes:
-    """Read one file whole; ``size`` is what it must have, ``None`` for the manifest, which nobody announces."""
+    """Read one file whole; ``size`` is what it must have, unknown of the manifest alone."""
     path = folder / name
     try:
         if path.is_symlink():  # where O_NOFOLLOW is missing this is all there is

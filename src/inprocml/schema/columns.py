@@ -66,10 +66,10 @@ def scalars(column: Column) -> list[object]:
     return values
 
 
-def _pairs(data: NDArray[Any], masked: NDArray[np.bool_]) -> Iterable[tuple[object, bool]]:
-    if data.ndim != 1:
+def _pairs(values: NDArray[Any], masked: NDArray[np.bool_]) -> Iterable[tuple[object, bool]]:
+    if values.ndim != 1:
         raise Refused("must be a one-dimensional column")
-    return zip(data, masked.tolist(), strict=True)
+    return zip(values, masked.tolist(), strict=True)
 
 
 def _one_dimensional(values: Any) -> Column:

@@ -17,12 +17,14 @@ from pathlib import Path
 from inprocml.errors import BundleError, Corrupt, UnknownVersion
 from inprocml.values import Version
 
-__all__ = ["Directory", "natural_key", "valid_version"]
+__all__ = ["MANIFEST", "MANIFEST_CAP", "VERSION_NAME", "Directory", "natural_key", "valid_version"]
 
 MANIFEST = "manifest.json"
 MANIFEST_CAP = 1 << 20  # bytes
+VERSION_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+"""The pattern of a whole name; ``valid_version`` says it in words."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_NAME = re.compile(VERSION_NAME, re.ASCII)
 _CHUNK = re.compile(r"[0-9]+|[^0-9]+")
 _LISTED = 10  # versions named in a message
 

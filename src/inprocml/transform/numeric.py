@@ -180,7 +180,7 @@ def _mean(x: NDArray[np.float64]) -> float:
     low, high = float(x.min()), float(x.max())
     try:
         mean = math.fsum(x.tolist()) / len(x)
-    except OverflowError:  # the sum left float64, the mean did not; what halving loses is far below its last bit
+    except OverflowError:  # the sum left float64, the mean did not; what scaling loses is below its bits
         mean = math.fsum((x * _DOWN).tolist()) / len(x) / _DOWN
     # rounding may leave the range by a bit: a spread of zero would blow that up, a logarithm have no value
     return min(max(mean, low), high)

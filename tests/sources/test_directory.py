@@ -211,7 +211,7 @@ def test_a_store_that_may_not_be_entered_says_so(tmp_path, forbid):
 
 
 @pytest.mark.timeout(10)
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("gone", path)])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("gone")])
 def test_a_pinned_manifest_that_is_no_file_is_refused_and_never_waited_for(tmp_path, make):
     make(tmp_path / "manifest.json")
     with pytest.raises(BundleError, match=r"manifest\.json .*(Copy the bundle again|pack)"):

@@ -156,7 +156,7 @@ def _head(manifest: Path) -> bytes:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return b""
-        with open(descriptor, "rb", closefd=False) as stream:  # noqa: PTH123  (a Path is made of no descriptor)
+        with open(descriptor, "rb", closefd=False) as stream:
             return stream.read(MANIFEST_CAP + 1)
     finally:
         os.close(descriptor)

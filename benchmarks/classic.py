@@ -16,7 +16,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from examples.flask_app import flights as data
+from examples.flask_app import flights
 
 NUMBERS = ["dep_delay", "sched_dep", "sched_arr", "distance"]
 CATEGORIES = ["carrier", "origin", "dest"]
@@ -30,7 +30,7 @@ def calendar(frame: pd.DataFrame) -> pd.DataFrame:
 
 def train_classic() -> Pipeline:
     """Return the fitted pipeline (without the tail number: scikit-learn's hasher costs it 100 us more)."""
-    train_set, _ = data.split(data.load())
+    train_set, _ = flights.split(flights.load())
     columns = ColumnTransformer(
         [
             ("numbers", StandardScaler(), NUMBERS),
@@ -69,7 +69,7 @@ def create_app() -> Any:
     @app.post("/late")
     def score() -> Any:
         row = request.get_json()
-        missing = [name for name in data.FIELDS if name not in row]
+        missing = [name for name in flights.FIELDS if name not in row]
         if missing:
             return {"missing": missing}, 422
         p = float(model.predict_proba(pd.DataFrame([row]))[0, 1])

@@ -18,7 +18,7 @@ import pandas as pd
 
 import inprocml
 from benchmarks.classic import train_classic
-from examples.flask_app import flights as data
+from examples.flask_app import flights
 from examples.flask_app.train import train
 from inprocml.web import parse_row
 
@@ -36,8 +36,8 @@ def measure() -> dict[str, Any]:
 
 
 def _measure(store: Path, classic: Any) -> dict[str, Any]:
-    later = data.split(data.load())[1].sample(n=CALLS, random_state=2)
-    rows = data.as_rows(later)
+    later = flights.split(flights.load())[1].sample(n=CALLS, random_state=2)
+    rows = flights.as_rows(later)
     bundle = inprocml.Bundle.open(next(iter(sorted(store.iterdir()))))
     model = inprocml.Model(store, threads=1)
     model.predict(rows[0])

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.classic import save
-from examples.flask_app import flights as data
+from examples.flask_app import flights
 from examples.flask_app.train import train
 
 WORKERS, THREADS = 2, 4
@@ -39,7 +39,7 @@ def measure() -> dict[str, Any]:
         store, pickled = Path(folder) / "late", Path(folder) / "classic.joblib"
         train(store)
         save(pickled)
-        row = json.dumps(data.as_rows(data.split(data.load())[1].sample(n=1, random_state=3))[0])
+        row = json.dumps(flights.as_rows(flights.split(flights.load())[1].sample(n=1, random_state=3))[0])
         script = Path(folder) / "post.lua"
         script.write_text(_lua(row))
         servers = {

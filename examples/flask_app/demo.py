@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def _train(store: Path) -> tuple[list[dict[str, Any]], list[bool]]:
-    from examples.flask_app import flights as data
+    from examples.flask_app import flights
     from examples.flask_app.train import train
 
     print("Training on 100,000 real flights out of New York, January to June 2013 ...", flush=True)
@@ -58,8 +58,8 @@ def _train(store: Path) -> tuple[list[dict[str, Any]], list[bool]]:
         f"AUC {bundle.manifest.metrics['auc']:.3f} on July to December ({time.monotonic() - began:.0f} s)"
     )
     print(f"  parity        trained and packed model differ by at most {bundle.parity.distance:.1e}")
-    later = data.split(data.load())[1].sample(n=FLIGHTS, random_state=1)
-    return data.as_rows(later), later["late"].tolist()
+    later = flights.split(flights.load())[1].sample(n=FLIGHTS, random_state=1)
+    return flights.as_rows(later), later["late"].tolist()
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 import inprocml
-from examples.flask_app import flights as data
+from examples.flask_app import flights
 from inprocml import Category, Classes, Hashed, Numeric, Timestamp, Transform
 
 
@@ -33,7 +33,7 @@ def transform() -> Transform:
 
 def train(store: Path, *, rows: int = 100_000) -> inprocml.Bundle:
     """Fit on ``rows`` flights, measure on the second half of the year, pack into ``store``."""
-    train_set, test_set = data.split(data.load(), train_rows=rows)
+    train_set, test_set = flights.split(flights.load(), train_rows=rows)
     features = transform()
     X = features.fit_transform(train_set)
     y = train_set["late"].to_numpy().astype(int)

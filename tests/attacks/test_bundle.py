@@ -99,6 +99,39 @@ def test_oversize_files_are_refused_unread(folder, name):
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("name", FILES[1:])
+def test_a_length_other_than_the_manifest_says_is_refused_unread(folder, name, monkeypatch):
+    """A sparse file of gigabytes below its cap costs nothing to make, and must cost nothing to refuse."""
+    read, really = [], os.read
+
+    def reading(descriptor, count):
+        read.append(Path(f"/proc/self/fd/{descriptor}").resolve().name)
+        return really(descriptor, count)
+
+    with (folder / name).open("r+b") as stream:
+        stream.truncate(min(3 << 30, CAPS[name]))
+    monkeypatch.setattr(os, "read", reading)
+    with pytest.raises(Corrupt, match=rf"{name}: \d+ bytes, but the manifest says \d+"):
+        Bundle.open(folder)
+    assert "manifest.json" in read
+    assert name not in read
+
+
+@pytest.mark.parametrize("by", [-1, 1])
+def test_a_length_that_changes_while_it_is_read_is_noticed(folder, by, monkeypatch):
+    real = os.fstat
+
+    def then_change(descriptor):
+        status = real(descriptor)
+        if status.st_ino == (folder / "manifest.json").stat().st_ino:
+            os.truncate(folder / "manifest.json", status.st_size + by)
+        return status
+
+    monkeypatch.setattr(os, "fstat", then_change)
+    with pytest.raises(Corrupt, match=r"manifest\.json: its length changed"):
+        Bundle.open(folder)
+
+
 @pytest.mark.parametrize("name", ["transform_json", "golden_json", "baseline_json", "model_onnx", "card_md"])
 @pytest.mark.parametrize("protocol", [0, 5])
 def test_a_pickle_in_any_file_is_never_loaded(folder, trace, name, protocol):

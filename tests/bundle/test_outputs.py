@@ -95,6 +95,31 @@ def test_a_regression_refuses_what_is_no_number(scores):
         decode(Regression(), scores)
 
 
+NO_SCORES = {
+    "integers": np.array([[0, 1]]),
+    "integers, one axis": np.array([1, 0]),
+    "booleans": np.array([[True, False]]),
+    "strings": np.array([["a", "b"]]),
+    "strings, one axis": np.array(["a", "b"]),
+    "objects": np.array([[0.5, None]], dtype=object),
+    "objects, one axis": np.array([0.5, {}], dtype=object),
+    "objects that overflow": np.array([[0.5, 10**400]], dtype=object),
+    "complex numbers": np.array([[0.5j, 0.5]]),
+    "three axes": np.array([[[0.5], [0.5]]]),
+    "no columns": np.empty((1, 0)),
+    "no rows": np.empty((0, 2)),
+}
+
+
+@pytest.mark.parametrize("kind", list(NO_SCORES))
+@pytest.mark.parametrize(
+    "output", [Classes(["a", "b"]), Classes(["a", "b"], scores="logits"), Regression()], ids=str
+)
+def test_an_answer_of_another_type_is_a_failed_backend(output, kind):
+    with pytest.raises(BackendFailed, match="pack the model anew"):
+        output.named("s").decode({"s": NO_SCORES[kind]}, 0)
+
+
 @pytest.mark.parametrize(
     ("labels", "error", "match"),
     [
@@ -152,9 +177,11 @@ def test_samples_that_cannot_be_are_told_at_packing(output, scores, match):
         check(output, scores)
 
 
-def test_labels_instead_of_scores_are_told_at_packing():
-    with pytest.raises(PackError, match=r"int64, not floating-point.*tensor="):
-        check(Regression(), [1, 2], dtype=np.int64)
+@pytest.mark.parametrize("output", [Regression(), Classes(["a", "b"])], ids=str)
+@pytest.mark.parametrize("dtype", [np.int64, np.bool_, np.str_, object])
+def test_labels_instead_of_scores_are_told_at_packing(output, dtype):
+    with pytest.raises(PackError, match=rf"{np.array([1, 2], dtype).dtype}, not floating-point.*tensor="):
+        check(output, [1, 2], dtype=dtype)
 
 
 @pytest.mark.parametrize(

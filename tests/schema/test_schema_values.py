@@ -188,3 +188,26 @@ def test_numpy_string_and_integer_columns():
 
 def test_an_iterable_column():
     assert Field("x", "number").check_column(range(3)).tolist() == [0.0, 1.0, 2.0]
+
+
+CODE = Field("code", "category", required=False, dtype="int")
+GAPS = pd.Series([3, None, 17])  # pandas makes floats of it
+
+
+@pytest.mark.parametrize("column", [GAPS, GAPS.to_numpy(), pd.Series([3.5, 7.0])])
+@pytest.mark.parametrize("field", [CODE, Field("code", "category", dtype="int")])
+def test_integers_that_pandas_turned_into_floats_are_refused_with_what_to_do(column, field):
+    with pytest.raises(Refused, match=r"must be an integer, not float64.*astype\('Int64'\)") as refused:
+        field.check_column(column)
+    assert "3" not in refused.value.reason.replace("Int64", "")
+    assert "17" not in refused.value.reason
+
+
+def test_the_advice_works_and_is_only_for_columns():
+    assert CODE.check_column(GAPS.astype("Int64")).tolist() == [3, None, 17]
+    assert CODE.check_column(np.array([np.nan, np.nan])).tolist() == [None, None]
+    for check in (lambda: CODE.check(3.0), lambda: CODE.check_column([3.0])):
+        with pytest.raises(Refused, match=r"^must be an integer, not float$"):
+            check()
+    with pytest.raises(Refused, match="is missing"):
+        Field("code", "category", dtype="int").check_column(np.array([np.nan]))

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inprocml import Bundle
 from inprocml.errors import BundleError, Corrupt, UnknownVersion
 from inprocml.protocols import Source
 from inprocml.sources import Directory, natural_key, valid_version
@@ -139,3 +140,79 @@ def test_a_linked_store_is_followed(tmp_path):
     add(tmp_path / "real", "1")
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert listed(tmp_path / "link") == ["1"]
+
+
+def test_a_link_that_leads_nowhere_says_where_it_leads(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    with pytest.raises(BundleError, match=r"link is a symbolic link to .*gone', which is not there.*Mend"):
+        Directory(tmp_path / "link").versions()
+
+
+def test_a_link_to_itself_is_typed(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "link")
+    with pytest.raises(BundleError, match="mend the path"):
+        Directory(tmp_path / "link").versions()
+
+
+def test_a_path_through_a_file_is_typed(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BundleError, match=r"not a directory.*mend the path"):
+        Directory(tmp_path / "file" / "fraud").versions()
+
+
+@pytest.fixture
+def forbid(monkeypatch):
+    """Refuse what touches a path, as the system would: tests may run as root, whom nothing is refused."""
+
+    def forbidding(call, *forbidden):
+        real = getattr(os, call)
+
+        def refusing(path, *args, **kwargs):
+            if isinstance(path, str | os.PathLike) and Path(path) in forbidden:
+                raise PermissionError(13, "Permission denied", str(path))
+            return real(path, *args, **kwargs)
+
+        monkeypatch.setattr(os, call, refusing)
+
+    return forbidding
+
+
+def test_a_version_that_may_not_be_looked_into_is_not_passed_over(tmp_path, forbid):
+    """Else an older one would be served, and nobody told."""
+    add(tmp_path, "1", "2")
+    forbid("lstat", tmp_path / "2" / "manifest.json")
+    forbid("scandir", tmp_path / "2")
+    forbid("listdir", tmp_path / "2")
+    assert listed(tmp_path) == ["1", "2"]
+    with pytest.raises(BundleError, match=r"2 cannot be listed \(Permission denied\).*right to read"):
+        Bundle.open(Directory(tmp_path).fetch("2").path)
+
+
+def test_a_version_whose_manifest_may_not_be_read_says_so(tmp_path, forbid):
+    add(tmp_path, "1")
+    forbid("open", tmp_path / "1" / "manifest.json")
+    assert listed(tmp_path) == ["1"]
+    with pytest.raises(BundleError, match=r"manifest\.json cannot be read \(Permission denied\).*the right"):
+        Bundle.open(tmp_path / "1")
+
+
+def test_a_pinned_bundle_that_may_not_be_read_says_so(tmp_path, forbid):
+    add(tmp_path, "1")
+    forbid("open", tmp_path / "1" / "manifest.json")
+    with pytest.raises(BundleError, match=r"manifest\.json cannot be read \(Permission denied\).*the right"):
+        Directory(tmp_path / "1").versions()
+
+
+def test_a_store_that_may_not_be_entered_says_so(tmp_path, forbid):
+    add(tmp_path, "1")
+    forbid("lstat", tmp_path / "manifest.json")
+    with pytest.raises(BundleError, match=r"cannot be listed \(Permission denied\).*the right"):
+        Directory(tmp_path).versions()
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("gone")])
+def test_a_pinned_manifest_that_is_no_file_is_refused_and_never_waited_for(tmp_path, make):
+    make(tmp_path / "manifest.json")
+    with pytest.raises(BundleError, match=r"manifest\.json .*(Copy the bundle again|pack)"):
+        Directory(tmp_path).versions()

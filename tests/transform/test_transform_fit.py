@@ -186,6 +186,33 @@ def test_feature_names():
     assert transform.unseen_columns == {"carrier": 2}
 
 
+NAMES = st.text("a.=#?h0", min_size=1, max_size=4) | st.sampled_from(["a.hour", "a.hour=0", "a=?missing"])
+ANY = st.sampled_from(
+    [
+        (Numeric(), 1.0),
+        (Hashed(buckets=2, missing="slot"), "0"),
+        (Timestamp(missing="slot"), "2020-01-01T00:00"),
+        *[(Category(missing="slot"), value) for value in ("0", "a", "=", "?missing", "0=0", "#0", "?")],
+    ]
+)
+
+
+@given(st.dictionaries(NAMES, ANY, min_size=2, max_size=4))
+def test_no_two_features_have_one_name(drawn):
+    try:
+        transform = Transform({name: spec for name, (spec, _) in drawn.items()})
+    except ValueError as refused:
+        assert "rename one of them" in str(refused)
+        return
+    names = transform.fit({name: [value] for name, (_, value) in drawn.items()}).get_feature_names_out()
+    assert len(set(names)) == len(names)
+
+
+def test_names_with_marks_are_fine_where_nothing_else_could_be_meant():
+    fields = {"a=b": Category(), "# of seats": Numeric(), "t": Timestamp(parts=("hour",)), "t.day": Numeric()}
+    assert dict(Transform(fields).fields) == fields
+
+
 def test_unseen_columns_point_at_the_slots():
     transform = fitted()
     names = transform.get_feature_names_out()
@@ -230,6 +257,14 @@ def test_calendar_parts_one_by_one():
         (lambda: Timestamp(timezone="Mars/Olympus"), ValueError),
         (lambda: Timestamp(timezone="../../etc/passwd"), ValueError),
         (lambda: Timestamp(timezone=3), ValueError),
+        *[
+            (lambda zone=zone: Timestamp(timezone=zone), ValueError)
+            for zone in ("localtime", "LocalTime", "posixrules", "Factory", "right/UTC", "posix/UTC")
+        ],
+        (lambda: Transform({"a": Category(), "a=b": Category()}), ValueError),
+        (lambda: Transform({"a=b#c": Numeric(), "a=b": Hashed(buckets=4)}), ValueError),
+        (lambda: Transform({"t.hour": Category(), "t": Timestamp()}), ValueError),
+        (lambda: Transform({"t": Timestamp(), "t.hour=0": Numeric()}), ValueError),
         (lambda: Transform({}), ValueError),
         (lambda: Transform({"": Numeric()}), ValueError),
         (lambda: Transform({"a\n": Numeric()}), ValueError),

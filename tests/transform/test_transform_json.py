@@ -165,6 +165,11 @@ BAD = {
     "parts none": changed(kind_of="timestamp@1", parts=[]),
     "parts twice": changed(kind_of="timestamp@1", parts=["hour", "hour"]),
     "zone a path": changed(kind_of="timestamp@1", timezone="../../../etc/localtime"),
+    "zone of the machine": changed(kind_of="timestamp@1", timezone="localtime"),
+    "zone never set": changed(kind_of="timestamp@1", timezone="Factory"),
+    "two fields whose features could have one name": changed(
+        kind_of="numeric@1", name=json.loads(TEXT)["fields"][-1]["name"] + "#0"
+    ),
     "zone absolute": changed(kind_of="timestamp@1", timezone="/etc/localtime"),
     "zone a folder": changed(kind_of="timestamp@1", timezone="America"),
     "zone unknown": changed(kind_of="timestamp@1", timezone="Mars/Olympus"),

@@ -8,9 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-__all__ = ["AGAIN", "canonical", "sha256"]
-
-AGAIN = "Copy the bundle again from where it was packed, or pack it anew."
+__all__ = ["canonical", "sha256"]
 
 
 def canonical(document: object) -> bytes:
@@ -22,6 +20,6 @@ def canonical(document: object) -> bytes:
     return (text + "\n").encode()
 
 
-def sha256(data: bytes) -> str:
+def sha256(content: bytes) -> str:
     """Digest in lower-case hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(content).hexdigest()

@@ -13,16 +13,18 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from inprocml.bundle.canonical import AGAIN, sha256
-from inprocml.bundle.manifest import MANIFEST, FileEntry, Manifest, file_set, parse_manifest
+from inprocml.bundle.canonical import sha256
+from inprocml.bundle.manifest import FileEntry, Manifest, file_set, parse_manifest
+from inprocml.bundle.remedy import AGAIN
 from inprocml.errors import BundleError, Corrupt, Untrusted
 from inprocml.schema.strict_json import LARGEST_TEXT
+from inprocml.sources import MANIFEST, MANIFEST_CAP
 
 __all__ = ["CAPS", "read_files", "read_manifest"]
 
 MB = 1 << 20
 CAPS = {
-    MANIFEST: 1 * MB,
+    MANIFEST: MANIFEST_CAP,
     "card.md": 4 * MB,
     "transform.json": LARGEST_TEXT,
     "golden.json": LARGEST_TEXT,
@@ -54,8 +56,7 @@ def read_manifest(folder: Path) -> Manifest:
     names = _listed(folder)
     if MANIFEST not in names:
         raise BundleError(f"{folder} is no bundle: {_told(folder, names)}.")
-    data = _read(folder, MANIFEST)
-    return parse_manifest(data, where=str(folder / MANIFEST))
+    return parse_manifest(_read(folder, MANIFEST), where=str(folder / MANIFEST))
 
 
 def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
@@ -75,22 +76,21 @@ def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
 
 
 def _checked(folder: Path, name: str, entry: FileEntry) -> bytes:
-    data = _read(folder, name)
-    if len(data) != entry.size:
-        raise Corrupt(f"{folder / name}: {len(data)} bytes, but the manifest says {entry.size}. {AGAIN}")
-    if sha256(data) != entry.sha256:
+    content = _read(folder, name, entry.size)
+    if sha256(content) != entry.sha256:
         raise Corrupt(f"{folder / name}: its bytes do not match the manifest's sha256. {AGAIN}")
-    return data
+    return content
 
 
-def _read(folder: Path, name: str) -> bytes:
+def _read(folder: Path, name: str, size: int | None = None) -> bytes:
+    """Read one file whole; ``size`` is what it must have, unknown of the manifest alone."""
     path = folder / name
     try:
         if path.is_symlink():  # where O_NOFOLLOW is missing this is all there is
             raise Untrusted(_link_fault(path, "a symbolic link"))
         descriptor = os.open(path, _FLAGS)
         try:
-            return _read_open(descriptor, path, CAPS[name])
+            return _read_open(descriptor, path, CAPS[name], size)
         finally:
             os.close(descriptor)
     except FileNotFoundError as error:
@@ -101,17 +101,22 @@ def _read(folder: Path, name: str) -> bytes:
         ) from error
 
 
-def _read_open(descriptor: int, path: Path, cap: int) -> bytes:
+def _read_open(descriptor: int, path: Path, cap: int, size: int | None) -> bytes:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise Corrupt(f"{path} is not a regular file. {AGAIN}")
     if status.st_size > cap:
         raise Corrupt(f"{path}: {status.st_size} bytes, more than the {cap} allowed for it. {AGAIN}")
+    # before a byte is read: a sparse file costs its author nothing, and its reader all of its length
+    if size is not None and status.st_size != size:
+        raise Corrupt(f"{path}: {status.st_size} bytes, but the manifest says {size}. {AGAIN}")
     parts: list[bytes] = []
     left = status.st_size + 1  # one more, to notice a file that grows
     while left > 0 and (part := os.read(descriptor, min(left, 1 << 30))):
         parts.append(part)
         left -= len(part)
+    if left != 1:
+        raise Corrupt(f"{path}: its length changed while it was read. {AGAIN}")
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

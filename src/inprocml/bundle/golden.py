@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from inprocml.bundle.canonical import canonical
 from inprocml.bundle.manifest import GoldenEntry
+from inprocml.bundle.remedy import ANEW
 from inprocml.errors import BackendFailed, Corrupt, InprocmlError, Unsupported
 from inprocml.protocols import Backend
 from inprocml.schema import parse
@@ -29,7 +30,6 @@ __all__ = ["Golden", "read_golden", "replay_features", "replay_outputs", "tolera
 
 GOLDEN = "golden.json"
 _DTYPES = ("<f2", "<f4", "<f8")
-_ANEW = "Pack the bundle anew with inprocml.pack."
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +51,20 @@ class Golden:
         )
 
 
-def read_golden(data: bytes, *, rows: int, width: int) -> Golden:
+def read_golden(content: bytes, *, rows: int, width: int) -> Golden:
     """Read ``golden.json``; raises ``Corrupt`` unless it holds ``rows`` rows of ``width`` features."""
-    document = parse(data, what=GOLDEN)
+    document = parse(content, what=GOLDEN)
     if not isinstance(document, dict) or set(document) != {"rows", "features", "outputs"}:
-        raise Corrupt(f"{GOLDEN}: must hold rows, features and outputs, nothing else. {_ANEW}")
+        raise Corrupt(f"{GOLDEN}: must hold rows, features and outputs, nothing else. {ANEW}")
     listed = document["rows"]
     if not isinstance(listed, list) or not all(isinstance(row, dict) for row in listed):
-        raise Corrupt(f"{GOLDEN}: rows must be a list of objects. {_ANEW}")
+        raise Corrupt(f"{GOLDEN}: rows must be a list of objects. {ANEW}")
     features = _unpacked(document["features"], "features")
     outputs = _unpacked(document["outputs"], "outputs")
     if len(listed) != rows or features.shape != (rows, width) or features.dtype != np.float32:
-        raise Corrupt(f"{GOLDEN}: the manifest promises {rows} rows of {width} float32 features. {_ANEW}")
+        raise Corrupt(f"{GOLDEN}: the manifest promises {rows} rows of {width} float32 features. {ANEW}")
     if len(outputs) != rows:
-        raise Corrupt(f"{GOLDEN}: {len(outputs)} outputs for {rows} rows. {_ANEW}")
+        raise Corrupt(f"{GOLDEN}: {len(outputs)} outputs for {rows} rows. {ANEW}")
     return Golden(tuple(listed), features, outputs)
 
 
@@ -85,12 +85,12 @@ def replay_features(golden: Golden, transform: Transform) -> None:
         batch = transform.transform(list(golden.rows))
         single = [transform.transform_one(row) for row in golden.rows]
     except InprocmlError as error:
-        raise Corrupt(f"{GOLDEN}: its rows are refused by transform.json ({error}) {_ANEW}") from error
+        raise Corrupt(f"{GOLDEN}: its rows are refused by transform.json ({error}) {ANEW}") from error
     for i, expected in enumerate(golden.features):
         if batch[i].tobytes() != expected.tobytes() or single[i].tobytes() != expected.tobytes():
             raise Corrupt(
                 f"{GOLDEN}: row {i} gives other features here than where it was packed, so predictions would "
-                f"be skewed. Either the bundle was edited or this machine computes differently. {_ANEW}"
+                f"be skewed. Either the bundle was edited or this machine computes differently. {ANEW}"
             )
 
 
@@ -109,9 +109,12 @@ def replay_outputs(golden: Golden, entry: GoldenEntry, backend: Backend, *, inpu
             f"({type(error).__name__}: {error}). Try device='cpu', or pack the model anew."
         ) from error
     found = answer.get(output)
-    if found is None or found.shape != golden.outputs.shape:
-        told = "nothing" if found is None else f"shape {found.shape}"
-        raise Corrupt(f"{GOLDEN}: tensor {output!r} came out as {told}, not {golden.outputs.shape}. {_ANEW}")
+    if found is None or found.shape != golden.outputs.shape or found.dtype.kind != "f":
+        told = "nothing" if found is None else f"{found.dtype} of shape {found.shape}"
+        raise Corrupt(
+            f"{GOLDEN}: tensor {output!r} came out as {told}, not floating point of shape "
+            f"{golden.outputs.shape}. {ANEW}"
+        )
     expected = golden.outputs.astype(np.float64)
     apart = np.abs(found.astype(np.float64) - expected)
     sound = apart <= entry.absolute + entry.relative * np.abs(expected)  # False for NaN
@@ -140,13 +143,13 @@ def _packed(array: NDArray[Any]) -> dict[str, object]:
 
 
 def _unpacked(member: object, where: str) -> NDArray[Any]:
-    fault = f"{GOLDEN}: {where} is no array of base64, dtype and shape. {_ANEW}"
+    fault = f"{GOLDEN}: {where} is no array of base64, dtype and shape. {ANEW}"
     if not isinstance(member, Mapping) or set(member) != {"base64", "dtype", "shape"}:
         raise Corrupt(fault)
     text, dtype, shape = member["base64"], member["dtype"], member["shape"]
     if not isinstance(text, str) or not isinstance(shape, list) or not 1 <= len(shape) <= 2:
         raise Corrupt(fault)
-    if not all(type(side) is int and side >= 0 for side in shape):
+    if not all(type(side) is int and side > 0 for side in shape):
         raise Corrupt(fault)
     if dtype not in _DTYPES:
         raise Unsupported(f"{GOLDEN}: {where} has a dtype other than {', '.join(_DTYPES)}. Upgrade inprocml.")
@@ -155,6 +158,6 @@ def _unpacked(member: object, where: str) -> NDArray[Any]:
     except (ValueError, binascii.Error) as error:
         raise Corrupt(fault) from error
     if len(raw) != math.prod(shape) * np.dtype(dtype).itemsize:  # before anything of that shape is made
-        raise Corrupt(f"{GOLDEN}: {where} holds {len(raw)} bytes, not what its shape says. {_ANEW}")
+        raise Corrupt(f"{GOLDEN}: {where} holds {len(raw)} bytes, not what its shape says. {ANEW}")
     array = np.frombuffer(raw, dtype=dtype).reshape(shape)
     return array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -11,13 +11,17 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
 
-from inprocml.bundle.canonical import AGAIN, canonical, sha256
+from inprocml.bundle.canonical import canonical, sha256
+from inprocml.bundle.remedy import AGAIN, ANEW
 from inprocml.errors import BundleError, Corrupt, Unsupported
 from inprocml.schema import parse
+from inprocml.schema.sound import first_issue
+from inprocml.sources import MANIFEST, VERSION_NAME
 
 __all__ = [
     "FORMAT",
     "FORMAT_VERSION",
+    "MOST_GOLDEN",
     "FileEntry",
     "GoldenEntry",
     "Label",
@@ -34,7 +38,8 @@ __all__ = [
 
 FORMAT: Final = "inprocml-bundle"
 FORMAT_VERSION: Final = 1
-MANIFEST = "manifest.json"
+MOST_GOLDEN: Final = 16
+"""Golden rows a bundle may have: they run before the first request is answered."""
 
 _UNSEALED = "sha256:" + "0" * 64
 _MODEL_FILE = {"onnx": "model.onnx", "torch": "weights.safetensors"}
@@ -43,7 +48,7 @@ _ALWAYS = frozenset({"transform.json", "golden.json", "baseline.json", "card.md"
 Label: TypeAlias = StrictBool | StrictInt | StrictStr
 Hex: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Digest: TypeAlias = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-VersionName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+VersionName: TypeAlias = Annotated[str, Field(pattern=f"^{VERSION_NAME}$")]
 Short: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
 Amount: TypeAlias = Annotated[float, Field(ge=0)]
 Count: TypeAlias = Annotated[int, Field(ge=0)]
@@ -94,7 +99,7 @@ class OutputEntry(_Strict):
 class GoldenEntry(_Strict):
     """How far outputs may be from the golden ones: ``absolute + relative * abs(golden)``."""
 
-    rows: Annotated[int, Field(ge=1)]
+    rows: Annotated[int, Field(ge=1, le=MOST_GOLDEN)]
     absolute: Amount
     relative: Amount
 
@@ -161,15 +166,15 @@ def seal(manifest: Manifest) -> bytes:
     return canonical(rest | {"digest": _digest(rest)})
 
 
-def parse_manifest(data: bytes, *, where: str = MANIFEST) -> Manifest:
+def parse_manifest(content: bytes, *, where: str = MANIFEST) -> Manifest:
     """Check the bytes of ``manifest.json`` and return what they say.
 
     Raises ``Corrupt`` for damage, ``Unsupported`` for a newer format and plain ``BundleError`` when
     the file belongs to something else. The order matters: the digest is checked before the format
     version, so a damaged version number is damage and not a reason to upgrade.
     """
-    document = _check_ours(parse(data, what=where), where)
-    _check_digest(document, data, where)
+    document = _check_ours(parse(content, what=where), where)
+    _check_digest(document, content, where)
     version = document.get("format_version")
     if type(version) is int and version > FORMAT_VERSION:
         raise Unsupported(
@@ -178,9 +183,9 @@ def parse_manifest(data: bytes, *, where: str = MANIFEST) -> Manifest:
         )
     try:
         # from the bytes: only JSON mode lets strict models read arrays as tuples
-        manifest = Manifest.model_validate_json(data)
+        manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
-        raise Corrupt(f"{where}: {_first(error)}. Pack the bundle anew with inprocml.pack.") from error
+        raise Corrupt(f"{where}: {first_issue(error)}. {ANEW}") from error
     _check_sense(manifest, where)
     return manifest
 
@@ -205,10 +210,10 @@ def _check_ours(document: object, where: str) -> dict[str, Any]:
     return document
 
 
-def _check_digest(document: dict[str, Any], data: bytes, where: str) -> None:
+def _check_digest(document: dict[str, Any], content: bytes, where: str) -> None:
     rest = {key: value for key, value in document.items() if key != "digest"}
     try:
-        sound = document.get("digest") == _digest(rest) and canonical(document) == data
+        sound = document.get("digest") == _digest(rest) and canonical(document) == content
     except (ValueError, RecursionError):  # lone surrogates have no canonical form
         sound = False
     if not sound:
@@ -222,12 +227,6 @@ def _check_digest(document: dict[str, Any], data: bytes, where: str) -> None:
 
 def _digest(rest: dict[str, Any]) -> str:
     return "sha256:" + sha256(canonical(rest))
-
-
-def _first(error: ValidationError) -> str:
-    issue = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = ".".join(str(part)[:40] for part in issue["loc"]) or "document"
-    return f"{where}: {issue['msg'][:160]}"
 
 
 def _check_sense(manifest: Manifest, where: str) -> None:
@@ -259,4 +258,4 @@ def _check_sense(manifest: Manifest, where: str) -> None:
     )
     for sound, complaint in checks:
         if not sound:
-            raise Corrupt(f"{where}: {complaint}. Pack the bundle anew with inprocml.pack.")
+            raise Corrupt(f"{where}: {complaint}. {ANEW}")

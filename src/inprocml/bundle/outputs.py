@@ -26,6 +26,8 @@ Decoded: TypeAlias = tuple[Any, float | None, Mapping[Any, float] | None]
 Scores: TypeAlias = Literal["probabilities", "logits"]
 
 _SUM_TOLERANCE = 1e-3
+# what a host's own backend provokes with an array of objects, or one without rows or columns
+_NO_NUMBERS = (ArithmeticError, AttributeError, IndexError, TypeError)
 _SAFE = 600.0  # exp of it is 1e260: a sum of that many labels cannot overflow
 
 
@@ -67,14 +69,18 @@ class Classes:
         return Classes(self.labels, scores=self.scores, tensor=tensor)
 
     def decode(self, outputs: Tensors, i: int) -> Decoded:
-        """Decode row ``i``; raises ``BackendFailed`` for scores that are not finite or too few."""
-        scores = outputs[self.tensor][i].tolist()  # type: ignore[index]  # bound when packed
-        if type(scores) is float:
-            scores = [scores]
-        if not math.isfinite(sum(scores)):
+        """Decode row ``i``; raises ``BackendFailed`` for scores that are not finite floats, or too few."""
+        try:
+            scores = outputs[self.tensor][i].tolist()  # type: ignore[index]  # bound when packed
+            if type(scores) is not list:
+                scores = [scores]
+            sound = type(scores[0]) is float and math.isfinite(sum(scores))  # the first tells the dtype
+        except _NO_NUMBERS:
+            sound = False
+        if not sound:
             raise BackendFailed(
-                "the model answered one row with scores that are not finite. Look at that row's features; "
-                "if every row fails, pack the model anew."
+                "the model answered one row with scores that are not finite floating-point numbers. Look at "
+                "that row's features; if every row fails, pack the model anew."
             )
         if len(scores) == 1:
             upper = _sigmoid(scores[0]) if self.scores == "logits" else scores[0]
@@ -145,8 +151,11 @@ class Regression:
         return Regression(tensor=tensor)
 
     def decode(self, outputs: Tensors, i: int) -> Decoded:
-        """Decode row ``i``; raises ``BackendFailed`` for a number that is not finite."""
-        value = outputs[self.tensor][i].tolist()  # type: ignore[index]  # bound when packed
+        """Decode row ``i``; raises ``BackendFailed`` for what is not one finite float."""
+        try:
+            value = outputs[self.tensor][i].tolist()  # type: ignore[index]  # bound when packed
+        except _NO_NUMBERS:
+            value = None
         if type(value) is list and len(value) == 1:
             value = value[0]
         if type(value) is not float or not math.isfinite(value):

@@ -12,6 +12,7 @@ from inprocml.bundle.folder import read_files, read_manifest
 from inprocml.bundle.golden import Golden, read_golden, replay_features, replay_outputs
 from inprocml.bundle.manifest import Manifest, Parity, model_file
 from inprocml.bundle.outputs import Output, from_entry
+from inprocml.bundle.remedy import ANEW
 from inprocml.errors import BundleError, Corrupt
 from inprocml.monitoring.baseline import Baseline
 from inprocml.protocols import Backend
@@ -20,7 +21,6 @@ from inprocml.transform import Transform
 __all__ = ["Bundle"]
 
 T = TypeVar("T")
-_ANEW = "Pack the bundle anew with inprocml.pack."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,10 +72,10 @@ class Bundle:
             manifest=manifest,
             transform=transform,
             model=files[model_file(manifest.model.runtime)],
-            output=_sound("manifest.json", lambda: from_entry(manifest.output, manifest.model.output)),
+            output=_of_file("manifest.json", lambda: from_entry(manifest.output, manifest.model.output)),
             golden=golden,
-            baseline=_baseline(files["baseline.json"]),
-            card=_sound("card.md", lambda: files["card.md"].decode("utf-8")),
+            baseline=_of_file("baseline.json", lambda: Baseline.from_json(files["baseline.json"])),
+            card=_of_file("card.md", lambda: files["card.md"].decode("utf-8")),
         )
 
     @property
@@ -118,25 +118,21 @@ class Bundle:
         )
 
 
-def _transform(data: bytes, manifest: Manifest) -> Transform:
-    transform = _sound("transform.json", lambda: Transform.from_json(data))
+def _transform(content: bytes, manifest: Manifest) -> Transform:
+    transform = _of_file("transform.json", lambda: Transform.from_json(content))
     if transform.width != manifest.transform.width:
         raise Corrupt(
             f"transform.json makes {transform.width} features, the manifest says {manifest.transform.width}. "
-            f"{_ANEW}"
+            f"{ANEW}"
         )
     return transform
 
 
-def _baseline(data: bytes) -> Baseline:
-    return _sound("baseline.json", lambda: Baseline.from_json(data))
-
-
-def _sound(where: str, construct: Callable[[], T]) -> T:
-    """Construct; whatever a crafted file provokes becomes ``Corrupt`` that names the file."""
+def _of_file(where: str, construct: Callable[[], T]) -> T:
+    """Construct; refusals name the file, and whatever else a crafted one provokes becomes ``Corrupt``."""
     try:
         return construct()
     except BundleError as error:
         raise type(error)(f"{where}: {error}") from error
     except Exception as error:  # the file decides what goes wrong, not this code
-        raise Corrupt(f"{where}: holds what cannot be ({type(error).__name__}: {error}). {_ANEW}") from error
+        raise Corrupt(f"{where}: holds what cannot be ({type(error).__name__}: {error}). {ANEW}") from error

@@ -16,9 +16,8 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from inprocml.bundle.manifest import MANIFEST
 from inprocml.errors import PackError
-from inprocml.sources import Directory, natural_key, valid_version
+from inprocml.sources import MANIFEST, Directory, natural_key, valid_version
 
 __all__ = ["publish"]
 
@@ -60,8 +59,8 @@ def _place(store: Path, version: str, files: Mapping[str, bytes], prove: Callabl
     temporary = store / f".tmp-{secrets.token_hex(8)}"
     temporary.mkdir()  # not tempfile: its folders are private, and the server runs as another user
     try:
-        for name, data in files.items():
-            _write(temporary / name, data)
+        for name, content in files.items():
+            _write(temporary / name, content)
         _sync_folder(temporary)
         prove(temporary)
         if (store / version).exists():  # a rename would replace an empty folder
@@ -77,9 +76,9 @@ def _place(store: Path, version: str, files: Mapping[str, bytes], prove: Callabl
     return True
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, content: bytes) -> None:
     with path.open("xb") as stream:
-        stream.write(data)
+        stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
 

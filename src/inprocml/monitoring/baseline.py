@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from inprocml.errors import Corrupt, PackError, Unsupported
+from inprocml.errors import PackError, Unsupported
 from inprocml.monitoring.bins import (
     LONGEST_KNOWN,
     MOST_KNOWN,
@@ -22,12 +22,14 @@ from inprocml.monitoring.bins import (
     ValueBins,
     numeric_edges,
 )
-from inprocml.schema import Kind, Refused, Schema, dump, parse
+from inprocml.schema import Kind, Schema, dump, parse
+from inprocml.schema.sound import sound
 from inprocml.schema.strict_json import LARGEST_TEXT
 from inprocml.schema.text import canonical_text
 
 __all__ = ["Baseline", "build_baseline"]
 
+_WHAT = "the baseline"
 _KIND = "baseline@1"
 _MOST_EDGES = 64
 
@@ -69,9 +71,9 @@ class Baseline:
     @classmethod
     def from_json(cls, text: str | bytes) -> Baseline:
         """Return what ``to_json`` wrote; ``Unsupported`` for an unknown kind, ``Corrupt`` for all else."""
-        document = parse(text, what="the baseline")
+        document = parse(text, what=_WHAT)
         _check_kinds(document)
-        return _sound(lambda: _Document.model_validate(document).baseline())
+        return sound(_WHAT, lambda: _Document.model_validate(document).baseline())
 
 
 def build_baseline(
@@ -191,16 +193,3 @@ def _check_kinds(document: object) -> None:
                 f"the baseline holds kind {kind[:64]!a}; this release knows {', '.join(sorted(known))}. "
                 "Upgrade inprocml to at least the release that packed it."
             )
-
-
-def _sound(build: Callable[[], Baseline]) -> Baseline:
-    try:
-        return build()
-    except ValidationError as found:
-        first = found.errors(include_url=False, include_context=False, include_input=False)[0]
-        why = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-    except (ValueError, TypeError) as found:
-        why = str(found)
-    except Refused as found:
-        why = found.reason
-    raise Corrupt(f"the baseline cannot be read: {why}. Take the file from where it was packed again.")

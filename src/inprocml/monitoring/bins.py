@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from inprocml.schema.once import once
 
 __all__ = ["BinCounts", "Bins", "HourOfWeekBins", "NumberBins", "ValueBins", "numeric_edges"]
 
@@ -137,7 +138,7 @@ class NumberBins:
         """Return what rebuilds these bins, as JSON holds it."""
         return {"kind": self.kind, "edges": list(self.edges)}
 
-    @cached_property
+    @once
     def _edges(self) -> NDArray[np.float64]:
         return np.array(self.edges, dtype=np.float64)
 
@@ -194,7 +195,7 @@ class ValueBins:
             "complete": self.complete,
         }
 
-    @cached_property
+    @once
     def _places(self) -> dict[str | int | None, int]:
         places: dict[str | int | None, int] = dict.fromkeys(self.rest, len(self.top))
         places.update((value, place) for place, value in enumerate(self.top))

@@ -18,6 +18,7 @@ from inprocml.errors import PackError
 from inprocml.packing.exported import Exported
 from inprocml.packing.provenance import provenance
 from inprocml.packing.sample import Sample
+from inprocml.sources import MANIFEST
 from inprocml.transform import Transform
 
 __all__ = ["Contents"]
@@ -60,14 +61,14 @@ class Contents:
         draft = self._manifest(version, transform)
         kinds = tuple((field.name, field.kind) for field in self.transform.schema.fields)
         files["card.md"] = render_card(draft, schema=kinds, notes=self.notes).encode()
-        for name, data in files.items():
-            if len(data) > CAPS[name]:
+        for name, held in files.items():
+            if len(held) > CAPS[name]:
                 raise PackError(
-                    f"{name} would be {len(data)} bytes, more than the {CAPS[name]} that a bundle allows for "
+                    f"{name} would be {len(held)} bytes, more than the {CAPS[name]} that a bundle allows for "
                     "it. Make the model or the table of features smaller."
                 )
-        entries = {name: FileEntry(sha256=sha256(data), size=len(data)) for name, data in files.items()}
-        return files | {"manifest.json": seal(draft.model_copy(update={"files": entries}))}
+        entries = {name: FileEntry(sha256=sha256(held), size=len(held)) for name, held in files.items()}
+        return files | {MANIFEST: seal(draft.model_copy(update={"files": entries}))}
 
     def _manifest(self, version: str, transform: bytes) -> Manifest:
         exported, output = self.exported, self.decoder

@@ -16,10 +16,16 @@ from numpy.typing import NDArray
 from inprocml.errors import PackError
 from inprocml.values import Features
 
-__all__ = ["INPUT", "Exported", "choose_tensor", "quietly"]
+__all__ = ["INPUT", "OWN_EXPORT", "Exported", "choose_tensor", "quietly"]
 
 INPUT = "features"
 """Name of the input tensor of every model that inprocml exports itself."""
+
+OWN_EXPORT = (
+    "Or export it to ONNX yourself, with one float32 [batch, width] input and a free batch axis, and pass "
+    "the file as model=."
+)
+"""The way out for a model that an exporter refuses."""
 
 _LOCK = threading.RLock()
 _TALKERS = ("torch", "onnxscript", "onnx_ir", "skl2onnx")

@@ -31,10 +31,10 @@ def export_onnx(model: bytes | str | os.PathLike[str], *, width: int, output: Ou
 
     Raises ``PackError`` that says what was found and how to export instead.
     """
-    data = bytes(model) if isinstance(model, bytes | bytearray) else _file(Path(model))
-    data = _checked(data, width)
+    given = bytes(model) if isinstance(model, bytes | bytearray) else _file(Path(model))
+    checked = _checked(given, width)
     try:
-        backend = open_backend("onnx", data)
+        backend = open_backend("onnx", checked)
     except BackendMissing:
         raise
     except InprocmlError as error:
@@ -44,7 +44,7 @@ def export_onnx(model: bytes | str | os.PathLike[str], *, width: int, output: Ou
     if len(inputs) != 1:
         raise PackError(_input_fault(f"{len(inputs)} inputs ({', '.join(map(repr, inputs))})", width))
     return Exported(
-        model=data,
+        model=checked,
         runtime="onnx",
         input=inputs[0],
         outputs=outputs,
@@ -65,18 +65,18 @@ def _file(path: Path) -> bytes:
         ) from error
 
 
-def _checked(data: bytes, width: int) -> bytes:
+def _checked(given: bytes, width: int) -> bytes:
     try:
         import onnx
     except ImportError:
-        return data
+        return given
     from inprocml.packing import graph
 
     try:
-        proto = onnx.load_model_from_string(data)
+        proto = onnx.load_model_from_string(given)
     except Exception as error:
         raise PackError(
-            f"model= holds {len(data)} bytes that are no ONNX model ({type(error).__name__}). "
+            f"model= holds {len(given)} bytes that are no ONNX model ({type(error).__name__}). "
             "Give an .onnx file, a scikit-learn estimator or a torch module."
         ) from error
     if graph.has_external_data(proto):

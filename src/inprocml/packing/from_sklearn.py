@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from inprocml.bundle import Classes, Output, Regression
 from inprocml.errors import PackError
 from inprocml.packing import graph
-from inprocml.packing.exported import INPUT, Exported, quietly
+from inprocml.packing.exported import INPUT, OWN_EXPORT, Exported, quietly
 from inprocml.values import Features
 
 __all__ = ["export_sklearn", "is_sklearn"]
@@ -52,7 +52,7 @@ def export_sklearn(model: Any, *, width: int, output: Output) -> Exported:
     names = tuple(value.name for value in proto.graph.output)
     tensor = wanted or names[0]
     if tensor not in names:
-        raise PackError(f"skl2onnx gives {kind} the outputs {names}, not {tensor!r}. {_OWN_EXPORT}")
+        raise PackError(f"skl2onnx gives {kind} the outputs {names}, not {tensor!r}. {OWN_EXPORT}")
     graph.keep_output(proto, tensor)
     graph.strip(proto)
 
@@ -71,11 +71,6 @@ def export_sklearn(model: Any, *, width: int, output: Output) -> Exported:
         packages=("scikit-learn", "skl2onnx", "onnx", "onnxruntime"),
         classes=tuple(np.asarray(model.classes_).tolist()) if classifier else None,
     )
-
-
-_OWN_EXPORT = (
-    "Or export it to ONNX yourself, with one float32 [batch, width] input, and pass the file as model=."
-)
 
 
 def _check_fitted(model: Any, kind: str, width: int) -> None:
@@ -153,7 +148,7 @@ def _convert(model: Any, kind: str, width: int, *, zipmap: bool) -> Any:
         told = str(error).splitlines()[0][:200] if str(error) else ""  # skl2onnx quotes whole forests
         raise PackError(
             f"skl2onnx cannot convert {kind} ({type(error).__name__}: {told}). "
-            f"Use an estimator from its page 'Supported scikit-learn Models'. {_OWN_EXPORT}"
+            f"Use an estimator from its page 'Supported scikit-learn Models'. {OWN_EXPORT}"
         ) from error
 
 

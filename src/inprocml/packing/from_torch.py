@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from inprocml.bundle import Output
 from inprocml.errors import PackError
 from inprocml.packing import graph
-from inprocml.packing.exported import INPUT, Exported, choose_tensor, quietly
+from inprocml.packing.exported import INPUT, OWN_EXPORT, Exported, choose_tensor, quietly
 from inprocml.packing.from_onnx import check_input
 from inprocml.values import Features
 
@@ -28,7 +28,6 @@ OPSET = 18
 
 _SCORES = "scores"
 _CHUNK = 500  # rows per eager call
-_OWN_EXPORT = "Or export it to ONNX yourself and pass the file as model=."
 
 
 def is_torch(model: object) -> bool:
@@ -132,7 +131,7 @@ def _export(model: Any, example: Features, names: tuple[str, ...], kind: str) ->
     except Exception as error:
         raise PackError(
             f"torch cannot export {kind} with a free batch axis ({_reason(error)}). In forward, let no "
-            f"Python `if`, `int()` or loop depend on values or on the batch size. {_OWN_EXPORT}"
+            f"Python `if`, `int()` or loop depend on values or on the batch size. {OWN_EXPORT}"
         ) from error
 
 
@@ -151,7 +150,7 @@ def _check_batch_free(proto: Any, kind: str) -> None:
         if not len(sides) or not sides[0].dim_param:
             raise PackError(
                 f"torch exported {kind} with a fixed batch in {value.name!r}. In forward, use x.shape[0] "
-                f"only inside tensor operations (reshape(-1, ...) instead of a number). {_OWN_EXPORT}"
+                f"only inside tensor operations (reshape(-1, ...) instead of a number). {OWN_EXPORT}"
             )
 
 

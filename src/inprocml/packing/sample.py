@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inprocml.bundle.manifest import MOST_GOLDEN
 from inprocml.errors import PackError
 from inprocml.transform import Transform
 from inprocml.values import Features, Table
 
 __all__ = ["GOLDEN_ROWS", "SAMPLE_ROWS", "Sample", "golden_rows", "sample_rows", "take_sample"]
 
-GOLDEN_ROWS = 16
+GOLDEN_ROWS = MOST_GOLDEN
 SAMPLE_ROWS = 2_000
 
 

@@ -66,10 +66,10 @@ def scalars(column: Column) -> list[object]:
     return values
 
 
-def _pairs(data: NDArray[Any], masked: NDArray[np.bool_]) -> Iterable[tuple[object, bool]]:
-    if data.ndim != 1:
+def _pairs(values: NDArray[Any], masked: NDArray[np.bool_]) -> Iterable[tuple[object, bool]]:
+    if values.ndim != 1:
         raise Refused("must be a one-dimensional column")
-    return zip(data, masked.tolist(), strict=True)
+    return zip(values, masked.tolist(), strict=True)
 
 
 def _one_dimensional(values: Any) -> Column:
@@ -82,7 +82,7 @@ def _one_dimensional(values: Any) -> Column:
 def _from_frame(values: Any) -> Column:
     """Read a pandas Series, Index or array (or one that behaves so) without losing a bit."""
     array = getattr(values, "array", values)
-    dtype = array.dtype
+    dtype = values.dtype  # a Series of plain floats wraps numpy's dtype in its array, not in itself
     if isinstance(dtype, np.dtype):
         return np.asarray(values.to_numpy())
     if hasattr(dtype, "tz") and hasattr(dtype, "unit"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from inprocml.schema.columns import as_column
 from inprocml.schema.moment import moment_check, moment_column, zone_named
 from inprocml.schema.number import LARGEST, number_check, number_column
+from inprocml.schema.once import once
 from inprocml.schema.refusal import Check
 from inprocml.schema.text import integer_check, text_check, value_column
 
@@ -67,7 +67,7 @@ class Field:
             return None
         return float(canonical) if self.kind == "number" else canonical
 
-    @cached_property
+    @once
     def judge(self) -> Check[Any]:
         """The bare function behind ``check``, for callers that bind it once."""
         if self.kind == "number":
@@ -78,6 +78,6 @@ class Field:
             return integer_check(required=self.required)
         return text_check(required=self.required)
 
-    @cached_property
+    @once
     def _zone(self) -> Any:
         return None if self.timezone is None else zone_named(self.timezone)

@@ -25,6 +25,8 @@ _ISO = re.compile(
     r"(?:Z|[+-][0-9]{2}:[0-9]{2}(?::[0-9]{2})?)?"
 )
 _ZONE = re.compile(r"[A-Za-z0-9_+\-]{1,32}(?:/[A-Za-z0-9_+\-]{1,32}){0,3}")
+# found beside the zones on some machines: the machine's own zone, POSIX's default, "never set", other clocks
+_MACHINES_OWN = frozenset({"localtime", "posixrules", "factory", "posix", "right"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 _LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
@@ -35,9 +37,14 @@ _ATTOSECONDS |= {"ns": 10**9, "ps": 10**6, "fs": 10**3, "as": 1}
 
 
 def zone_named(name: object) -> ZoneInfo:
-    """Return the zone of an IANA name; ``ValueError`` for a malformed name, ``LookupError`` if not known."""
+    """Return the zone of an IANA name; ``ValueError`` for what names none, ``LookupError`` if not known."""
     if not isinstance(name, str) or not _ZONE.fullmatch(name):
         raise ValueError("a time zone is an IANA name such as 'America/New_York'")
+    if name.partition("/")[0].casefold() in _MACHINES_OWN:
+        raise ValueError(
+            f"time zone {name!r} is not the same on every machine: use an IANA name such as "
+            "'America/New_York'"
+        )
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from numpy.typing import NDArray
 
 from inprocml.schema.field import Canonical, Field
+from inprocml.schema.once import once
 from inprocml.schema.refusal import Refused
 from inprocml.schema.table import Opened, absent, as_row, open_table, report, unknown_fields
 from inprocml.values import Row, Table
@@ -27,7 +27,7 @@ class Schema:
         if len(self.names) != len(self.fields):
             raise ValueError("two fields have one name")
 
-    @cached_property
+    @once
     def names(self) -> frozenset[str]:
         """The names of all fields."""
         return frozenset(field.name for field in self.fields)

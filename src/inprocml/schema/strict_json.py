@@ -9,7 +9,7 @@ from typing import Any
 
 from inprocml.errors import Corrupt
 
-__all__ = ["DEEPEST", "LARGEST_TEXT", "dump", "parse"]
+__all__ = ["DEEPEST", "LARGEST_TEXT", "corrupt", "dump", "parse"]
 
 LARGEST_TEXT = 16 * 2**20
 """Bytes a document may have."""
@@ -29,18 +29,18 @@ def parse(text: str | bytes, *, what: str) -> object:
     Refused: not UTF-8, over 16 MiB, nested over 32 levels, repeated keys, NaN and infinities however spelt.
     """
     if len(text) > LARGEST_TEXT:
-        raise _corrupt(what, f"it is larger than {LARGEST_TEXT} bytes")
+        raise corrupt(what, f"it is larger than {LARGEST_TEXT} bytes")
     try:
         text = text.decode() if isinstance(text, bytes) else text
         document = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
     except RecursionError:
-        raise _corrupt(what, f"it is nested deeper than {DEEPEST} levels") from None
+        raise corrupt(what, f"it is nested deeper than {DEEPEST} levels") from None
     except _Ambiguous as found:
-        raise _corrupt(what, str(found)) from None
+        raise corrupt(what, str(found)) from None
     except ValueError:  # its message quotes the document
-        raise _corrupt(what, "it is not JSON in UTF-8") from None
+        raise corrupt(what, "it is not JSON in UTF-8") from None
     if not _shallow(document, DEEPEST):
-        raise _corrupt(what, f"it is nested deeper than {DEEPEST} levels")
+        raise corrupt(what, f"it is nested deeper than {DEEPEST} levels")
     return document
 
 
@@ -48,7 +48,8 @@ class _Ambiguous(ValueError):
     """Two readers could differ on this document."""
 
 
-def _corrupt(what: str, why: str) -> Corrupt:
+def corrupt(what: str, why: str) -> Corrupt:
+    """Return the error for the document ``what``."""
     return Corrupt(f"{what} cannot be read: {why}. Take the file from where it was packed again.")
 
 

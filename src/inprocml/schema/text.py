@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from types import NoneType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,8 +87,25 @@ def value_column(
         if judged is not None:
             out[:] = [judged[value] for value in values]
             return out
+    if own is int and isinstance(column, np.ndarray) and column.dtype.kind == "f":
+        check = _not_floats(check, column.dtype)
     out[:] = each(check, values)
     return out
+
+
+def _not_floats(check: Check[Any], dtype: np.dtype[Any]) -> Check[Any]:
+    """Judge a column that pandas may have spoilt, and say so: one missing value makes floats of integers."""
+    reason = (
+        f"must be an integer, not {dtype}: pandas makes floats of integers when some are missing; keep them "
+        "with astype('Int64')"
+    )
+
+    def judge(value: object) -> Any:
+        if is_missing(value):
+            return check(value)
+        raise Refused(reason)
+
+    return judge
 
 
 def _distinct(

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from inprocml.sources.directory import Directory, natural_key, valid_version
+from inprocml.sources.directory import (
+    MANIFEST,
+    MANIFEST_CAP,
+    VERSION_NAME,
+    Directory,
+    natural_key,
+    valid_version,
+)
 
-__all__ = ["Directory", "natural_key", "valid_version"]
+__all__ = ["MANIFEST", "MANIFEST_CAP", "VERSION_NAME", "Directory", "natural_key", "valid_version"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,14 @@ from pathlib import Path
 from inprocml.errors import BundleError, Corrupt, UnknownVersion
 from inprocml.values import Version
 
-__all__ = ["Directory", "natural_key", "valid_version"]
+__all__ = ["MANIFEST", "MANIFEST_CAP", "VERSION_NAME", "Directory", "natural_key", "valid_version"]
 
 MANIFEST = "manifest.json"
 MANIFEST_CAP = 1 << 20  # bytes
+VERSION_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+"""The pattern of a whole name; ``valid_version`` says it in words."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_NAME = re.compile(VERSION_NAME, re.ASCII)
 _CHUNK = re.compile(r"[0-9]+|[^0-9]+")
 _LISTED = 10  # versions named in a message
 
@@ -61,17 +64,15 @@ class Directory:
         ``Corrupt`` when it is one bundle whose manifest does not name its version.
         """
         try:
-            if (self.path / MANIFEST).exists():
+            if _there(self.path / MANIFEST):
                 return (Version(_pinned_name(self.path / MANIFEST), self.path),)
             found = _folders(self.path)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise BundleError(
-                f"{self.path} is not a directory: nothing to load. Make a version there with "
-                f"inprocml.pack({str(self.path)!r}, ...), or mend the path."
-            ) from error
+            raise BundleError(_nothing(self.path)) from error
         except OSError as error:
             raise BundleError(
-                f"{self.path} cannot be listed ({error.strerror}). Give this process the right to read it."
+                f"{self.path} cannot be listed ({error.strerror}). Give this process the right to read it, "
+                "or mend the path."
             ) from error
         found.sort(key=natural_key)
         return tuple(Version(name, self.path / name) for name in found)
@@ -98,18 +99,46 @@ def _folders(store: Path) -> list[str]:
             for entry in entries
             if valid_version(entry.name)
             and entry.is_dir(follow_symlinks=False)
-            and os.path.lexists(os.path.join(entry.path, MANIFEST))  # noqa: PTH118  (a Path costs more than the call)
+            and _perhaps_there(os.path.join(entry.path, MANIFEST))  # noqa: PTH118  (a Path costs more than the call)
         ]
+
+
+def _there(path: str | Path) -> bool:
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _perhaps_there(path: str) -> bool:
+    """Count what may not be seen: passing over the newest version would serve an older one in silence."""
+    try:
+        return _there(path)
+    except OSError:
+        return True
+
+
+def _nothing(path: Path) -> str:
+    if path.is_symlink():
+        told = f"{path} is a symbolic link to {str(path.readlink())!r}, which is not there. Mend the link"
+        return f"{told}, or make a version where it leads with inprocml.pack."
+    return (
+        f"{path} is not a directory: nothing to load. Make a version there with "
+        f"inprocml.pack({str(path)!r}, ...), or mend the path."
+    )
 
 
 def _pinned_name(manifest: Path) -> str:
     """Read only the version's name; opening the bundle checks all the rest."""
     try:
-        with manifest.open("rb") as stream:
-            head = stream.read(MANIFEST_CAP + 1)
+        head = _head(manifest)
         name = json.loads(head)["version"] if len(head) <= MANIFEST_CAP else None
     except OSError as error:
-        raise BundleError(f"{manifest} cannot be read ({error.strerror}). Mend its permissions.") from error
+        raise BundleError(
+            f"{manifest} cannot be read ({error.strerror}). Give this process the right to read it, or pack "
+            "the bundle anew."
+        ) from error
     except (ValueError, KeyError, TypeError, RecursionError):
         name = None
     if not isinstance(name, str) or not valid_version(name):
@@ -118,3 +147,16 @@ def _pinned_name(manifest: Path) -> str:
             "Copy the bundle again, or point to a store made by inprocml.pack."
         )
     return name
+
+
+def _head(manifest: Path) -> bytes:
+    """Read no more than a manifest may have; empty for a folder, or for a pipe, which would never end."""
+    # without O_NONBLOCK the open itself would wait for a pipe's other end
+    descriptor = os.open(manifest, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return b""
+        with open(descriptor, "rb", closefd=False) as stream:
+            return stream.read(MANIFEST_CAP + 1)
+    finally:
+        os.close(descriptor)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from inprocml.errors import TransformError
 from inprocml.schema import Field
+from inprocml.schema.once import once
 from inprocml.transform.specs import Category
 from inprocml.transform.step import Sink, Writer, one_hot
 
@@ -36,7 +36,7 @@ class CategoryStep:
         if any(self.field.check(category) != category for category in self.categories):
             raise ValueError("categories must be in Unicode normal form C")
 
-    @cached_property
+    @once
     def field(self) -> Field:
         """The field of the row that this step reads."""
         return Field(self.name, "category", required=self.spec.missing is None, dtype=self.dtype)

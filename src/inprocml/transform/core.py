@@ -14,6 +14,7 @@ from inprocml.errors import TransformError
 from inprocml.schema import Schema
 from inprocml.transform import document
 from inprocml.transform.fitting import fit_plan
+from inprocml.transform.naming import check_distinct, valid_name
 from inprocml.transform.plan import Plan
 from inprocml.transform.specs import Category, Hashed, Numeric, Spec, Timestamp
 from inprocml.values import Features, Row, Table
@@ -35,12 +36,13 @@ class Transform:
         if not fields:
             raise ValueError("fields must name at least one field")
         for name, spec in fields.items():
-            document.valid_name(name)
+            valid_name(name)
             if not isinstance(spec, (Numeric, Category, Hashed, Timestamp)):
                 raise TypeError(
                     f"{name}: must be Numeric(...), Category(...), Hashed(...) or Timestamp(...), "
                     f"not {type(spec).__name__}"
                 )
+        check_distinct(fields)
         self._fields: Mapping[str, Spec] = MappingProxyType(dict(fields))
         self._plan: Plan | None = None
 

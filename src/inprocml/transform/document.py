@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from inprocml.errors import Corrupt, TransformError, Unsupported
-from inprocml.schema import Refused, dump, parse
-from inprocml.schema.strict_json import LARGEST_TEXT
+from inprocml.errors import TransformError, Unsupported
+from inprocml.schema import dump, parse
+from inprocml.schema.sound import sound
+from inprocml.schema.strict_json import LARGEST_TEXT, corrupt
 from inprocml.transform.category import CategoryStep
 from inprocml.transform.hashed import HashedStep
+from inprocml.transform.naming import check_distinct, valid_name
 from inprocml.transform.numeric import NumericStep
 from inprocml.transform.plan import Plan
 from inprocml.transform.specs import WIDEST, Category, Hashed, Numeric, Timestamp
 from inprocml.transform.step import Step
 from inprocml.transform.timestamp import TimestampStep
 
-__all__ = ["LONGEST_NAME", "read", "valid_name", "write"]
+__all__ = ["read", "write"]
 
-LONGEST_NAME = 256
+_WHAT = "the transform"
 _KIND = "transform@1"
 _Slot: TypeAlias = Literal["slot"] | None
 
@@ -100,60 +101,36 @@ def write(plan: Plan) -> str:
 
 def read(text: str | bytes) -> Plan:
     """Return the plan; ``Unsupported`` for kinds of another release, ``Corrupt`` for all else."""
-    document = parse(text, what="the transform")
+    document = parse(text, what=_WHAT)
     if not isinstance(document, dict) or not isinstance(document.get("kind"), str):
-        raise _corrupt("it is no object with a kind")
+        raise corrupt(_WHAT, "it is no object with a kind")
     if document["kind"] != _KIND:
         raise _unsupported(document["kind"], [_KIND])
     fields = document.get("fields")
     if document.keys() != {"kind", "fields"} or not isinstance(fields, list) or not 0 < len(fields) <= WIDEST:
-        raise _corrupt("it must have fields, and nothing else")
+        raise corrupt(_WHAT, "it must have fields, and nothing else")
     steps = [_step(position, field) for position, field in enumerate(fields)]
-    plan: Plan = _sound("its fields", lambda: Plan(tuple(steps)))
-    return plan
-
-
-def valid_name(name: object) -> str:
-    """Return the field name; ``TypeError`` or ``ValueError`` if it cannot be one."""
-    if not isinstance(name, str):
-        raise TypeError(f"a field name is a string, not {type(name).__name__}")
-    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
-        raise ValueError(f"a field name has 1 to {LONGEST_NAME} printable characters")
-    return str.__str__(name)
+    return sound(_WHAT, lambda: _planned(steps), where="its fields")
 
 
 def _step(position: int, field: object) -> Step:
     kind = field.get("kind") if isinstance(field, dict) else None
     if not isinstance(kind, str):
-        raise _corrupt(f"field {position} has no kind")
+        raise corrupt(_WHAT, f"field {position} has no kind")
     if kind not in _MODELS:
         raise _unsupported(kind, list(_MODELS))
     model = _MODELS[kind]
-    step: Step = _sound(f"field {position}", lambda: _built(model.model_validate(field)))
-    return step
+    return sound(_WHAT, lambda: _built(model.model_validate(field)), where=f"field {position}")
+
+
+def _planned(steps: list[Step]) -> Plan:
+    check_distinct({step.field.name: step.spec for step in steps})
+    return Plan(tuple(steps))
 
 
 def _built(model: _Numeric | _Category | _Hashed | _Timestamp) -> Step:
     valid_name(model.name)
     return model.step()
-
-
-def _sound(where: str, build: Callable[[], Any]) -> Any:
-    """Build, and turn every way in which a document can be wrong into ``Corrupt``."""
-    try:
-        return build()
-    except ValidationError as found:
-        first = found.errors(include_url=False, include_context=False, include_input=False)[0]
-        path = ".".join(str(part) for part in first["loc"])
-        raise _corrupt(f"{where}: {path}: {first['msg']}") from None
-    except (ValueError, TypeError, ArithmeticError) as found:
-        raise _corrupt(f"{where}: {found}") from None
-    except Refused as found:
-        raise _corrupt(f"{where}: {found.reason}") from None
-
-
-def _corrupt(why: str) -> Corrupt:
-    return Corrupt(f"the transform cannot be read: {why}. Take the file from where it was packed again.")
 
 
 def _unsupported(kind: str, known: list[str]) -> Unsupported:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.errors import TransformError
@@ -14,7 +15,7 @@ from inprocml.schema.missing import is_missing
 from inprocml.schema.table import open_table
 from inprocml.transform.category import fit_category
 from inprocml.transform.hashed import HashedStep
-from inprocml.transform.numeric import fit_numeric
+from inprocml.transform.numeric import fit_numeric, limits_unscaled
 from inprocml.transform.plan import Plan
 from inprocml.transform.specs import Category, Hashed, Numeric, Spec
 from inprocml.transform.step import Step
@@ -34,7 +35,8 @@ def fit_plan(fields: Mapping[str, Spec], table: Table) -> tuple[Plan, dict[str, 
         raise TransformError("there are no rows to learn from. Fit on at least one row.")
     schema = Schema(tuple(_field(name, spec, opened.columns.get(name)) for name, spec in fields.items()))
     columns = schema.check_opened(opened)
-    steps = [_step(field, fields[field.name], columns[field.name]) for field in schema.fields]
+    with np.errstate(all="ignore"):  # whatever the host set: what overflows is seen in its result
+        steps = [_step(field, fields[field.name], columns[field.name]) for field in schema.fields]
     plan = Plan(tuple(steps))
     # what the scale cannot hold was not known before; training rows obey the same schema as requests
     return plan, plan.schema.check_opened(opened)
@@ -43,7 +45,7 @@ def fit_plan(fields: Mapping[str, Spec], table: Table) -> tuple[Plan, dict[str, 
 def _field(name: str, spec: Spec, raw: Column | None) -> Field:
     required = spec.missing is None
     if isinstance(spec, Numeric):
-        return Field(name, "number", required=required)
+        return Field(name, "number", required=required, limits=limits_unscaled(spec))
     if isinstance(spec, Category):
         return Field(name, "category", required=required, dtype=_dtype(raw))
     if isinstance(spec, Hashed):

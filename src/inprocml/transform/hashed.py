@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.schema import Field
+from inprocml.schema.once import once
 from inprocml.transform.murmur import bucket
 from inprocml.transform.specs import Hashed
 from inprocml.transform.step import Sink, Writer, one_hot
@@ -25,7 +25,7 @@ class HashedStep:
     spec: Hashed
     unseen = None  # a bucket has no way to tell
 
-    @cached_property
+    @once
     def field(self) -> Field:
         """The field of the row that this step reads."""
         return Field(self.name, "text", required=self.spec.missing is None)

@@ -22,17 +22,17 @@ def bucket(text: str, buckets: int) -> int:
 
 def murmurhash3(text: str) -> int:
     """Return the signed 32-bit hash of the UTF-8 bytes."""
-    data = text.encode()
-    whole = len(data) // 4
+    encoded = text.encode()
+    whole = len(encoded) // 4
     h = 0
-    for k in struct.unpack_from(f"<{whole}I", data):
+    for k in struct.unpack_from(f"<{whole}I", encoded):
         h ^= _scramble(k)
         h = ((h << 13) | (h >> 19)) & _MASK
         h = (h * 5 + 0xE6546B64) & _MASK
-    tail = data[whole * 4 :]
+    tail = encoded[whole * 4 :]
     if tail:
         h ^= _scramble(int.from_bytes(tail, "little"))
-    h ^= len(data)
+    h ^= len(encoded)
     h = ((h ^ (h >> 16)) * 0x85EBCA6B) & _MASK
     h = ((h ^ (h >> 13)) * 0xC2B2AE35) & _MASK
     h ^= h >> 16

@@ -6,7 +6,6 @@ import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,16 @@ from numpy.typing import NDArray
 from inprocml.errors import TransformError
 from inprocml.schema import Field
 from inprocml.schema.number import LARGEST
+from inprocml.schema.once import once
 from inprocml.transform.logarithm import log1p_array, log1p_float
 from inprocml.transform.specs import Numeric
 from inprocml.transform.step import Sink, Writer
 
-__all__ = ["NumericStep", "fit_numeric"]
+__all__ = ["NumericStep", "fit_numeric", "limits_unscaled"]
 
 # The first float64 that rounds to no finite float32: halfway between the last one and what would follow.
 _OVERFLOW = float.fromhex("0x1.ffffffp+127")
+_DOWN = 2.0**-64
 _ABOVE_MINUS_ONE = math.nextafter(-1.0, 0.0)
 
 
@@ -47,17 +48,15 @@ class NumericStep:
             if not abs(self.encode(end)) < _OVERFLOW:
                 raise ValueError("the scale turns ordinary values into ones that float32 cannot hold")
 
-    @cached_property
+    @once
     def field(self) -> Field:
         """Limits are where the feature would leave float32, so that no row is ever encoded as infinity."""
-        limits = (-LARGEST, LARGEST)
-        if self.spec.clip is None and self.spec.log:
-            limits = (_ABOVE_MINUS_ONE, LARGEST)
-        elif self.spec.clip is None:
+        limits = limits_unscaled(self.spec)
+        if self.spec.clip is None and not self.spec.log:
             limits = (self._limit(-LARGEST), self._limit(LARGEST))
         return Field(self.name, "number", required=self.spec.missing is None, limits=limits)
 
-    @cached_property
+    @once
     def encode(self) -> Callable[[float], float]:
         """The arithmetic for one value that is there."""
         low, high = self.spec.clip or (-math.inf, math.inf)
@@ -138,6 +137,11 @@ class NumericStep:
         return _number(good)
 
 
+def limits_unscaled(spec: Numeric) -> tuple[float, float]:
+    """What a value must lie within before any scale is known: training rows are held to it too."""
+    return (_ABOVE_MINUS_ONE if spec.log and spec.clip is None else -LARGEST, LARGEST)
+
+
 def prepare(spec: Numeric, x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Clip and take the logarithm of a column without missing values."""
     if spec.clip is not None:
@@ -151,14 +155,14 @@ def fit_numeric(name: str, spec: Numeric, column: NDArray[np.float64]) -> Numeri
     known = column[~np.isnan(column)]
     if not len(known):
         raise TransformError(
-            f"{name}: there is no value to learn from. Leave the field out, or mend the data."
+            f"{name}: there is no value to learn from. Leave the field out, or mend the table."
         )
-    fill = _fill(spec, known)
-    x = prepare(spec, known if fill is None else np.where(np.isnan(column), fill, column))
     try:
+        fill = _fill(spec, known)
+        x = prepare(spec, known if fill is None else np.where(np.isnan(column), fill, column))
         offset, divisor = _scale(spec, x)
         return NumericStep(name, spec, fill, offset, divisor)
-    except (ValueError, OverflowError):
+    except (ValueError, ArithmeticError):
         raise TransformError(
             f"{name}: the values are too far apart or too close to scale in float32. Use clip or log."
         ) from None
@@ -174,8 +178,12 @@ def _fill(spec: Numeric, known: NDArray[np.float64]) -> float | None:
 
 def _mean(x: NDArray[np.float64]) -> float:
     low, high = float(x.min()), float(x.max())
-    # the rounded quotient may miss a constant by a bit, which a spread of zero would blow up
-    return low if low == high else math.fsum(x.tolist()) / len(x)
+    try:
+        mean = math.fsum(x.tolist()) / len(x)
+    except OverflowError:  # the sum left float64, the mean did not; what scaling loses is below its bits
+        mean = math.fsum((x * _DOWN).tolist()) / len(x) / _DOWN
+    # rounding may leave the range by a bit: a spread of zero would blow that up, a logarithm have no value
+    return min(max(mean, low), high)
 
 
 def _scale(spec: Numeric, x: NDArray[np.float64]) -> tuple[float, float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.schema import Refused, Schema
+from inprocml.schema.once import once
 from inprocml.schema.table import as_row
 from inprocml.transform.specs import WIDEST
 from inprocml.transform.step import Sink, Step
@@ -34,22 +34,22 @@ class Plan:
             raise ValueError(f"a transform may have at most {WIDEST} feature columns")
         _ = self.row  # built here, and not in the first request
 
-    @cached_property
+    @once
     def schema(self) -> Schema:
         """Which rows can be encoded."""
         return Schema(tuple(step.field for step in self.steps))
 
-    @cached_property
+    @once
     def width(self) -> int:
         """Feature columns in all."""
         return sum(step.width for step in self.steps)
 
-    @cached_property
+    @once
     def starts(self) -> tuple[int, ...]:
         """The first feature column of each step."""
         return tuple(accumulate((step.width for step in self.steps[:-1]), initial=0))
 
-    @cached_property
+    @once
     def row(self) -> Callable[[Row], NDArray[np.float32]]:
         """The row path: one raw row to fresh float32 of shape ``(width,)``."""
         writers = [(s.field.name, s.writer(start)) for s, start in zip(self.steps, self.starts, strict=True)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.schema import Field, Kind
+from inprocml.schema.once import once
 from inprocml.transform.specs import Timestamp
 from inprocml.transform.step import Sink, Writer
 
@@ -36,7 +36,7 @@ class TimestampStep:
     spec: Timestamp
     unseen = None
 
-    @cached_property
+    @once
     def field(self) -> Field:
         """The field of the row that this step reads."""
         kind: Kind = "wallclock" if self.spec.timezone is None else "instant"

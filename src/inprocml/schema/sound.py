@@ -1,0 +1,38 @@
+"""Building what a document says, and one error for all the ways in which it can be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from inprocml.schema.refusal import Refused
+from inprocml.schema.strict_json import corrupt
+
+__all__ = ["first_issue", "sound"]
+
+T = TypeVar("T")
+
+
+def sound(what: str, build: Callable[[], T], *, where: str = "") -> T:
+    """Return what ``build`` makes of the document ``what``; whatever its values provoke becomes ``Corrupt``.
+
+    ``where`` names the part of the document that is being built.
+    """
+    try:
+        return build()
+    except ValidationError as found:
+        why = first_issue(found)
+    except Refused as found:
+        why = found.reason
+    except (ValueError, TypeError, ArithmeticError) as found:
+        why = str(found)
+    raise corrupt(what, f"{where}: {why}" if where else why)
+
+
+def first_issue(error: ValidationError) -> str:
+    """Return the place and the reason of the first fault, cut to a length fit to print; never the value."""
+    issue = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(str(part)[:40] for part in issue["loc"]) or "document"
+    return f"{place}: {issue['msg'][:160]}"

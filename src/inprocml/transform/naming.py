@@ -1,0 +1,46 @@
+"""What a field may be called, so that every feature's name belongs to one field only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from inprocml.transform.specs import Spec, Timestamp
+
+__all__ = ["LONGEST_NAME", "check_distinct", "valid_name"]
+
+LONGEST_NAME = 256
+
+_MARKS = "=#"  # what follows a field's name (or a calendar part's) in the names of its features
+
+
+def valid_name(name: object) -> str:
+    """Return the field name; ``TypeError`` or ``ValueError`` if it cannot be one."""
+    if not isinstance(name, str):
+        raise TypeError(f"a field name is a string, not {type(name).__name__}")
+    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+        raise ValueError(f"a field name has 1 to {LONGEST_NAME} printable characters")
+    return str.__str__(name)
+
+
+def check_distinct(fields: Mapping[str, Spec]) -> None:
+    """Raise ``ValueError`` for two fields whose features could have one name.
+
+    A feature is called by a *head*, the field's name or ``field.part``, and what follows it begins with one
+    of ``=#``. So two names can be equal only where one field's head, up to such a mark, is another's.
+    """
+    heads = {name: name for name in fields}
+    for name, spec in fields.items():
+        if not isinstance(spec, Timestamp):
+            continue
+        for head in (f"{name}.{part}" for part in spec.parts):
+            if head in fields:
+                raise ValueError(_fault(head, name))
+            heads[head] = name
+    for name in fields:
+        for place, character in enumerate(name):
+            if character in _MARKS and name[:place] in heads:
+                raise ValueError(_fault(name, heads[name[:place]]))
+
+
+def _fault(one: str, other: str) -> str:
+    return f"fields {one!r} and {other!r} could give features of one name: rename one of them"

@@ -74,7 +74,12 @@ class InvalidRow(InprocmlError):
         self.row = row
         where = "row" if row is None else f"row {row}"
         listed = "; ".join(f"{field}: {reason}" for field, reason in self.issues.items())
-        super().__init__(f"{where} refused: {listed}. Mend the listed fields and send it again.")
+        remedy = (
+            "Mend the listed fields and send it again."
+            if row is None
+            else "Mend these columns; a field whose values may be missing says so with missing=."
+        )
+        super().__init__(f"{where} refused: {listed}. {remedy}")
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_invalid_row, (dict(self.issues), self.row))

@@ -59,8 +59,8 @@ class Prediction:
 
     ``value`` is the label of the most probable class, or the number a regression gives;
     ``probability`` belongs to ``value`` and ``probabilities`` to every class (``None`` for a
-    regression). ``version`` names the bundle version that answered, ``id`` this very prediction,
-    for ``Model.feedback``.
+    regression): a dict of this prediction's own. ``version`` names the bundle version that answered; ``id``
+    names this very prediction, unique across processes, so that the truth can be joined to it later.
     """
 
     value: Any

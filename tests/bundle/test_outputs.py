@@ -189,3 +189,18 @@ def test_labels_instead_of_scores_are_told_at_packing(output, dtype):
 )
 def test_the_manifest_entry_gives_the_same_decoder(output):
     assert from_entry(output.entry(), "t") == output.named("t")
+
+
+@pytest.mark.parametrize("labels", [{"a", "b"}, frozenset({1, 2}), {"a": 0, "b": 1}])
+def test_labels_without_an_order_are_refused(labels):
+    with pytest.raises(TypeError, match="list"):
+        Classes(labels)
+
+
+def test_logits_that_went_through_softmax_are_refused():
+    random = np.random.default_rng(0)
+    scores = random.dirichlet([1.0, 2.0, 3.0], 20).astype(np.float32)
+    with pytest.raises(PackError, match="softmax"):
+        Classes(["a", "b", "c"], scores="logits").check(scores)
+    Classes(["a", "b", "c"], scores="logits").check(scores * 2)
+    Classes(["a", "b", "c"], scores="logits").check(scores[:2])

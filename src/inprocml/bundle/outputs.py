@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -26,6 +27,7 @@ Decoded: TypeAlias = tuple[Any, float | None, Mapping[Any, float] | None]
 Scores: TypeAlias = Literal["probabilities", "logits"]
 
 _SUM_TOLERANCE = 1e-3
+_TELLING_ROWS = 5  # logits of so many rows do not all sum to 1 by chance
 # what a host's own backend provokes with an array of objects, or one without rows or columns
 _NO_NUMBERS = (ArithmeticError, AttributeError, IndexError, TypeError)
 _SAFE = 600.0  # exp of it is 1e260: a sum of that many labels cannot overflow
@@ -51,6 +53,8 @@ class Classes:
     ) -> None:
         if isinstance(labels, str):
             raise TypeError("labels must be a sequence of labels, not one string")
+        if isinstance(labels, AbstractSet | Mapping):
+            raise TypeError("labels must be in the order of the model's scores; a set has none: use a list")
         plain = tuple(_plain(label) for label in labels)
         if len(plain) < 2:
             raise ValueError(
@@ -116,7 +120,10 @@ class Classes:
                 f"{len(self.labels)} labels. Give one label per score, in the order of the scores."
             )
         _check_finite(scores)
-        if self.scores == "logits" or not len(scores):
+        if not len(scores):
+            return
+        if self.scores == "logits":
+            self._check_logits(scores)
             return
         low, high = float(scores.min()), float(scores.max())
         told = f"lie between {low:.4g} and {high:.4g}"
@@ -130,6 +137,16 @@ class Classes:
             raise PackError(
                 f"scores are declared as probabilities and {told}, but rows miss a sum of 1 by up to "
                 f"{total:.4g}. If the model ends without softmax, write Classes(..., scores='logits')."
+            )
+
+    def _check_logits(self, scores: NDArray[Any]) -> None:
+        """Refuse what a softmax has been through already: a second one would flatten every answer."""
+        if _columns(scores) < 2 or len(scores) < _TELLING_ROWS or float(scores.min()) < 0:
+            return
+        if np.abs(scores.sum(axis=1) - 1).max() <= _SUM_TOLERANCE:
+            raise PackError(
+                f"scores are declared as logits, but all {len(scores)} sample rows sum to 1: the model "
+                "seems to end with softmax. Write Classes(...) without scores='logits', or drop the softmax."
             )
 
     def entry(self) -> OutputEntry:

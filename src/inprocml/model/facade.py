@@ -179,9 +179,11 @@ class Model:
         A load balancer sends no traffic before the probe says yes, so the probe itself is a first use.
         """
         process = self._process()
-        if process.slot.peek() is None and not process.closed:
+        if process.slot.peek() is not None:
+            return True
+        if not process.closed:
             process.load(lambda: self._load_quietly(process))
-        return process.slot.peek() is not None
+        return False
 
     @property
     def failure(self) -> str | None:
@@ -292,7 +294,10 @@ class Model:
     def _names(self) -> list[str]:
         names = [version.name for version in self._source.versions()]
         if not names:
-            raise BundleError(f"{self._source!r} holds no version yet; make one with inprocml.pack")
+            raise BundleError(
+                f"{self._source!r} holds no version; make one with inprocml.pack. Folders without "
+                "manifest.json, symbolic links and names that begin with a dot are passed over"
+            )
         return names
 
     def _first(self) -> Servable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ __all__ = ["count_labels"]
 
 
 def count_labels(
-    labels: Sequence[Any], output: Output, classes: tuple[Any, ...] | None, rows: int
+    labels: Iterable[Any], output: Output, classes: tuple[Any, ...] | None, rows: int
 ) -> tuple[int, ...] | None:
     """Count ``labels`` (one per baseline row) in the order of the output's labels.
 
@@ -23,7 +23,7 @@ def count_labels(
     position among the labels: the first of these that fits all. ``None`` for a regression, whose
     targets are not counted. Raises ``PackError`` when none fits or the length differs.
     """
-    values = np.asarray(labels).tolist()
+    values = np.asarray(labels if hasattr(labels, "__len__") else list(labels)).tolist()
     values = [value[0] if isinstance(value, list) and len(value) == 1 else value for value in values]
     if len(values) != rows:
         raise PackError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -41,7 +41,7 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
     model: Any,
     output: Output,
     baseline: Table,
-    labels: Sequence[Any] | None = None,
+    labels: Iterable[Any] | None = None,
     metrics: Mapping[str, float] | None = None,
     version: str | None = None,
     parity_limit: float = parity_of.LIMIT,
@@ -64,7 +64,7 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
     ``parity_limit`` from the trained one (see ``packing.parity`` for the distance), ``InvalidRow`` when
     the baseline breaks the schema, and ``PackError`` for everything else that cannot be packed.
     """
-    _check_arguments(transform, output, parity_limit)
+    _check_arguments(transform, output, parity_limit, version)
     figures = _figures(metrics or {})
     sample = take_sample(transform, baseline)
     exported = _export(model, sample, output, runtime, module)
@@ -111,7 +111,7 @@ def _publish(store: Path, version: str | None, contents: Contents) -> Bundle:
     return replace(proved[-1], path=folder)
 
 
-def _check_arguments(transform: Transform, output: Output, limit: float) -> None:
+def _check_arguments(transform: Transform, output: Output, limit: object, version: object) -> None:
     if not isinstance(transform, Transform):
         raise PackError(f"transform= is {type(transform).__name__}; give an inprocml.Transform.")
     if not transform.fitted:
@@ -121,11 +121,15 @@ def _check_arguments(transform: Transform, output: Output, limit: float) -> None
             f"output= is {type(output).__name__}; say what the model's numbers mean: "
             "inprocml.Classes([...]) or inprocml.Regression()."
         )
-    if not limit >= 0:
+    if not isinstance(version, str | None):
+        raise PackError(f"version= is {type(version).__name__}; versions are named by text, such as '3'.")
+    if not isinstance(limit, int | float) or not limit >= 0:
         raise PackError("parity_limit must be 0 or greater.")
 
 
 def _figures(metrics: Mapping[str, float]) -> dict[str, float]:
+    if not isinstance(metrics, Mapping):
+        raise PackError(f"metrics= is {type(metrics).__name__}; give a mapping from name to number.")
     figures = {}
     for name, value in metrics.items():
         try:

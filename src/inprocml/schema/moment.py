@@ -115,7 +115,10 @@ def _read(value: object) -> datetime:
 
 def _parse(text: str) -> datetime:
     if not _ISO.fullmatch(text):
-        raise Refused("must be an ISO 8601 date and time such as 2013-01-31T05:00:00-05:00")
+        raise Refused(
+            "must be an ISO 8601 date and time such as 2013-01-31T05:00:00, and -05:00 after it if the field "
+            "has a time zone"
+        )
     try:
         return datetime.fromisoformat(str.__str__(text))
     except ValueError:

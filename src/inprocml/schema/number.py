@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from types import NoneType
 
@@ -88,7 +89,11 @@ def _not_a_number(value: object) -> Refused:
 def _outside(number: float, low: float, high: float) -> str:
     if abs(number) > LARGEST:
         return "must be finite"
-    return f"must be at least {low!r}" if number < low else f"must be at most {high!r}"
+    if number > high:
+        return f"must be at most {high!r}"
+    below = math.nextafter(low, -math.inf)
+    # the first number above a whole one is how "greater than" is spelt in limits
+    return f"must be greater than {below:.0f}" if below == round(below) == -1 else f"must be at least {low!r}"
 
 
 def _floats(column: Column) -> NDArray[np.float64] | None:

@@ -57,6 +57,9 @@ class Directory:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         object.__setattr__(self, "path", Path(path))
 
+    def __repr__(self) -> str:
+        return f"Directory({str(self.path)!r})"
+
     def versions(self) -> Sequence[Version]:
         """Return what can be loaded, oldest first; empty for an empty store.
 

@@ -67,7 +67,7 @@ def _walk(message: memoryview, kind: str, depth: int) -> None:
                     "save it with save_as_external_data=False and pack it again"
                 )
         elif isinstance(value, memoryview):
-            if kind == "Node" and field == _OP_TYPE and value == b"EPContext":
+            if kind == "Node" and field == _OP_TYPE and bytes(value) == b"EPContext":
                 raise Untrusted(
                     "the ONNX model holds an EPContext node, which loads compiled code; export without"
                 )
@@ -78,7 +78,7 @@ def _walk(message: memoryview, kind: str, depth: int) -> None:
 def _fields(
     message: memoryview, dull: re.Pattern[bytes] | None
 ) -> Iterator[tuple[int, int | memoryview | None]]:
-    """Yield the fields of one message: integers for varints, views for bytes, ``None`` for fixed-size numbers.
+    """Yield the fields of one message: integers for varints, views for bytes, ``None`` for fixed sizes.
 
     Runs of fields that match ``dull`` are left out.
     """

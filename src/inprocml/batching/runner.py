@@ -43,8 +43,9 @@ class Runner:
     ``max_batch_size`` and ``max_queue_size`` are in rows, ``max_queue_delay`` in seconds: how long a row may
     wait for company when the device is idle (0: never). ``deadline`` of a call is absolute on ``clock``; a
     clock with a ``subscribe(callback)`` method is one that is moved by hand (``testing.ManualClock``).
-    Observers get a ``BatchRecord`` after the callers have their answers. The backend stays the property of
-    whoever made it: ``close`` here does not close it.
+    Observers get a ``BatchRecord`` of every run: of a batch after its callers have their answers, of an
+    inline run before its caller does (``protocols.Observer``). The backend stays the property of whoever
+    made it: ``close`` here does not close it.
 
     A runner belongs to the process that made it; after a fork, make a new one. One that is dropped without
     ``close`` lets its worker thread end; an ending interpreter waits at most a second for a running batch.

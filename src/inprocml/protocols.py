@@ -1,7 +1,8 @@
 """Every plug point, and nothing else: what a backend, a source, an observer must do.
 
 Objects are handed in and called; nothing is subclassed. Each protocol fits in a few lines so that a third
-party can implement it, and ``inprocml.testing`` has a ``check_*`` suite that says whether it did.
+party can implement it, and ``inprocml.testing`` has ``check_backend``, ``check_source`` and
+``check_observer``, which say whether it did.
 """
 
 from __future__ import annotations
@@ -49,7 +50,12 @@ class Source(Protocol):
 
 @runtime_checkable
 class Observer(Protocol):
-    """Sees executed batches after their callers have their answers; may drop, never blocks."""
+    """Sees executed batches; must be quick, may drop, never blocks.
+
+    A batch's observers run on the worker, after its callers have their answers; those of an inline run on
+    its caller's thread, before the call returns. Observers of several threads may run at once. What they
+    raise is counted and logged once, never raised into a view.
+    """
 
     def observe(self, record: BatchRecord) -> None: ...
 

@@ -38,7 +38,10 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class BatchRecord:
-    """What an observer learns of one executed batch, after its callers have their answers.
+    """What an observer learns of one executed batch.
+
+    Of a worker's batch it learns after the callers have their answers; of an inline run on the caller's own
+    thread, when the device is free again and before ``run`` returns.
 
     ``rows`` rows from ``requests`` callers ran for ``seconds``; ``inline`` says that the only caller
     ran it on its own thread. ``error`` is the exception's class name when the batch failed.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.metadata
 import os
 import subprocess
 import sys
 import textwrap
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ from inprocml.backends import onnx as onnx_backend
 from inprocml.backends import open_backend
 from inprocml.backends.numpy import NumpyBackend
 from inprocml.backends.onnx import OnnxBackend
-from inprocml.errors import BackendFailed, BackendMissing, Corrupt, Unsupported, Untrusted
+from inprocml.errors import BackendFailed, BackendMissing, BundleError, Corrupt, Unsupported, Untrusted
 from inprocml.protocols import Backend
 from inprocml.testing import check_backend
 
@@ -245,3 +247,42 @@ def test_open_backend_knows_a_closed_table_of_runtimes():
         open_backend("torch", b"", module="net", device="tensorrt")
     with pytest.raises(ValueError, match="cuda"):
         open_backend("numpy", model(), device="cuda")
+
+
+# --- what an error keeps alive ------------------------------------------------------------------------
+
+
+# A session that the garbage collector frees in a forked child hangs there: nothing may be left to it.
+
+
+@pytest.mark.parametrize(
+    "content", [zipmap, lambda: model("NoSuchOperator"), lambda: model(opset=999), lambda: b"\x08\x08"]
+)
+def test_a_failed_load_keeps_no_session(content, monkeypatch):
+    made = weakref.WeakSet()
+    real = onnxruntime.InferenceSession.__init__
+
+    def watched(self, *arguments, **options):
+        made.add(self)
+        real(self, *arguments, **options)
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "__init__", watched)
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(BundleError) as caught:
+            OnnxBackend(content(), threads=1)
+        assert caught.value is not None  # and its traceback
+        assert not made
+    finally:
+        gc.enable()
+
+
+def test_an_error_of_a_run_keeps_no_closed_session():
+    backend = OnnxBackend(model(), threads=1)
+    watch = weakref.ref(backend._session)
+    with pytest.raises(Exception) as caught:
+        backend.run({"features": np.ones((1, 7), np.float32)})
+    backend.close()
+    assert caught.value is not None  # and its traceback
+    assert watch() is None

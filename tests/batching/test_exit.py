@@ -48,7 +48,7 @@ ENDINGS = {
         if child:
             _, status = os.waitpid(child, 0)
             sys.exit(os.waitstatus_to_exitcode(status))
-        own = Runner(FakeBackend()); contend(own, own._core.backend)
+        mine = FakeBackend(); own = Runner(mine); contend(own, mine)
         del runner; gc.collect()
         """,
 }

@@ -10,6 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from inprocml.batching import check_limits
 from inprocml.batching.compute import cut, join
 from inprocml.batching.queue import Drained, Move, Queue, State, Ticket
 from inprocml.errors import DeadlineExceeded, InprocmlError, Overloaded, Unavailable
@@ -24,6 +25,7 @@ class Machine(RuleBasedStateMachine):
         self.now = 0.0
         self.holder: Ticket | str | None = None
         self.line: list[Ticket] = []  # who waits, in order of arrival
+        self.outside: list[Ticket] = []  # who waits for room, in order of arrival
         self.batch: list[Ticket] = []  # what the worker computes
         self.questions: dict[Ticket, np.ndarray] = {}
         self.answers: dict[Ticket, np.ndarray] = {}
@@ -39,14 +41,15 @@ class Machine(RuleBasedStateMachine):
         rows=st.integers(1, 7),
         patience=st.sampled_from([math.inf, math.inf, 0.0, 1.0, 3.0]),
         inline=st.booleans(),
+        bulk=st.booleans(),
     )
-    def arrive(self, rows, patience, inline):
+    def arrive(self, rows, patience, inline, bulk):
         ticket = Ticket(rows, self.now, self.now + patience)
         first = len(self.questions) * 100
         self.questions[ticket] = np.arange(first, first + rows)
         depth = self.queue.depth
         try:
-            move = self.queue.arrive(ticket, self.now, inline=inline)
+            move = self.queue.arrive(ticket, self.now, inline=inline, patient=bulk)
         except ValueError:
             assert rows > self.queue.max_batch_size
             self.end(ticket, "too large")
@@ -60,6 +63,7 @@ class Machine(RuleBasedStateMachine):
                 assert patience == 0.0
             else:
                 assert type(error) is Overloaded
+                assert not bulk
                 assert self.holder is not None
                 assert self.line
                 assert depth + rows > self.queue.max_queue_size
@@ -74,11 +78,23 @@ class Machine(RuleBasedStateMachine):
             assert not self.queue.max_queue_delay
             self.holder = ticket
             return
-        assert not self.line or depth + rows <= self.queue.max_queue_size
+        if self.line and depth + rows > self.queue.max_queue_size:
+            assert bulk
+            assert move is Move.WAIT
+            self.outside.append(ticket)
+            return
         self.line.append(ticket)
         if self.holder is None:
             assert move is Move.WAKE
             self.holder = "worker"
+
+    def let_in(self):
+        """Whoever waited for room moves up, in order, as soon as it fits."""
+        limit = self.queue.max_queue_size
+        while self.outside and (
+            not self.line or sum(t.rows for t in self.line) + self.outside[0].rows <= limit
+        ):
+            self.line.append(self.outside.pop(0))
 
     @precondition(lambda self: isinstance(self.holder, Ticket))
     @rule()
@@ -97,21 +113,27 @@ class Machine(RuleBasedStateMachine):
         if self.holder != "worker":
             assert step == ([], [], None)
             return
-        for ticket in step.expired:
-            assert ticket.deadline <= self.now
-            self.line.remove(ticket)
-            self.end(ticket, "expired")
+        expired = list(step.expired)
+        taken: list[Ticket] = []
+        while self.line and (expired or len(taken) < len(step.batch)):  # one by one: room is filled at once
+            ticket = self.line.pop(0)
+            if expired and ticket is expired[0]:
+                assert ticket.deadline <= self.now
+                self.end(expired.pop(0), "expired")
+            else:
+                taken.append(ticket)
+            self.let_in()
+        assert not expired
+        assert taken == step.batch, "taken out of order"
         if step.ready_at is not None:
             assert not step.batch
             assert not self.draining
             assert step.ready_at == self.line[0].arrived + self.queue.max_queue_delay > self.now
             assert sum(ticket.rows for ticket in self.line) < self.queue.max_batch_size
             return
-        assert step.batch == self.line[: len(step.batch)], "taken out of order"
         assert all(ticket.deadline > self.now for ticket in step.batch), "computed though expired"
         rows = sum(ticket.rows for ticket in step.batch)
         assert rows <= self.queue.max_batch_size
-        self.line = self.line[len(step.batch) :]
         if self.line:
             assert step.batch
             assert rows + self.line[0].rows > self.queue.max_batch_size, "left room unused"
@@ -136,19 +158,38 @@ class Machine(RuleBasedStateMachine):
                 at += ticket.rows
         self.batch = []
 
-    @precondition(lambda self: self.line or self.batch)
+    @precondition(lambda self: self.line or self.batch or self.outside)
     @rule(data=st.data())
     def caller_leaves(self, data):
-        ticket = data.draw(st.sampled_from(self.line + self.batch))
+        ticket = data.draw(st.sampled_from(self.line + self.batch + self.outside))
         if ticket in self.ended:
             assert self.queue.leave(ticket) is (self.ended[ticket] == "left")
             return
         assert self.queue.leave(ticket)
         self.end(ticket, "left")
-        if ticket in self.line:
-            self.line.remove(ticket)
-        else:
-            self.left_running.add(ticket)
+        for place in (self.line, self.outside):
+            if ticket in place:
+                place.remove(ticket)
+                self.let_in()
+                return
+        self.left_running.add(ticket)
+
+    @rule(data=st.data())
+    def somebody_leaves_or_releases_again(self, data):
+        """Who has ended, or never held the device, changes nothing."""
+        if self.ended:
+            ticket = data.draw(st.sampled_from(list(self.ended)))
+            act = data.draw(st.sampled_from([self.queue.leave, self.queue.release]))
+            act(ticket)
+        if self.line:
+            assert self.queue.release(self.line[-1]) is (self.holder == "worker")
+
+    @precondition(lambda self: isinstance(self.holder, Ticket))
+    @rule()
+    def inline_caller_is_interrupted(self):
+        self.queue.leave(self.holder)
+        self.end(self.holder, "interrupted")
+        self.holder = "worker" if self.line else None
 
     @rule(seconds=st.sampled_from([0.5, 1.0, 2.0]))
     def time_passes(self, seconds):
@@ -160,6 +201,8 @@ class Machine(RuleBasedStateMachine):
             assert ticket.deadline <= self.now
             self.end(ticket, "expired")
         self.line = [ticket for ticket in self.line if ticket.deadline > self.now]
+        self.outside = [ticket for ticket in self.outside if ticket.deadline > self.now]
+        self.let_in()
 
     @rule()
     def drain(self):
@@ -174,6 +217,8 @@ class Machine(RuleBasedStateMachine):
         assert self.queue.busy is (self.holder is not None)
         assert self.queue.worker is (self.holder == "worker")
         assert all(ticket.state is State.WAITING for ticket in self.line)
+        assert all(ticket.state is State.OUTSIDE for ticket in self.outside)
+        assert not self.outside or self.line, "somebody waits for room in an empty queue"
         assert not self.line or self.holder is not None, "rows wait and nobody is to serve them"
 
     def teardown(self):
@@ -270,6 +315,47 @@ def test_full_means_rows_and_an_empty_queue_takes_any_one_item():
         queue.arrive(Ticket(1, 0.0), 0.0, inline=True)
 
 
+def test_the_patient_wait_for_room_in_order_and_a_drain_serves_them():
+    queue = make(max_queue_size=2, max_batch_size=2)
+    tickets = [Ticket(1, 0.0) for _ in range(5)]
+    for ticket in tickets:
+        queue.arrive(ticket, 0.0, inline=False, patient=True)
+    assert [ticket.state for ticket in tickets] == [State.WAITING] * 2 + [State.OUTSIDE] * 3
+    assert queue.depth == 2
+    with pytest.raises(Overloaded):
+        queue.arrive(Ticket(1, 0.0), 0.0, inline=False)
+    assert queue.leave(tickets[3])
+    queue.drain()
+    with pytest.raises(Drained):
+        queue.arrive(Ticket(1, 0.0), 0.0, inline=False, patient=True)
+    assert queue.take(0.0).batch == tickets[:2]
+    assert queue.take(0.0).batch == [tickets[2], tickets[4]]
+
+
+def test_the_patient_are_refused_when_their_time_is_up():
+    queue = make(max_queue_size=1)
+    inside, late, later = Ticket(1, 0.0), Ticket(1, 0.0, 1.0), Ticket(1, 0.0)
+    for ticket in (inside, late, later):
+        queue.arrive(ticket, 0.0, inline=False, patient=True)
+    assert queue.expire(1.0) == [late]
+    assert queue.abandon() == [inside, later]
+    assert (queue.depth, queue.busy) == (0, False)
+
+
+def test_only_the_holder_frees_the_device_and_only_once():
+    queue, first, second, third = make(), Ticket(1, 0.0), Ticket(1, 0.0), Ticket(1, 0.0)
+    queue.arrive(first, 0.0, inline=True)
+    assert queue.release(first) is False
+    queue.arrive(second, 0.0, inline=True)
+    assert queue.release(first) is False
+    queue.leave(first)
+    assert queue.holder is second
+    queue.arrive(third, 0.0, inline=True)
+    queue.release(second)
+    assert queue.release(second) is True  # still owed: the worker has not been here
+    assert queue.take(0.0).batch == [third]
+
+
 def test_more_rows_than_a_batch_holds_are_the_callers_to_chunk():
     with pytest.raises(ValueError, match=r"9 rows.*max_batch_size is 8.*chunks"):
         make(max_batch_size=8).arrive(Ticket(9, 0.0), 0.0, inline=True)
@@ -307,7 +393,14 @@ def test_abandon_closes_everybody_who_still_expects_an_answer():
     "limits",
     [
         {"max_batch_size": 0},
+        {"max_batch_size": 2.5},
+        {"max_batch_size": True},
+        {"max_batch_size": math.nan},
         {"max_queue_size": 0},
+        {"max_queue_size": math.inf},
+        {"max_queue_size": "9"},
+        {"max_queue_delay": True},
+        {"max_queue_delay": "1"},
         {"max_queue_delay": -1.0},
         {"max_queue_delay": math.nan},
         {"max_queue_delay": math.inf},
@@ -316,3 +409,10 @@ def test_abandon_closes_everybody_who_still_expects_an_answer():
 def test_impossible_limits_are_refused_by_name(limits):
     with pytest.raises(ValueError, match=next(iter(limits))):
         make(**limits)
+    given = {"max_batch_size": 64, "max_queue_delay": 0.0, "max_queue_size": 1024, **limits}
+    with pytest.raises(ValueError, match=next(iter(limits))):
+        check_limits(**given)
+
+
+def test_numbers_of_numpy_are_limits_too():
+    check_limits(max_batch_size=np.int64(64), max_queue_delay=np.float32(0.5), max_queue_size=np.int32(9))

@@ -829,3 +829,71 @@ def test_an_error_leaves_no_cycle_behind_it(make):
         assert gone() is None
     finally:
         gc.enable()
+
+
+# --- patience -----------------------------------------------------------------------------------------
+
+
+class PatientCaller(Caller):
+    def run(self):
+        try:
+            self.outcome = self.runner.run(features(*self.values), deadline=self.deadline, patient=True)
+        except BaseException as error:
+            self.outcome = error
+
+
+def outside(runner):
+    return len(runner._core.queue._outside)
+
+
+def test_the_patient_wait_for_room_where_others_are_refused(make):
+    backend = FakeBackend()
+    runner = make(backend, max_queue_size=2)
+    with backend.hold():
+        busy(runner, backend)
+        callers = queue_up(runner, 1, 2)
+        for value in (3, 4, 5):
+            callers.append(PatientCaller(runner, value))
+            until(lambda value=value: outside(runner) == value - 2)
+        assert runner.depth == 2
+        with pytest.raises(Overloaded):
+            runner.run(features(9))
+    assert [answer(caller.end()) for caller in callers] == [[1], [2], [3], [4], [5]]
+    assert backend.batches[1:] == [5]  # rows that leave make room at once: the batch is not cut short
+
+
+def test_a_patient_caller_is_let_go_at_its_deadline(make):
+    clock = ManualClock()
+    backend = FakeBackend()
+    runner = make(backend, clock=clock, max_queue_size=1)
+    with backend.hold():
+        busy(runner, backend)
+        (inside,) = queue_up(runner, 1)
+        late = PatientCaller(runner, 2, deadline=1.0)
+        until(lambda: outside(runner) == 1)
+        clock.advance(1.0)
+        assert isinstance(late.end(), DeadlineExceeded)
+        assert outside(runner) == 0
+    assert answer(inside.end()) == [1]
+
+
+def test_a_patient_caller_is_let_go_at_its_deadline_in_real_time(make):
+    backend = FakeBackend()
+    runner = make(backend, max_queue_size=1)
+    with backend.hold():
+        busy(runner, backend)
+        queue_up(runner, 1)
+        late = PatientCaller(runner, 2, deadline=time.monotonic() + 0.05)
+        assert isinstance(late.end(), DeadlineExceeded)
+
+
+def test_a_drained_runner_refuses_the_patient_and_serves_those_it_let_wait(make):
+    backend = FakeBackend()
+    runner = make(backend, max_queue_size=1)
+    with backend.hold():
+        busy(runner, backend)
+        callers = [*queue_up(runner, 1), PatientCaller(runner, 2)]
+        until(lambda: outside(runner) == 1)
+        runner.drain()
+        assert isinstance(PatientCaller(runner, 3).end(), Drained)
+    assert [answer(caller.end()) for caller in callers] == [[1], [2]]

@@ -12,8 +12,20 @@ import numpy as np
 import pytest
 
 from inprocml.batching import Runner
+from inprocml.errors import UnknownVersion
+from inprocml.monitoring import RowCounts
 from inprocml.protocols import Backend
-from inprocml.testing import FakeBackend, ManualClock, check_backend, poisoned
+from inprocml.sources import Directory
+from inprocml.telemetry import ModelTelemetry
+from inprocml.testing import (
+    FakeBackend,
+    ManualClock,
+    check_backend,
+    check_observer,
+    check_source,
+    poisoned,
+)
+from inprocml.values import Version
 
 ROWS = {"x": np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], np.float32)}
 
@@ -230,3 +242,81 @@ def test_the_kit_needs_no_pytest_and_no_framework():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+# --- sources and observers ----------------------------------------------------------------------------
+
+
+class Source:
+    """Keeps the protocol unless told otherwise."""
+
+    def __init__(self, path, names=("1", "2"), **broken):
+        self.path, self.names, self.broken = path, names, broken
+
+    def versions(self):
+        return self.broken.get("versions", [Version(name, self.path) for name in self.names])
+
+    def fetch(self, name):
+        if name not in self.names and "unknown" not in self.broken:
+            raise self.broken.get("error", UnknownVersion)(name)
+        return Version(self.broken.get("name", name), self.path / self.broken.get("at", ""))
+
+
+def test_sources_that_keep_the_protocol_pass(tmp_path):
+    check_source(Source(tmp_path))
+    for name in ("1", "2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text("{}")
+    check_source(Directory(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("broken", "complaint"),
+    [
+        ({"versions": []}, "no version"),
+        ({"versions": ["1"]}, "not Version"),
+        ({"names": ("1", "1")}, "twice"),
+        ({"name": "3"}, "gave version '3'"),
+        ({"at": "nowhere"}, "not there"),
+        ({"unknown": True}, "does not list"),
+        ({"error": KeyError}, "raised KeyError"),
+    ],
+)
+def test_sources_that_break_it_do_not(tmp_path, broken, complaint):
+    with pytest.raises(AssertionError, match=complaint):
+        check_source(Source(tmp_path, **broken))
+
+
+def test_our_own_observers_keep_the_protocol():
+    check_observer(RowCounts({"country": 1}, "x"), ROWS)
+    check_observer(ModelTelemetry(model="m", version="1", runtime="onnx", device="cpu", digest="abc"), ROWS)
+
+
+class Watcher:
+    def __init__(self, act):
+        self.observe = act
+
+
+def spoil(record):
+    record.inputs["x"].flags.writeable = True
+    record.inputs["x"][:] = 0
+
+
+@pytest.mark.parametrize(
+    ("act", "complaint"),
+    [
+        (lambda record: 1 / 0, "raised ZeroDivisionError"),
+        (lambda record: record.inputs["x"].__setitem__(0, 1), "raised ValueError"),
+        (spoil, "changed input 'x'"),
+        (lambda record: threading.Event().wait(), "blocks"),
+    ],
+)
+def test_observers_that_break_it_do_not(act, complaint):
+    with pytest.raises(AssertionError, match=complaint):
+        check_observer(Watcher(act), ROWS, patience=0.5)
+
+
+def test_what_is_no_source_and_no_observer_is_said_to_be_none():
+    for check, arguments in ((check_source, ()), (check_observer, (ROWS,))):
+        with pytest.raises(AssertionError, match="lacks a member"):
+            check(object(), *arguments)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from inprocml.backends.checks import check_device, check_threads
 from inprocml.backends.threads import thread_budget
 from inprocml.errors import Unsupported
 from inprocml.protocols import Backend
 
-__all__ = ["open_backend", "thread_budget"]
+__all__ = ["check_device", "check_threads", "open_backend", "thread_budget"]
 
 
 def open_backend(
@@ -29,6 +30,8 @@ def open_backend(
     ``module`` (the registered name), ``input_name`` and ``output_name`` matter to torch alone: an ONNX model
     names its own. Raises ``Unsupported`` for an unknown runtime, and what the backend raises.
     """
+    check_device(device)
+    check_threads(threads)
     if runtime == "onnx":
         from inprocml.backends.onnx import OnnxBackend
 

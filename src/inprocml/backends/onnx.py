@@ -11,9 +11,11 @@ import ctypes
 import importlib.metadata
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
+from inprocml.backends.checks import check_device, check_threads
 from inprocml.backends.locks import ProcessLock
 from inprocml.backends.threads import thread_budget
 from inprocml.backends.wire import audit_model
@@ -50,26 +52,24 @@ class OnnxBackend:
     name = "onnx"
 
     def __init__(self, model: bytes, *, device: Device = "cpu", threads: int | None = None) -> None:
-        if device not in {*_PROVIDERS, "auto"}:
-            raise ValueError(f"device is {device!r}; use one of {', '.join([*_PROVIDERS, 'auto'])}")
-        if threads is not None and threads < 1:
-            raise ValueError(f"threads is {threads} and must be at least 1")
         self._pid = os.getpid()
+        check_device(device)
+        check_threads(threads)
         audit_model(model)
         with _creating:
             runtime = _import_runtime()
             session = _open_session(runtime, model, _wanted(runtime, device), threads or thread_budget())
-        self.device = _DEVICES.get(session.get_providers()[0], session.get_providers()[0])
-        if device not in {"auto", self.device.partition(":")[0]}:
-            raise _not_there(device)
+        provider = session.get_providers()[0]
+        self.device = _DEVICES.get(provider, provider)
         self.inputs = tuple(node.name for node in session.get_inputs())
-        self._names = [node.name for node in session.get_outputs()]
-        for node in session.get_outputs():
-            if not node.type.startswith("tensor("):
-                raise Unsupported(
-                    f"output {node.name!r} of the ONNX model is {node.type}, and only tensors are served; "
-                    "export without ZipMap (skl2onnx: options={'zipmap': False}) and pack it again"
-                )
+        outputs = {node.name: node.type for node in session.get_outputs()}
+        self._names = list(outputs)
+        fault = _fault(device, self.device, outputs)
+        if fault is not None:
+            # Not left to the traceback: what waits there for the garbage collector may be freed in a forked
+            # child, and to free a session there hangs.
+            del session
+            raise fault
         self._session: Any = session
 
     @property
@@ -79,11 +79,14 @@ class OnnxBackend:
 
     def run(self, inputs: Tensors) -> Tensors:
         """Compute one batch; what ONNX Runtime raises is let through."""
-        session = self._session
-        if session is None:
+        if self._session is None:
             raise BackendFailed("the onnx backend is closed; open a new one")
         names = self._names
-        return dict(zip(names, session.run(names, inputs), strict=False))
+        try:  # no name for the session here: the traceback of an error would keep it beyond close()
+            return dict(zip(names, self._session.run(names, inputs), strict=False))
+        except Exception as error:
+            traceback.clear_frames(error.__traceback__)  # ONNX Runtime's own frames name it too
+            raise
 
     def close(self) -> None:
         """Free the session; one inherited through a fork is kept instead, for freeing it would hang."""
@@ -104,6 +107,19 @@ class OnnxBackend:
         session = getattr(self, "_session", None)
         if session is not None and getpid() != self._pid:
             keep(session)
+
+
+def _fault(wanted: Device, device: str, outputs: dict[str, str]) -> Exception | None:
+    """Say why this session cannot serve: another device than demanded, or an output that is no tensor."""
+    if wanted not in {"auto", device.partition(":")[0]}:
+        return _not_there(wanted)
+    for name, kind in outputs.items():
+        if not kind.startswith("tensor("):
+            return Unsupported(
+                f"output {name!r} of the ONNX model is {kind}, and only tensors are served; "
+                "export without ZipMap (skl2onnx: options={'zipmap': False}) and pack it again"
+            )
+    return None
 
 
 def _import_runtime() -> Any:
@@ -162,6 +178,7 @@ def _open_session(runtime: Any, model: bytes, providers: list[str], threads: int
             model, options, providers=providers, enable_fallback=0, read_config_from_model=0
         )
     except Exception as error:
+        traceback.clear_frames(error.__traceback__)  # they hold the half-made session
         raise _refused(error) from error
     # Kept by onnxruntime to fall back to other providers, which is refused here: a second copy of the model.
     session._model_bytes = None  # noqa: SLF001

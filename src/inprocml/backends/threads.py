@@ -44,8 +44,10 @@ def _uwsgi() -> int:
 def _siblings(root: Path) -> int:
     """Count the workers a prefork server made: children of one parent, with one command line.
 
-    A model loads on first use, when a server has long forked all its workers. Servers that spawn give each
-    worker a command line of its own; there ``WEB_CONCURRENCY`` is the way to say it.
+    A model loads on first use, when a server has long forked all its workers. One that loads while they are
+    still being forked (in a ``post_fork`` hook) counts only those there are, and takes too many threads.
+    Servers that spawn give each worker a command line of its own. In both cases ``WEB_CONCURRENCY``, or
+    ``threads``, is the way to say it.
     """
     proc = root / "proc"
     ours = _read(proc / "self" / "cmdline")

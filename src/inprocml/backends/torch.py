@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from inprocml.backends.checks import check_device, check_threads
 from inprocml.backends.locks import ProcessLock
 from inprocml.backends.threads import thread_budget
 from inprocml.errors import BackendFailed, BackendMissing, Corrupt
@@ -68,8 +69,8 @@ class TorchBackend:
         device: Device = "cpu",
         threads: int | None = None,
     ) -> None:
-        if device not in {"cpu", "cuda", "auto"}:
-            raise ValueError(f"device is {device!r}; use one of cpu, cuda, auto")
+        check_device(device, ("cpu", "cuda", "auto"))
+        check_threads(threads)
         factory = registered(module_name)
         torch = _import_torch(threads)
         self.device = _device(torch, device)
@@ -106,8 +107,6 @@ class TorchBackend:
 
 
 def _import_torch(threads: int | None) -> Any:
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads is {threads} and must be at least 1")
     try:
         import torch
     except ImportError as error:

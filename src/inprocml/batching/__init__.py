@@ -1,11 +1,12 @@
 """Dynamic batching: inline when the device is idle, a parked worker when it is not.
 
-``Runner`` drives, ``Queue`` decides, ``Drained`` is what a caller gets from a version that was replaced.
+``Runner`` drives, ``Queue`` decides, ``Drained`` is what a caller gets from a version that was replaced;
+``check_limits`` says at declaration what ``Runner`` would refuse later.
 """
 
 from __future__ import annotations
 
-from inprocml.batching.queue import Drained
+from inprocml.batching.queue import Drained, check_limits
 from inprocml.batching.runner import Result, Runner
 
-__all__ = ["Drained", "Result", "Runner"]
+__all__ = ["Drained", "Result", "Runner", "check_limits"]

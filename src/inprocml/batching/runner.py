@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from inprocml.batching.compute import check_inputs, compute, cut
-from inprocml.batching.queue import Move, Queue, State
+from inprocml.batching.queue import Move, Queue
 from inprocml.batching.worker import Call, Core, finish
 from inprocml.protocols import Backend, Clock, Observer
 from inprocml.values import Tensors
@@ -43,8 +43,9 @@ class Runner:
     ``max_batch_size`` and ``max_queue_size`` are in rows, ``max_queue_delay`` in seconds: how long a row may
     wait for company when the device is idle (0: never). ``deadline`` of a call is absolute on ``clock``; a
     clock with a ``subscribe(callback)`` method is one that is moved by hand (``testing.ManualClock``).
-    Observers get a ``BatchRecord`` after the callers have their answers. The backend stays the property of
-    whoever made it: ``close`` here does not close it.
+    Observers get a ``BatchRecord`` of every run: of a batch after its callers have their answers, of an
+    inline run before its caller does (``protocols.Observer``). The backend stays the property of whoever
+    made it: ``close`` here does not close it.
 
     A runner belongs to the process that made it; after a fork, make a new one. One that is dropped without
     ``close`` lets its worker thread end; an ending interpreter waits at most a second for a running batch.
@@ -93,32 +94,27 @@ class Runner:
         """How often an observer raised, which no caller ever sees."""
         return self._core.observer_failures
 
-    def run(self, inputs: Tensors, *, rows: int = 1, deadline: float | None = None) -> Result:
+    def run(
+        self, inputs: Tensors, *, rows: int = 1, deadline: float | None = None, patient: bool = False
+    ) -> Result:
         """Compute ``rows`` rows, blocking; on this very thread when the device is idle.
 
-        Raises ``Overloaded``, ``DeadlineExceeded``, ``BackendFailed``, ``Drained``, and ``ValueError`` for
-        more rows than ``max_batch_size`` or tensors of another length. An inline run cannot be interrupted:
-        its caller learns of a missed deadline when the model returns.
+        A ``patient`` caller that finds the queue full waits for room, until its deadline, behind all who are
+        in the queue: for bulk work, which should neither fail nor crowd out requests.
+
+        Raises ``Overloaded`` (unless ``patient``), ``DeadlineExceeded``, ``BackendFailed``, ``Drained``, and
+        ``ValueError`` for more rows than ``max_batch_size`` or tensors of another length. An inline run
+        cannot be interrupted: its caller learns of a missed deadline when the model returns.
         """
         check_inputs(inputs, rows)
         core = self._core
         now = core.clock()
         call = Call(inputs, rows, now, math.inf if deadline is None else deadline)
         try:
-            with core.lock:
-                move = core.queue.arrive(call, now, inline=True)
-                if move is not Move.RUN:
-                    call.gate = gate = threading.Lock()
-                    gate.acquire()
-            if move is Move.RUN:
-                return self._run_inline(call)
-            if move is Move.WAKE:
-                core.summon()
-            self._wait(call, gate)
+            return self._ask(call, patient=patient)
         except BaseException:
-            self._leave(call)
+            core.leave(call)  # once more: an interruption on the way out (a second Ctrl-C) must strand nobody
             raise
-        return _collect(call)
 
     async def arun(self, inputs: Tensors, *, rows: int = 1, deadline: float | None = None) -> Result:
         """Compute ``rows`` rows from a coroutine; as ``run``, but the model never runs on the event loop.
@@ -141,7 +137,7 @@ class Runner:
                 timer = loop.call_later(call.deadline - now, self._ring, call)
             await future
         except BaseException:
-            self._leave(call)
+            core.leave(call)
             raise
         finally:
             if timer is not None:
@@ -177,6 +173,25 @@ class Runner:
         thread.join(None if until is None else _remaining(until))
         return not thread.is_alive()
 
+    def _ask(self, call: Call, *, patient: bool) -> Result:
+        core = self._core
+        try:
+            with core.lock:
+                move = core.queue.arrive(call, call.arrived, inline=True, patient=patient)
+                if move is not Move.RUN:
+                    gate = threading.Lock()
+                    gate.acquire()
+                    call.gate = gate  # closed already: the worker opens whatever gate it finds
+            if move is Move.RUN:
+                return self._run_inline(call)
+            if move is Move.WAKE:
+                core.summon()
+            self._wait(call, gate)
+        except BaseException:
+            core.leave(call)
+            raise
+        return _collect(call)
+
     def _run_inline(self, call: Call) -> Result:
         core = self._core
         timed = core.observers or call.deadline < math.inf
@@ -204,7 +219,7 @@ class Runner:
             return
         while not gate.acquire(timeout=min(max(call.deadline - core.clock(), 0.0), threading.TIMEOUT_MAX)):
             if core.clock() >= call.deadline:
-                if self._leave(call):
+                if core.leave(call):
                     raise core.queue.too_late(waited=True)
                 gate.acquire()  # answered just now: the wake-up is on its way
                 return
@@ -216,23 +231,9 @@ class Runner:
         if early > 0:
             if call.future is not None:
                 call.future.get_loop().call_later(early, self._ring, call)
-        elif self._leave(call):
+        elif core.leave(call):
             call.error = core.queue.too_late(waited=True)
             finish([call.future])
-
-    def _leave(self, call: Call) -> bool:
-        """Take a caller out, wherever it is, and give back what it holds. False: it was answered."""
-        core = self._core
-        if call.state is State.INLINE:
-            core.release(call)
-            return True
-        with core.lock:
-            waited = call.state is State.WAITING
-            left = core.queue.leave(call)
-            owed = waited and core.queue.worker
-        if owed:  # interrupted before it could wake the worker, perhaps: once more does no harm
-            core.summon()
-        return left
 
 
 def _collect(call: Call) -> Result:

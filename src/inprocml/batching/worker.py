@@ -74,15 +74,28 @@ class Core:
         self._grumbled: set[int] = set()
 
     # -- the callers' side
+    #
+    # A signal handler may raise between any two lines here. Whatever that leaves undone, ``leave`` does.
 
     def release(self, call: Call) -> None:
         """End an inline run, and hand the device to the worker if others wait."""
         with self.lock:
             owed = self.queue.release(call)
-            if not owed:
+            if self.idle_gates and not owed:
                 self._announce_idle()
         if owed:
             self.summon()
+
+    def leave(self, call: Call) -> bool:
+        """Take a caller out, wherever it is, and give back what it holds. False: it was answered."""
+        with self.lock:
+            left = self.queue.leave(call)
+            owed = self.queue.worker
+            if not self.queue.busy:
+                self._announce_idle()
+        if owed:  # perhaps by the one who leaves; to wake the worker once too often does no harm
+            self.summon()
+        return left
 
     def summon(self) -> None:
         """Wake the worker; start it on first need. Once too often does no harm."""
@@ -93,13 +106,21 @@ class Core:
         self.signal()
 
     def _start(self) -> None:
-        self.thread = threading.Thread(target=self._work, name=f"inprocml-{self.queue.name}", daemon=True)
+        """Start a thread, which makes itself the worker; return when it has.
+
+        Only the worker itself sets ``thread``, on its own thread, where no signal handler runs: a caller that
+        is interrupted here leaves behind a worker or none, never a name without a thread.
+        """
+        claimed = threading.Lock()
+        claimed.acquire()
         _living.add(self)
+        name = f"inprocml-{self.queue.name}"
         try:
-            self.thread.start()
+            threading.Thread(target=self._work, args=(claimed,), name=name, daemon=True).start()
         except RuntimeError as error:  # no thread to be had, or the interpreter is ending
-            self.thread = None
             self._collapse(Unavailable(f"model {self.queue.name!r}: no thread could be started: {error}"))
+        else:
+            claimed.acquire()
 
     def signal(self) -> None:
         """Let the worker look again. Takes no lock: a finalizer may call this from anywhere."""
@@ -120,13 +141,18 @@ class Core:
 
     # -- the worker's side
 
-    def _work(self) -> None:
+    def _work(self, claimed: threading.Lock) -> None:
+        with self.lock:
+            second = self.thread is not None  # an interrupted start and the next one both made a thread
+            if not second:
+                self.thread = threading.current_thread()
+        claimed.release()
+        if second:
+            return
         try:
             while self._step():
                 pass
         except BaseException as error:  # noqa: BLE001  the last resort: whatever it is, no caller may hang
-            if self.thread is threading.current_thread():
-                self.thread = None
             what = f"lost its worker to {type(error).__name__}"
             self._collapse(failed(self.backend, self.queue.name, what))
 
@@ -236,6 +262,8 @@ class Core:
 
     def _collapse(self, error: InprocmlError) -> None:
         with self.lock:
+            if self.thread is threading.current_thread():
+                self.thread = None
             lost = cast("list[Call]", self.queue.abandon())
             self._announce_idle()
         for call in lost:
@@ -244,7 +272,9 @@ class Core:
 
     def _announce_idle(self) -> None:
         while self.idle_gates:
-            self.idle_gates.pop().release()
+            with contextlib.suppress(RuntimeError):  # released before an interruption
+                self.idle_gates[-1].release()
+            self.idle_gates.pop()
 
 
 def _wake_all(calls: Iterable[Call]) -> None:

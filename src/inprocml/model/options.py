@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from inprocml.backends import check_device, check_threads
+from inprocml.batching import check_limits
 from inprocml.bundle import Bundle
 from inprocml.protocols import Backend
 
@@ -15,7 +17,6 @@ __all__ = ["BackendChoice", "Device", "Options", "check_version"]
 Device = Literal["cpu", "cuda", "tensorrt", "auto"]
 BackendChoice = str | Callable[[Bundle], Backend] | None
 
-_DEVICES = ("cpu", "cuda", "tensorrt", "auto")
 _BACKENDS = ("onnx", "torch", "numpy")
 
 
@@ -39,30 +40,18 @@ class Options:
             raise TypeError(f"name is a {type(self.name).__name__}; give text, or leave it out")
         if not callable(self.backend) and self.backend not in {None, *_BACKENDS}:
             raise ValueError(f"backend must be one of {_BACKENDS}, or a function from Bundle to Backend")
-        if self.device not in _DEVICES:
-            raise ValueError(f"device must be one of {_DEVICES}")
-        _check_count("threads", self.threads, optional=True)
-        _check_count("max_batch_size", self.max_batch_size)
-        _check_count("max_queue_size", self.max_queue_size)
-        _check_seconds("max_queue_delay", self.max_queue_delay, zero=True)
-        _check_seconds("poll_interval", self.poll_interval, zero=False)
+        check_device(self.device)
+        check_threads(self.threads)
+        check_limits(
+            max_batch_size=self.max_batch_size,
+            max_queue_delay=self.max_queue_delay,
+            max_queue_size=self.max_queue_size,
+        )
+        if not (math.isfinite(self.poll_interval) and self.poll_interval > 0):
+            raise ValueError("poll_interval must be a finite number of seconds, more than 0")
 
 
 def check_version(version: object) -> None:
     """Raise ``TypeError`` unless ``version`` is text or ``None``: version ``3`` is spelt ``"3"``."""
     if not isinstance(version, str | None):
         raise TypeError(f"version is a {type(version).__name__}; versions are named by text, such as '3'")
-
-
-def _check_count(name: str, value: object, *, optional: bool = False) -> None:
-    if optional and value is None:
-        return
-    if type(value) is not int or value < 1:
-        raise ValueError(f"{name} must be a whole number, at least 1")
-
-
-def _check_seconds(name: str, value: object, *, zero: bool) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number of seconds")
-    if value < 0 or (value == 0 and not zero):
-        raise ValueError(f"{name} must be {'0 or more' if zero else 'more than 0'} seconds")

@@ -89,7 +89,7 @@ class Servable:
 
     def _answer(self, features: Features, deadline: float | None) -> list[Prediction]:
         rows = len(features)
-        result = self.runner.run({self.input_name: features}, rows=rows, deadline=deadline)
+        result = self.runner.run({self.input_name: features}, rows=rows, deadline=deadline, patient=True)
         return [self._prediction(result, index) for index in range(rows)]
 
     def _prediction(self, result: Result, index: int) -> Prediction:

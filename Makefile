@@ -33,6 +33,7 @@ check: $(DEV)/.installed
 	$(DEV)/bin/mypy
 	$(DEV)/bin/lint-imports
 	$(DEV)/bin/python scripts/budgets.py
+	$(DEV)/bin/python -m benchmarks.table --check
 	$(DEV)/bin/python -m pytest docs README.md -q -p no:cacheprovider
 
 bench: $(DEV)/.installed

@@ -159,3 +159,14 @@ def test_a_dropped_model_is_no_longer_loaded(reader, store, row):
     del model
     gc.collect()
     assert points(reader, "inprocml.model.loaded", "dropped") == []
+
+
+def test_a_load_inside_an_error_handler_of_the_host_is_no_failure(reader, store, row):
+    model = Model(store, name="handling")
+    try:
+        raise KeyError("the host's own trouble")
+    except KeyError:
+        model.predict(row)
+    (point,) = points(reader, "inprocml.model.load.duration", "handling")
+    assert "error.type" not in point.attributes
+    model.close()

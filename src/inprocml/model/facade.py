@@ -6,7 +6,6 @@ import asyncio
 import concurrent.futures
 import functools
 import os
-import sys
 import time
 import weakref
 from collections.abc import Mapping
@@ -352,8 +351,9 @@ class Model:
         began = self._clock()
         try:
             servable = build(self._source, version, self._options, clock=self._clock)
-        finally:
-            kind = sys.exc_info()[0]
-            load_finished(self.name, self._clock() - began, trigger=trigger, error=kind)
+        except BaseException as failure:
+            load_finished(self.name, self._clock() - began, trigger=trigger, error=type(failure))
+            raise
+        load_finished(self.name, self._clock() - began, trigger=trigger, error=None)
         self.name = servable.name
         return servable

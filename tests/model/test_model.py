@@ -334,6 +334,7 @@ def test_a_closed_model_says_so(store, row):
 
 
 def test_close_ends_every_thread_of_ours(store, row):
+    gc.collect()  # models that other tests dropped
     model = Model(store, poll_interval=0.05)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: model.predict(row), range(64)))
@@ -651,4 +652,23 @@ def test_a_table_ends_on_the_version_it_began_on(store):
     assert len(answers) == 600
     assert len({answer.version for answer in answers}) == 1
     assert model.version == "2"
+    model.close()
+
+
+@pytest.mark.parametrize(
+    "first_use", ["apredict", "with a timeout", "ready", "predict_many", "version", "reload"]
+)
+def test_a_new_version_is_followed_whatever_the_first_use_was(store, row, add_version, first_use):
+    model = Model(store, poll_interval=0.02)
+    uses = {
+        "apredict": lambda: asyncio.run(model.apredict(row)),
+        "with a timeout": lambda: model.predict(row, timeout=30.0),
+        "ready": lambda: wait_for(lambda: model.ready),
+        "predict_many": lambda: model.predict_many([row]),
+        "version": lambda: model.version,
+        "reload": model.reload,
+    }
+    uses[first_use]()
+    add_version()
+    wait_for(lambda: asyncio.run(model.apredict(row)).version == "2")
     model.close()

@@ -17,7 +17,7 @@ from inprocml.errors import BundleError, InprocmlError, NotReady
 from inprocml.model.compose import build
 from inprocml.model.options import BackendChoice, Device, Options, check_version
 from inprocml.protocols import Source
-from inprocml.serving import Process, Progress, Servable, Slot
+from inprocml.serving import Process, Progress, Servable, Slot, anew
 from inprocml.sources import Directory
 from inprocml.telemetry import load_finished, not_served
 from inprocml.values import Prediction, Row, Table
@@ -208,7 +208,7 @@ class Model:
             except BaseException:
                 process.following.restore(before)
                 raise
-        self._watch(process)
+            self._watch(process)
         return served
 
     @property
@@ -252,7 +252,6 @@ class Model:
         except InprocmlError as error:
             not_served(self.name, error)
             raise
-        self._watch(process)
         return servable
 
     async def _loaded(self, process: Process, deadline: float | None) -> None:
@@ -260,11 +259,12 @@ class Model:
         future = asyncio.wrap_future(process.load(process.slot.current))
         left = None if deadline is None else max(deadline - self._clock(), 0.0)
         done, _ = await asyncio.wait({future}, timeout=left)
-        if done:
-            future.exception()  # looked at, so that asyncio does not complain; ``_servable`` raises its own
         try:
             self._require(bool(done))
-        except NotReady as error:
+            failure = future.exception()
+            if failure is not None:
+                raise anew(failure)
+        except InprocmlError as error:
             not_served(self.name, error)
             raise
 
@@ -322,6 +322,7 @@ class Model:
                 process.refuse(name, error)
             else:
                 process.following.serves(name, names)
+                self._watch(process)  # here, for any door may have been the first use
                 return servable
         try:
             raise failures[0]

@@ -5,6 +5,6 @@ from __future__ import annotations
 from inprocml.serving.process import Process
 from inprocml.serving.progress import Progress
 from inprocml.serving.servable import Leases, Servable, prediction_ids
-from inprocml.serving.slot import Slot
+from inprocml.serving.slot import Slot, anew
 
-__all__ = ["Leases", "Process", "Progress", "Servable", "Slot", "prediction_ids"]
+__all__ = ["Leases", "Process", "Progress", "Servable", "Slot", "anew", "prediction_ids"]

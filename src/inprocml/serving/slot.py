@@ -8,12 +8,15 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
 from inprocml.errors import NotReady
 from inprocml.protocols import Clock
 from inprocml.serving.servable import Servable
 
-__all__ = ["Slot"]
+__all__ = ["Slot", "anew"]
+
+E = TypeVar("E", bound=BaseException)
 
 RETRY_SECONDS = 1.0
 RETIRE_SECONDS = 30.0
@@ -62,12 +65,12 @@ class Slot:
         self._refuse_if_closed()
         began = self._clock()
         if self._failure is not None and began < self._retry_at:
-            raise _copy(self._failure)
+            raise anew(self._failure)
         try:
             servable = self._load_first()
         except Exception as error:
             now = self._clock()
-            self._failure, self._retry_at = _copy(error), now + max(RETRY_SECONDS, now - began)
+            self._failure, self._retry_at = anew(error), now + max(RETRY_SECONDS, now - began)
             raise
         self._servable, self._failure = servable, None
         return servable
@@ -110,7 +113,7 @@ class Slot:
             raise NotReady(f"model {self._name!r} was closed in this process; make a new Model to go on")
 
 
-def _copy(error: Exception) -> Exception:
+def anew(error: E) -> E:
     """Return ``error`` as new: one object raised in many threads would mix their tracebacks.
 
     A traceback keeps the frames of the request that failed, and with them its row.

@@ -28,7 +28,6 @@ Messages say what happened, where, and what to do now, and never repeat a value 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 __all__ = [
     "BackendError",
@@ -63,14 +62,14 @@ class InprocmlError(Exception):
 class InvalidRow(InprocmlError):
     """A row (or a column of training rows) breaks its schema; ``issues`` names every bad field at once.
 
-    ``issues`` is a read-only mapping from field name to reason. Values are never echoed: they may be
-    personal. For tables, ``row`` is the zero-based position of the first bad row, else ``None``.
+    ``issues`` is a dict from field name to reason. Values are never echoed: they may be personal. For
+    tables, ``row`` is the zero-based position of the first bad row, else ``None``.
     """
 
     status_hint = 422
 
     def __init__(self, issues: Mapping[str, str], *, row: int | None = None) -> None:
-        self.issues: Mapping[str, str] = MappingProxyType(dict(issues))
+        self.issues: dict[str, str] = dict(issues)
         self.row = row
         where = "row" if row is None else f"row {row}"
         listed = "; ".join(f"{field}: {reason}" for field, reason in self.issues.items())

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
@@ -113,10 +115,12 @@ def predicts(
     504, or 500 with the reason in the log only; an error handler of the application's own goes first. In a
     class-based view, decorate the method: the prediction comes after ``self``.
     """
-    if not callable(getattr(model, "predict", None)):
+    if row is not None and not callable(row):
+        raise TypeError(f"row must be a function from the request to a row, not {type(row).__name__}")
+    if isinstance(model, type) or not callable(getattr(model, "predict", None)):
         raise TypeError(f"predicts takes a Model, not a {type(model).__name__}; declare one above the view")
     _check_timeout(timeout)
-    if max_body < 1:
+    if type(max_body) is not int or max_body < 1:
         raise ValueError("max_body must be at least 1 byte")
     return _Predicts(model, row, timeout, max_body)
 
@@ -147,6 +151,8 @@ def health(*models: Model, name: str = "inprocml_health") -> flask.Blueprint:
     ``/live`` answers 200 always; ``/ready`` 200 once every model has a version loaded in this process, 503
     with ``Retry-After`` until then. The first probe starts the loading.
     """
+    if not models or not all(isinstance(model, Model) for model in models):
+        raise TypeError("health takes the models to probe: health(model, ...)")
     blueprint = flask.Blueprint(name, __name__)
 
     @blueprint.get("/live")
@@ -175,16 +181,7 @@ def problem_response(error: InprocmlError) -> flask.Response:
     """Return ``error`` as application/problem+json; the full reason of a 500 goes to the log."""
     body, status, headers = problem(error)
     if status == 500:
-        # The traceback once per mistake: a broken store under load must not drown the host's log.
-        first = _untold(f"{type(error).__name__}: {error}")
-        _log.error(
-            "%s %s: %s: %s",
-            flask.request.method,
-            flask.request.path,
-            type(error).__name__,
-            error,
-            exc_info=error if first else None,
-        )
+        _tell(error)
     response = flask.jsonify(body)
     response.status_code = status
     response.mimetype = PROBLEM_JSON
@@ -192,15 +189,27 @@ def problem_response(error: InprocmlError) -> flask.Response:
     return response
 
 
-_told: set[str] = set()
+_told: dict[str, tuple[float, int]] = {}  # mistake -> when it was last told, how often it was not since
+QUIET_SECONDS = 1.0
 
 
-def _untold(mistake: str) -> bool:
-    """Whether this mistake is logged for the first time; after 256 different ones, none is told in full."""
-    if mistake in _told or len(_told) >= 256:
-        return False
-    _told.add(mistake)
-    return True
+def _tell(error: InprocmlError) -> None:
+    """Log a mistake: in full the first time, then once a second: a broken store must not drown the log.
+
+    Threads may race for the count; the log is then off by a line.
+    """
+    mistake = f"{type(error).__name__}: {error}"
+    now = time.monotonic()
+    last, silent = _told.get(mistake, (-math.inf, 0))
+    if now - last < QUIET_SECONDS:
+        _told[mistake] = (last, silent + 1)
+        return
+    first = mistake not in _told and len(_told) < 256
+    if first or mistake in _told:
+        _told[mistake] = (now, 0)
+    more = f" (and {silent} more like it)" if silent else ""
+    where = f"{flask.request.method} {flask.request.path}"
+    _log.error("%s: %s%s", where, mistake, more, exc_info=error if first else None)
 
 
 def _read_body(request: flask.Request, max_body: int) -> bytes:

@@ -30,10 +30,14 @@ Table: TypeAlias = Any
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version in a store: its name and where its bundle lies."""
+    """One version in a store: its name and where its bundle lies.
+
+    ``mark`` differs when the name is given to another bundle: a version deleted and packed again is new.
+    """
 
     name: str
     path: Path
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)

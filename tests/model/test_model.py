@@ -208,6 +208,19 @@ def test_deleting_the_version_that_serves_pulls_nobody_backwards(store, row):
     model.close()
 
 
+def test_a_deleted_number_that_is_packed_again_is_a_new_version(store, row):
+    pack_small(store, seed=1)
+    model = Model(store, poll_interval=0.02)
+    bad = model.predict(row)
+    shutil.rmtree(store / "2")
+    threading.Event().wait(0.1)
+    assert model.predict(row).probability == bad.probability
+    pack_small(store, seed=7)
+    wait_for(lambda: model.predict(row).probability != bad.probability)
+    assert model.version == "2"
+    model.close()
+
+
 def test_a_pinned_version_stays(store, row, add_version):
     model = Model(store, version="1", poll_interval=0.02)
     add_version()
@@ -369,6 +382,8 @@ IMPOSSIBLE = [
     {"device": "gpu"},
     {"backend": "tensorflow"},
     {"version": 3},
+    {"version": ""},
+    {"poll_interval": "5"},
     {"name": 3},
 ]
 

@@ -88,7 +88,7 @@ class Model:
         elif isinstance(path, Source):
             self._source, self.name = path, name or "model"
         else:
-            raise TypeError(f"path is a {type(path).__name__}; give a store, a bundle's folder, or a Source")
+            raise TypeError(f"path must be a store, a bundle's folder or a Source, not {type(path).__name__}")
         self._clock = time.monotonic
         self._processes: dict[int, Process] = {}
         self._inherited: list[dict[int, Process]] = []
@@ -199,10 +199,10 @@ class Model:
         check_version(version)
         process = self._process()
         with process.moving:
-            names = self._names()
-            chosen = version or self._options.version or names[-1]
+            listed = self._listed()
+            chosen = version or self._options.version or listed[next(reversed(listed))]
             # Before the swap, which may take its time to drain: a poll must not undo it meanwhile.
-            before = process.following.passes(names)
+            before = process.following.passes(listed)
             try:
                 served = process.slot.swap(lambda: self._load(chosen, "reload")).version
             except BaseException:
@@ -290,8 +290,9 @@ class Model:
         if self._options.version is None:
             process.watch(self._poll, self._options.poll_interval)
 
-    def _names(self) -> list[str]:
-        names = [version.name for version in self._source.versions()]
+    def _listed(self) -> dict[str, str]:
+        """Return the names of the versions, oldest first, by what tells one publication from another."""
+        names = {f"{version.name} {version.mark}": version.name for version in self._source.versions()}
         if not names:
             raise BundleError(
                 f"{self._source!r} holds no version; make one with inprocml.pack. Folders without "
@@ -309,19 +310,19 @@ class Model:
             return self._load(self._options.version, "first_use")
         process = self._process()
         try:
-            names = self._names()
+            listed = self._listed()
         except Exception as error:
             load_finished(self.name, 0.0, trigger="first_use", error=type(error))
             raise
         failures: list[Exception] = []
-        for name in process.following.first(names):
+        for key in process.following.first(list(listed)):
             try:
-                servable = self._load(name, "first_use")
+                servable = self._load(listed[key], "first_use")
             except Exception as error:  # noqa: BLE001 - raised below, if nothing older loads
                 failures.append(error)
-                process.refuse(name, error)
+                process.refuse(key, error)
             else:
-                process.following.serves(name, names)
+                process.following.serves(key, list(listed))
                 self._watch(process)  # here, for any door may have been the first use
                 return servable
         try:
@@ -336,14 +337,14 @@ class Model:
         if process.slot.peek() is None or not process.moving.acquire(blocking=False):
             return
         try:
-            names = self._names()
-            for name in process.following.newer(names):
+            listed = self._listed()
+            for key in process.following.newer(list(listed)):
                 try:
-                    process.slot.swap(functools.partial(self._load, name, "watch"))
+                    process.slot.swap(functools.partial(self._load, listed[key], "watch"))
                 except Exception as error:  # noqa: BLE001 - the old version goes on
-                    process.refuse(name, error)
+                    process.refuse(key, error)
                 else:
-                    process.following.serves(name, names)
+                    process.following.serves(key, list(listed))
                     return
         finally:
             process.moving.release()

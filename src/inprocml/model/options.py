@@ -37,7 +37,7 @@ class Options:
     def __post_init__(self) -> None:
         check_version(self.version)
         if not isinstance(self.name, str | None):
-            raise TypeError(f"name is a {type(self.name).__name__}; give text, or leave it out")
+            raise TypeError(f"name must be text, not {type(self.name).__name__}")
         if not callable(self.backend) and self.backend not in {None, *_BACKENDS}:
             raise ValueError(f"backend must be one of {_BACKENDS}, or a function from Bundle to Backend")
         check_device(self.device)
@@ -47,6 +47,8 @@ class Options:
             max_queue_delay=self.max_queue_delay,
             max_queue_size=self.max_queue_size,
         )
+        if not isinstance(self.poll_interval, int | float):
+            raise TypeError(f"poll_interval must be seconds, not {type(self.poll_interval).__name__}")
         if not (math.isfinite(self.poll_interval) and self.poll_interval > 0):
             raise ValueError("poll_interval must be a finite number of seconds, more than 0")
 
@@ -54,4 +56,6 @@ class Options:
 def check_version(version: object) -> None:
     """Raise ``TypeError`` unless ``version`` is text or ``None``: version ``3`` is spelt ``"3"``."""
     if not isinstance(version, str | None):
-        raise TypeError(f"version is a {type(version).__name__}; versions are named by text, such as '3'")
+        raise TypeError(f"version must be text, such as '3', not {type(version).__name__}")
+    if version == "":
+        raise ValueError("version is empty; name one, or leave it out for the newest")

@@ -88,10 +88,10 @@ class Process:
         """Whether ``close`` was called."""
         return self._closed
 
-    def refuse(self, version: str, error: Exception) -> None:
-        """Leave ``version`` alone for a while, and say why, once."""
-        self.following.refuses(version)
-        self.log_once(f"model {self._name}: version {version} refused: {error}")
+    def refuse(self, key: str, error: Exception) -> None:
+        """Leave a version alone for a while, and say why, once; ``key`` begins with its name."""
+        self.following.refuses(key)
+        self.log_once(f"model {self._name}: version {key.partition(' ')[0]} refused: {error}")
 
     def log_once(self, message: str) -> None:
         """Warn, unless the same was said before."""

@@ -77,8 +77,8 @@ class Directory:
                 f"{self.path} cannot be listed ({error.strerror}). Give this process the right to read it, "
                 "or mend the path."
             ) from error
-        found.sort(key=natural_key)
-        return tuple(Version(name, self.path / name) for name in found)
+        found.sort(key=lambda entry: natural_key(entry[0]))
+        return tuple(Version(name, self.path / name, mark) for name, mark in found)
 
     def fetch(self, name: str) -> Version:
         """Return the version called ``name``; raises ``UnknownVersion`` that lists those there are."""
@@ -95,15 +95,23 @@ class Directory:
         )
 
 
-def _folders(store: Path) -> list[str]:
+def _folders(store: Path) -> list[tuple[str, str]]:
+    """Return name and mark of every version: another manifest under the same name has another mark."""
+    found = []
     with os.scandir(store) as entries:
-        return [
-            entry.name
-            for entry in entries
-            if valid_version(entry.name)
-            and entry.is_dir(follow_symlinks=False)
-            and _perhaps_there(os.path.join(entry.path, MANIFEST))  # noqa: PTH118  (a Path costs more than the call)
-        ]
+        for entry in entries:
+            if not valid_version(entry.name) or not entry.is_dir(follow_symlinks=False):
+                continue
+            try:
+                status = os.lstat(os.path.join(entry.path, MANIFEST))  # noqa: PTH118  (a Path costs more)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError:
+                # Counted though unseen: to pass over the newest would serve an older one in silence.
+                found.append((entry.name, ""))
+            else:
+                found.append((entry.name, f"{status.st_ino}.{status.st_mtime_ns}"))
+    return found
 
 
 def _there(path: str | Path) -> bool:
@@ -112,14 +120,6 @@ def _there(path: str | Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
-
-
-def _perhaps_there(path: str) -> bool:
-    """Count what may not be seen: passing over the newest version would serve an older one in silence."""
-    try:
-        return _there(path)
-    except OSError:
-        return True
 
 
 def _nothing(path: Path) -> str:

@@ -25,7 +25,8 @@ def without_parameter(view: Callable[..., Any], wrapper: Callable[..., Any], pos
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
     }:
         raise TypeError(
-            f"{view.__qualname__} must take the prediction as positional parameter {position + 1}"
+            f"{view.__qualname__} must take the prediction as positional parameter {position + 1}; "
+            "put the decorator below the route, in a class-based view on the method"
         )
     dropped = parameters.pop(position)
     wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]

@@ -170,3 +170,60 @@ def test_a_load_inside_an_error_handler_of_the_host_is_no_failure(reader, store,
     (point,) = points(reader, "inprocml.model.load.duration", "handling")
     assert "error.type" not in point.attributes
     model.close()
+
+
+def reasons(reader, model):
+    """How often each reason was counted for a model."""
+    found = points(reader, "inprocml.rejections", model)
+    return {point.attributes["inprocml.rejection.reason"]: point.value for point in found}
+
+
+def test_a_full_queue_and_a_closed_model_are_counted_by_reason(reader, store, row):
+    from inprocml.backends import open_backend
+
+    entered, opened, shut = threading.Event(), threading.Event(), threading.Event()
+
+    class Behind:
+        """The real model behind a gate."""
+
+        name, device = "gate", "cpu"
+
+        def __init__(self, bundle):
+            self.real = open_backend("onnx", bundle.model, threads=1)
+
+        def run(self, inputs):
+            if shut.is_set():
+                entered.set()
+                assert opened.wait(30)
+            return self.real.run(inputs)
+
+        def close(self):
+            self.real.close()
+
+    model = Model(store, name="turned-away", backend=Behind, max_queue_size=1)
+    model.predict(row)
+    shut.set()
+    with ThreadPoolExecutor(3) as pool:
+        running = pool.submit(model.predict, row)
+        assert entered.wait(30)
+        both = [pool.submit(model.predict, row) for _ in range(2)]  # one waits, one is refused
+        pause = threading.Event()
+        for _ in range(1500):
+            if any(future.done() for future in both):
+                break
+            pause.wait(0.01)
+        opened.set()
+        outcomes = {type(future.exception(timeout=30)) for future in [running, *both]}
+    assert outcomes == {type(None), inprocml.Overloaded}
+    model.close()
+    with pytest.raises(inprocml.NotReady):
+        model.predict(row)
+    assert reasons(reader, "turned-away") == {"queue_full": 1, "not_ready": 1}
+
+
+def test_a_refused_table_is_one_rejection(reader, store):
+    model = Model(store, name="tables")
+    with pytest.raises(inprocml.InvalidRow):
+        model.predict_many([{}, {}])
+    assert reasons(reader, "tables") == {"invalid_input": 1}
+    model.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,48 @@ def add_broken_version(_packed: Path, store: Path) -> Any:
 def row() -> dict[str, Any]:
     """A row the small model accepts."""
     return {"amount": 80.0, "country": "us"}
+
+
+def wait_for(condition: Any, seconds: float = 20.0) -> None:
+    """Wait on an event nobody sets: the suite's only way to let time pass."""
+    pause = threading.Event()
+    for _ in range(int(seconds / 0.01)):
+        if condition():
+            return
+        pause.wait(0.01)
+    pytest.fail("the condition did not come true in time")
+
+
+class Gate:
+    """The real model behind a gate, as a model's ``backend``: once shut, a run waits until it is opened.
+
+    ``loading`` is set when a bundle arrives; with ``slow`` it too waits for the gate.
+    """
+
+    def __init__(self, *, slow: bool = False) -> None:
+        self.slow, self.shut = slow, False
+        self.loading, self.entered, self.opened = threading.Event(), threading.Event(), threading.Event()
+
+    def __call__(self, bundle: Any) -> Any:
+        from inprocml.backends import open_backend
+
+        self.loading.set()
+        if self.slow:
+            assert self.opened.wait(30)
+        return _Behind(self, open_backend("onnx", bundle.model, threads=1))
+
+
+class _Behind:
+    name, device = "gate", "cpu"
+
+    def __init__(self, gate: Gate, real: Any) -> None:
+        self.gate, self.real = gate, real
+
+    def run(self, inputs: Any) -> Any:
+        if self.gate.shut:
+            self.gate.entered.set()
+            assert self.gate.opened.wait(30)
+        return self.real.run(inputs)
+
+    def close(self) -> None:
+        self.real.close()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import flask
 import pytest
+from tests.conftest import wait_for
 
 import inprocml
 from inprocml import Model, Prediction
@@ -378,12 +378,8 @@ def test_health(model, store):
     assert client.get("/_ml/live").status_code == 200
     first = client.get("/_ml/ready")
     assert (first.status_code, first.headers["Retry-After"]) == (503, "1")
-    pause = threading.Event()
-    for _ in range(500):
-        ready = client.get("/_ml/ready")
-        if ready.status_code == 200:
-            break
-        pause.wait(0.02)
+    wait_for(lambda: client.get("/_ml/ready").status_code == 200)
+    ready = client.get("/_ml/ready")
     assert ready.status_code == 200
     assert ready.json["models"]["fraud"]["version"] == "1"
 

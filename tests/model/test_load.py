@@ -7,36 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import flask
 import pytest
-from tests.conftest import make_rows
+from tests.conftest import Gate, make_rows, wait_for
 
 import inprocml
 from inprocml import Model
-from inprocml.backends import open_backend
 from inprocml.flask import predicts
-
-
-class Gate:
-    """The real model behind a gate: whoever enters first holds the device until the gate opens."""
-
-    def __init__(self):
-        self.entered, self.opened, self.shut = threading.Event(), threading.Event(), False
-
-    def __call__(self, bundle):
-        real, gate = open_backend("onnx", bundle.model, threads=1), self
-
-        class Behind:
-            name, device = "gate", "cpu"
-
-            def run(self, inputs):
-                if gate.shut:
-                    gate.entered.set()
-                    assert gate.opened.wait(30)
-                return real.run(inputs)
-
-            def close(self):
-                real.close()
-
-        return Behind()
 
 
 @pytest.fixture
@@ -44,15 +19,6 @@ def gate():
     gate = Gate()
     yield gate
     gate.opened.set()
-
-
-def wait_until(condition):
-    pause = threading.Event()
-    for _ in range(1500):
-        if condition():
-            return
-        pause.wait(0.01)
-    pytest.fail("the condition did not come true in time")
 
 
 def test_a_full_queue_refuses_at_once_and_loses_nobody(store, row, gate):
@@ -69,7 +35,7 @@ def test_a_full_queue_refuses_at_once_and_loses_nobody(store, row, gate):
         first = pool.submit(ask)
         assert gate.entered.wait(30)
         waiting = [pool.submit(ask) for _ in range(3)]
-        wait_until(lambda: _refuses(model, row))
+        wait_for(lambda: _refuses(model, row))
         full = ask()
         assert full.status_code == 503
         assert full.headers["Retry-After"] == "1"
@@ -119,7 +85,7 @@ def test_a_queue_delay_gathers_company(store, row):
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(ask, range(8))) == ["fraud"] * 8  # full before the delay is over
-    wait_until(lambda: model.counters["rows"] == 8)
+    wait_for(lambda: model.counters["rows"] == 8)
     assert model.counters["batches"] == 1
     model.close()
 
@@ -150,4 +116,23 @@ def test_a_tables_deadline_holds_while_it_waits_for_room(store, row, gate):
             model.predict_many([row] * 40, timeout=0.05)
         gate.opened.set()
         first.result(timeout=30)
+    model.close()
+
+
+def test_a_version_that_computes_beyond_its_replacement_is_told_once_and_freed_later(
+    store, row, gate, monkeypatch, caplog
+):
+    monkeypatch.setattr("inprocml.serving.slot.RETIRE_SECONDS", 0.05)
+    model = Model(store, backend=gate, poll_interval=0.02)
+    model.predict(row)
+    gate.shut = True
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(model.predict, row)
+        assert gate.entered.wait(30)
+        gate.shut = False
+        assert model.reload() == "1"
+        threading.Event().wait(0.3)  # some fifteen polls, each of which looks whether it has ended
+        assert caplog.text.count("still computes") == 1
+        gate.opened.set()
+        assert slow.result(timeout=30).value == "fraud"
     model.close()

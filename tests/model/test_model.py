@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 import pytest
-from tests.conftest import make_rows, pack_small
+from tests.conftest import Gate, make_rows, pack_small, wait_for
 
 import inprocml
 from inprocml import Model
@@ -26,16 +26,6 @@ def model(store):
     model = Model(store, poll_interval=0.05)
     yield model
     model.close()
-
-
-def wait_for(condition, seconds=20.0):
-    """Wait on an event nobody sets: the suite's only way to let time pass."""
-    pause = threading.Event()
-    for _ in range(int(seconds / 0.02)):
-        if condition():
-            return
-        pause.wait(0.02)
-    pytest.fail("the condition did not come true in time")
 
 
 def test_declaring_reads_nothing_and_starts_nothing(tmp_path):
@@ -558,48 +548,32 @@ def test_when_nothing_loads_the_newest_says_why(store, row, add_broken_version):
 
 
 def test_callers_with_a_deadline_do_not_pile_up_on_a_slow_first_load(store, row):
-    from inprocml.backends import open_backend
-
-    loading, go_on = threading.Event(), threading.Event()
-
-    def slow(bundle):
-        loading.set()
-        assert go_on.wait(30)
-        return open_backend("onnx", bundle.model, threads=1)
-
-    model = Model(store, backend=slow)
+    gate = Gate(slow=True)
+    model = Model(store, backend=gate)
     with pytest.raises(inprocml.NotReady, match="still loading"):
         model.predict(row, timeout=0.01)
-    assert loading.wait(30)
+    assert gate.loading.wait(30)
     with pytest.raises(inprocml.NotReady, match="still loading"):
         model.predict_many([row], timeout=0.01)
     with ThreadPoolExecutor(1) as pool:
         patient = pool.submit(model.predict, row)
-        go_on.set()
+        gate.opened.set()
         assert patient.result(timeout=30).version == "1"
     assert model.predict(row, timeout=30.0).version == "1"
     model.close()
 
 
 def test_coroutines_wait_for_the_first_load_within_their_deadline_and_take_no_thread_of_the_host(store, row):
-    from inprocml.backends import open_backend
-
-    loading, go_on = threading.Event(), threading.Event()
-
-    def slow(bundle):
-        loading.set()
-        assert go_on.wait(30)
-        return open_backend("onnx", bundle.model, threads=1)
-
-    model = Model(store, backend=slow)
+    gate = Gate(slow=True)
+    model = Model(store, backend=gate)
 
     async def crowd():
         waiting = [asyncio.create_task(model.apredict(row)) for _ in range(50)]
-        await asyncio.to_thread(loading.wait, 30)
+        await asyncio.to_thread(gate.loading.wait, 30)
         with pytest.raises(inprocml.NotReady, match="still loading"):
             await model.apredict(row, timeout=0.05)
         assert await asyncio.to_thread(lambda: "free") == "free"
-        go_on.set()
+        gate.opened.set()
         return await asyncio.gather(*waiting)
 
     assert {p.version for p in asyncio.run(crowd())} == {"1"}

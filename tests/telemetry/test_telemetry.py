@@ -10,6 +10,7 @@ import pytest
 from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from tests.conftest import Gate, wait_for
 
 import inprocml
 from inprocml import Model
@@ -40,11 +41,7 @@ def points(reader, name, model):
 
 def _settled(model, rows):
     """Observers run after the callers have their answers: wait until the last batch is counted."""
-    pause = threading.Event()
-    for _ in range(500):
-        if model.counters["rows"] == rows:
-            break
-        pause.wait(0.01)
+    wait_for(lambda: model.counters["rows"] == rows)
     return model.counters
 
 
@@ -179,40 +176,16 @@ def reasons(reader, model):
 
 
 def test_a_full_queue_and_a_closed_model_are_counted_by_reason(reader, store, row):
-    from inprocml.backends import open_backend
-
-    entered, opened, shut = threading.Event(), threading.Event(), threading.Event()
-
-    class Behind:
-        """The real model behind a gate."""
-
-        name, device = "gate", "cpu"
-
-        def __init__(self, bundle):
-            self.real = open_backend("onnx", bundle.model, threads=1)
-
-        def run(self, inputs):
-            if shut.is_set():
-                entered.set()
-                assert opened.wait(30)
-            return self.real.run(inputs)
-
-        def close(self):
-            self.real.close()
-
-    model = Model(store, name="turned-away", backend=Behind, max_queue_size=1)
+    gate = Gate()
+    model = Model(store, name="turned-away", backend=gate, max_queue_size=1)
     model.predict(row)
-    shut.set()
+    gate.shut = True
     with ThreadPoolExecutor(3) as pool:
         running = pool.submit(model.predict, row)
-        assert entered.wait(30)
+        assert gate.entered.wait(30)
         both = [pool.submit(model.predict, row) for _ in range(2)]  # one waits, one is refused
-        pause = threading.Event()
-        for _ in range(1500):
-            if any(future.done() for future in both):
-                break
-            pause.wait(0.01)
-        opened.set()
+        wait_for(lambda: any(future.done() for future in both))
+        gate.opened.set()
         outcomes = {type(future.exception(timeout=30)) for future in [running, *both]}
     assert outcomes == {type(None), inprocml.Overloaded}
     model.close()

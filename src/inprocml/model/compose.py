@@ -50,13 +50,11 @@ def _assemble(bundle: Bundle, backend: Backend, options: Options, clock: Clock) 
     return Servable(
         name=bundle.name,
         version=bundle.version,
-        digest=bundle.digest,
         transform=bundle.transform,
         output=bundle.output,
         runner=runner,
         backend=backend,
         input_name=bundle.input_name,
-        max_batch_size=options.max_batch_size,
         baseline=bundle.baseline,
         counts=counts,
         telemetry=telemetry,

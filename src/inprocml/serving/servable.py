@@ -7,7 +7,6 @@ transform of one and the model of another, and no batch mixes versions.
 from __future__ import annotations
 
 import itertools
-import logging
 import secrets
 import threading
 from collections.abc import Callable
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from inprocml.transform import Transform
 
 __all__ = ["Leases", "Output", "Servable", "prediction_ids"]
-
-_log = logging.getLogger("inprocml")
 
 
 class Output(Protocol):
@@ -52,13 +49,11 @@ class Servable:
 
     name: str
     version: str
-    digest: str
     transform: Transform
     output: Output
     runner: Runner
     backend: Backend
     input_name: str
-    max_batch_size: int
     baseline: Baseline
     counts: RowCounts
     telemetry: ModelTelemetry
@@ -84,8 +79,9 @@ class Servable:
         """
         with self.leases:
             features = self.transform.transform(table)
-            for start in range(0, len(features), self.max_batch_size):
-                yield self._answer(features[start : start + self.max_batch_size], deadline)
+            batch = self.runner.max_batch_size
+            for start in range(0, len(features), batch):
+                yield self._answer(features[start : start + batch], deadline)
 
     def _answer(self, features: Features, deadline: float | None) -> list[Prediction]:
         rows = len(features)
@@ -106,11 +102,6 @@ class Servable:
         self.leases.wait(timeout)
         self.runner.drain()
         if not self.runner.close(timeout):
-            _log.warning(
-                "model %s version %s still computes though it was replaced; its memory is kept until it ends",
-                self.name,
-                self.version,
-            )
             return False
         self.backend.close()
         return True

@@ -6,6 +6,7 @@ A slot belongs to the process that made it; after a fork the child makes a slot 
 from __future__ import annotations
 
 import copy
+import logging
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -17,6 +18,8 @@ from inprocml.serving.servable import Servable
 __all__ = ["Slot", "anew"]
 
 E = TypeVar("E", bound=BaseException)
+
+_log = logging.getLogger("inprocml")
 
 RETRY_SECONDS = 1.0
 RETIRE_SECONDS = 30.0
@@ -93,7 +96,8 @@ class Slot:
         with self._lock:
             stuck, self._stuck = self._stuck, []
         for old in stuck:
-            self._retire(old, timeout=0.0)
+            if not old.retire(0.0):
+                self._keep(old)
 
     def close(self) -> None:
         """Drain and free; later uses are refused with ``NotReady``."""
@@ -103,10 +107,18 @@ class Slot:
         self._retire(old)
         self.sweep()
 
-    def _retire(self, old: Servable | None, *, timeout: float = RETIRE_SECONDS) -> None:
-        if old is not None and not old.retire(timeout):
-            with self._lock:
-                self._stuck.append(old)
+    def _retire(self, old: Servable | None) -> None:
+        if old is not None and not old.retire(RETIRE_SECONDS):
+            self._keep(old)
+            _log.warning(
+                "model %s version %s still computes though it was replaced; its memory is kept until it ends",
+                old.name,
+                old.version,
+            )
+
+    def _keep(self, old: Servable) -> None:
+        with self._lock:
+            self._stuck.append(old)
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

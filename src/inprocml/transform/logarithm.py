@@ -18,11 +18,14 @@ Error: at most 1 ulp wherever it was compared with ``math.log1p``.
 from __future__ import annotations
 
 from math import frexp
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["log1p_array", "log1p_float"]
+
+Real = TypeVar("Real", float, NDArray[np.float64])
 
 _LN2_HIGH = float.fromhex("0x1.62e42feep-1")  # 33 bits of ln 2: k times it is exact
 _LN2_LOW = float.fromhex("0x1.a39ef35793c76p-33")  # the next 53
@@ -44,13 +47,7 @@ def log1p_float(x: float) -> float:
         if m < _SQRT_HALF:
             m, e = m * 2.0, e - 1
         k, f = float(e), m - 1.0
-    s = f / (2.0 + f)
-    z = s * s
-    r = _C17 + z * (_C19 + z * (_C21 + z * _C23))
-    r = _C7 + z * (_C9 + z * (_C11 + z * (_C13 + z * (_C15 + z * r))))
-    r = z * (_C3 + z * (_C5 + z * r))
-    h = 0.5 * f * f
-    return k * _LN2_HIGH - ((h - (s * (h + r) + (k * _LN2_LOW + c))) - f)
+    return _joined(k, f, c)
 
 
 def log1p_array(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -62,11 +59,15 @@ def log1p_array(x: NDArray[np.float64]) -> NDArray[np.float64]:
     low = m < _SQRT_HALF
     k = np.where(near, 0.0, e - low.astype(np.float64))
     f = np.where(near, x, np.where(low, m * 2.0, m) - 1.0)
+    return _joined(k, f, c)
+
+
+def _joined(k: Real, f: Real, c: Real) -> Real:
+    """Return k ln 2 + ln(1 + f) + c: one expression for numbers and arrays, so that neither can drift."""
     s = f / (2.0 + f)
     z = s * s
     r = _C17 + z * (_C19 + z * (_C21 + z * _C23))
     r = _C7 + z * (_C9 + z * (_C11 + z * (_C13 + z * (_C15 + z * r))))
     r = z * (_C3 + z * (_C5 + z * r))
     h = 0.5 * f * f
-    result: NDArray[np.float64] = k * _LN2_HIGH - ((h - (s * (h + r) + (k * _LN2_LOW + c))) - f)
-    return result
+    return k * _LN2_HIGH - ((h - (s * (h + r) + (k * _LN2_LOW + c))) - f)

@@ -34,7 +34,17 @@ if TYPE_CHECKING:
     )
     from inprocml.model import Model
     from inprocml.packing import pack
-    from inprocml.transform import Category, Flag, Hashed, Numeric, Timestamp, Transform, Vector
+    from inprocml.transform import (
+        Category,
+        Custom,
+        Derived,
+        Flag,
+        Hashed,
+        Numeric,
+        Timestamp,
+        Transform,
+        Vector,
+    )
     from inprocml.values import Prediction
 
 __version__ = "0.1.0"
@@ -43,6 +53,8 @@ _HOME = {
     "Bundle": "inprocml.bundle",
     "Category": "inprocml.transform",
     "Classes": "inprocml.bundle",
+    "Custom": "inprocml.transform",
+    "Derived": "inprocml.transform",
     "Flag": "inprocml.transform",
     "Hashed": "inprocml.transform",
     "Model": "inprocml.model",
@@ -66,7 +78,9 @@ __all__ = [
     "Category",
     "Classes",
     "Corrupt",
+    "Custom",
     "DeadlineExceeded",
+    "Derived",
     "Flag",
     "Hashed",
     "InprocmlError",

@@ -1,4 +1,4 @@
-"""Every option of every kind: the generated row path, the reference and the column paths agree, bit for bit."""
+"""Every option of every kind: the generated row path, the reference and the column paths agree to the bit."""
 
 from __future__ import annotations
 

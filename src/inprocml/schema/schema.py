@@ -70,6 +70,13 @@ class Schema:
 
     def check_opened(self, opened: Opened) -> dict[str, NDArray[Any]]:
         """``check_table`` for a table whose raw columns were read already."""
+        columns, issues = self.judge_opened(opened)
+        if issues:
+            raise report(issues, opened.rows)
+        return columns
+
+    def judge_opened(self, opened: Opened) -> tuple[dict[str, NDArray[Any]], dict[str, Refused]]:
+        """Return the canonical columns of the fields that are sound, and the issues of the others."""
         issues = dict(opened.issues)
         columns: dict[str, NDArray[Any]] = {}
         for field in self.fields:
@@ -81,9 +88,7 @@ class Schema:
                 columns[field.name] = field.check_column(raw)
             except Refused as refused:
                 issues[field.name] = refused
-        if issues:
-            raise report(issues, opened.rows)
-        return columns
+        return columns, issues
 
     def wall(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Return canonical columns with every point in time as its zone's wall clock, ``datetime64[us]``."""

@@ -14,7 +14,7 @@ from inprocml.errors import TransformError
 from inprocml.schema import Schema
 from inprocml.transform import document
 from inprocml.transform.fitting import fit_plan
-from inprocml.transform.kinds import SPECS, Spec
+from inprocml.transform.kinds import SPECS, Spec, fields_read
 from inprocml.transform.naming import check_distinct, valid_name
 from inprocml.transform.plan import Plan
 from inprocml.transform.step import TensorSpec
@@ -42,7 +42,8 @@ class Transform:
             if type(spec) not in SPECS:
                 kinds = ", ".join(f"{kind.__name__}(...)" for kind in SPECS)
                 raise TypeError(f"{name}: must be one of {kinds}, not {type(spec).__name__}")
-            valid_name(spec.field or name)
+            for field in fields_read(name, spec):
+                valid_name(field)
         check_distinct(fields)
         self._fields: Mapping[str, Spec] = MappingProxyType(dict(fields))
         self._plan: Plan | None = None

@@ -9,10 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from inprocml.transform.arguments import WIDEST
 from inprocml.transform.binned import BinnedStep
 from inprocml.transform.category import category_step
+from inprocml.transform.custom import CustomStep
+from inprocml.transform.derived import DerivedStep
 from inprocml.transform.flag import FlagStep
 from inprocml.transform.hashed import HashedStep
 from inprocml.transform.numeric import NumericStep
 from inprocml.transform.specs import Category, Flag, Hashed, Numeric, Timestamp, Vector
+from inprocml.transform.specs_derived import Custom, Derived
 from inprocml.transform.step import Entry
 from inprocml.transform.timestamp import TimestampStep
 from inprocml.transform.vector import VectorStep
@@ -167,6 +170,40 @@ class _Timestamp(EntryModel):
         return TimestampStep(self.name, spec)
 
 
+class _Derived(EntryModel):
+    kind: Literal["derived@1"]
+    operation: Literal["ratio", "difference", "product", "days_between", "is_missing"]
+    first: str
+    second: str | None
+    timezone: str | None
+    then: Annotated[_Numeric | _Binned, Field(discriminator="kind")]
+
+    def step(self) -> Entry:
+        inner: Any = self.then.step()
+        if inner.name != self.name:
+            raise ValueError("what encodes a derived number is called as its entry")
+        spec = Derived(self.operation, self.first, self.second, then=inner.spec, timezone=self.timezone)
+        return DerivedStep(self.name, spec, inner)
+
+
+class _Custom(EntryModel):
+    kind: Literal["custom@1"]
+    function: str
+    reads: Annotated[
+        list[Annotated[list[str], Field(min_length=2, max_length=2)]], Field(min_length=1, max_length=1000)
+    ]
+    width: int
+    optional: bool
+    source: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+    def step(self) -> Entry:
+        reads = {pair[0]: pair[1] for pair in self.reads}
+        if len(reads) != len(self.reads):
+            raise ValueError("reads must name no field twice")
+        spec = Custom(self.function, reads, width=self.width, optional=self.optional)
+        return CustomStep(self.name, spec, self.source)
+
+
 def _pair(pair: list[float] | None) -> tuple[float, float] | None:
     return None if pair is None else (pair[0], pair[1])
 
@@ -174,6 +211,8 @@ def _pair(pair: list[float] | None) -> tuple[float, float] | None:
 MODELS: dict[str, type[EntryModel]] = {
     "binned@1": _Binned,
     "category@1": _Category,
+    "custom@1": _Custom,
+    "derived@1": _Derived,
     "flag@1": _Flag,
     "hashed@1": _Hashed,
     "numeric@1": _Numeric,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inprocml.errors import InvalidRow
 from inprocml.schema import Canonical, Field, Refused, Schema, merged
 from inprocml.schema.columns import Column
 from inprocml.schema.once import once
@@ -128,24 +129,19 @@ class Plan:
     def opened(self, opened: Opened) -> Any:
         """``table`` for one whose raw columns were read already."""
         raws = dict(opened.columns)
-        issues: dict[str, Refused] = dict(opened.issues)
         for field in self.schema.fields:
-            if field.name not in raws and field.name not in issues:
-                try:
-                    raws[field.name] = absent(opened.rows, required=field.required)
-                except Refused as refused:
-                    issues[field.name] = refused
-        if issues:
-            self.schema.check_opened(opened)  # finds all the other issues too, and raises
+            if field.name not in raws and not field.required:
+                raws[field.name] = absent(opened.rows, required=False)
+        if opened.issues or len(raws) < len(self.schema.fields):
+            raise self._report(opened)
         columns = _Judged(self.schema, raws)
         out = np.zeros((opened.rows, self.width), dtype=np.float32)
         tensors: Arrays = {}
         try:
             with np.errstate(all="ignore"):  # whatever the host set, arithmetic here is checked beforehand
                 self._write(columns, out, tensors)
-        except Refused as refused:
-            self.schema.check_opened(opened)
-            raise report({columns.last: refused}, opened.rows) from None
+        except Refused:
+            raise self._report(opened) from None
         if not self.others:
             return out
         return ({FEATURES: out} if self.steps else {}) | tensors
@@ -153,27 +149,40 @@ class Plan:
     def _write(self, columns: _Judged, out: NDArray[np.float32], tensors: Arrays) -> None:
         for step, start in zip(self.steps, self.starts, strict=True):
             part = out[:, start : start + step.width]
-            if not step.write_raw([columns.raw(field) for field in step.fields], part):
+            if not step.write_raw([columns.raws[field.name] for field in step.fields], part):
                 step.write([columns[field.name] for field in step.fields], part)
         for other in self.others:
             tensors.update(other.many([columns[field.name] for field in other.fields]))
 
+    def _report(self, opened: Opened) -> InvalidRow:
+        """Find everything that is wrong with a table that an entry refused."""
+        columns, issues = self.schema.judge_opened(opened)
+        for entry in self.entries:
+            if not all(field.name in columns for field in entry.fields):
+                continue
+            try:
+                self._encode_column(entry, [columns[field.name] for field in entry.fields], opened.rows)
+            except Refused as refused:
+                issues[entry.fields[0].name] = refused
+        return report(issues, opened.rows)
+
+    @staticmethod
+    def _encode_column(entry: Any, columns: list[NDArray[Any]], rows: int) -> None:
+        if hasattr(entry, "tensors"):
+            entry.many(columns)
+        else:
+            with np.errstate(all="ignore"):
+                entry.write(columns, np.zeros((rows, entry.width), dtype=np.float32))
+
 
 class _Judged(dict[str, NDArray[Any]]):
-    """Canonical columns, each judged when it is first asked for; ``last`` is the field asked for last."""
+    """Canonical columns, each judged when it is first asked for."""
 
     def __init__(self, schema: Schema, raws: Mapping[str, Column]) -> None:
         super().__init__()
         self._fields = {field.name: field for field in schema.fields}
-        self._raws = raws
-        self.last = ""
-
-    def raw(self, field: Field) -> Column:
-        """Return the raw column that an entry reads."""
-        self.last = field.name
-        return self._raws[field.name]
+        self.raws = raws
 
     def __missing__(self, name: str) -> NDArray[Any]:
-        self.last = name
-        column = self[name] = self._fields[name].check_column(self._raws[name])
+        column = self[name] = self._fields[name].check_column(self.raws[name])
         return column

@@ -12,7 +12,7 @@ from inprocml.schema.moment import moment_check, zone_named
 from inprocml.transform.arguments import a_bool, a_count, a_field, a_slot, finite, number_range, one_of
 from inprocml.transform.edges import checked_bins
 
-__all__ = ["Category", "Flag", "Hashed", "Numeric", "Timestamp", "Vector"]
+__all__ = ["Category", "Flag", "Hashed", "Numeric", "Timestamp", "Vector", "known_zone"]
 
 CYCLES = {"hour": (0, 24), "weekday": (0, 7), "month": (1, 12), "day": (1, 31), "minute": (0, 60)}
 """Calendar parts that go round: the first value and how many there are."""
@@ -191,7 +191,7 @@ class Timestamp:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parts", _parts(self.parts, self.since))
-        zone = None if self.timezone is None else _known_zone(self.timezone)
+        zone = None if self.timezone is None else known_zone(self.timezone)
         if self.since is not None:
             _a_time("since", self.since, zone)
         a_slot(self.missing)
@@ -231,7 +231,8 @@ class FrozenParts(dict[str, str]):
         return hash(tuple(self.items()))
 
 
-def _known_zone(name: str) -> ZoneInfo:
+def known_zone(name: str) -> ZoneInfo:
+    """Return the zone; ``ValueError`` for a name that is none, or that this machine does not know."""
     try:
         return zone_named(name)
     except LookupError as unknown:

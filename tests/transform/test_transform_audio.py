@@ -152,6 +152,7 @@ def test_longer_clips_are_refused_or_cut():
         ("data:audio/wav;base64,UklG", "comma"),
         ("ünicode=", "base64"),
     ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "value",
 )
 def test_what_is_refused_and_why(content, why):
     assert why in reason(content)

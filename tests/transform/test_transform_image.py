@@ -266,6 +266,7 @@ def patched(content, place, new):
         (None, "not NoneType"),
         ([1, 2], "not list"),
     ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "value",
 )
 def test_what_is_refused_and_why(content, why):
     assert why in reason(content)

@@ -169,15 +169,23 @@ def check_rows(file: PictureFile) -> None:
     for x, y, across, down in _ADAM7 if header[12] else ((0, 0, 1, 1),):
         width, height = -((x - file.width) // across), -((y - file.height) // down)
         rest += height * (1 + (width * bits + 7) // 8) if width > 0 and height > 0 else 0
-    unpack = zlib.decompressobj()
     packed = b"".join(chunk[8:-4] for name, chunk in _png_chunks(file.content) if name == b"IDAT")
     try:
-        while rest > 0 and (piece := unpack.decompress(packed, _PIECE)):
-            rest, packed = rest - len(piece), unpack.unconsumed_tail
+        enough = any((rest := rest - size) <= 0 for size in _unpacked_sizes(packed))
     except zlib.error:
-        raise _broken("PNG") from None
-    if rest > 0:
+        enough = False
+    if not enough:
         raise _broken("PNG")
+
+
+def _unpacked_sizes(packed: bytes) -> Iterator[int]:
+    """Yield how many bytes each piece of a zlib stream gives; small pieces, whatever the ratio."""
+    unpack = zlib.decompressobj()
+    for start in range(0, len(packed), _PIECE):
+        piece = packed[start : start + _PIECE]
+        while unpacked := unpack.decompress(piece, _PIECE):
+            yield len(unpacked)
+            piece = unpack.unconsumed_tail
 
 
 def _webp(content: bytes) -> PictureFile:

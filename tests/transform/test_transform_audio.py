@@ -89,7 +89,9 @@ def test_full_range_of_integers():
 def test_channels_are_refused_or_averaged():
     stereo = wav(struct.pack("<4h", 16384, 0, -32768, 16384), fmt(channels=2))
     assert "one channel" in reason(stereo)
-    samples, there = read_clip(stereo, ClipOptions(sample_rate=RATE, seconds=0.01, channels="mean"))
+    mean = ClipOptions(sample_rate=RATE, seconds=0.01, channels="mean")
+    assert "from -1 to 1" in reason(wav(struct.pack("<2f", 1.5, -1.5), fmt(3, 2, bits=32)), mean)
+    samples, there = read_clip(stereo, mean)
     assert there == 2
     assert samples[:2].tolist() == [0.25, -0.25]
 
@@ -133,6 +135,7 @@ def test_longer_clips_are_refused_or_cut():
         (wav(layout=fmt(rate=0)), "16000 samples per second"),
         (wav(before=chunk(b"junk", b"") * 300), "256 chunks"),
         (wav(struct.pack("<f", math.nan), fmt(3, bits=32)), "from -1 to 1"),
+        (wav(b"\1\0\x80\x7f", fmt(3, bits=32)), "from -1 to 1"),  # a signalling NaN
         (wav(struct.pack("<f", 1.5), fmt(3, bits=32)), "from -1 to 1"),
         (wav(struct.pack("<d", -math.inf), fmt(3, bits=64)), "from -1 to 1"),
         ([], "at least one"),

@@ -61,10 +61,11 @@ def read_clip(value: object, options: ClipOptions) -> tuple[NDArray[np.float64],
     ``value`` is a WAV file as bytes or base64 text, or one channel of samples from -1 to 1 at the declared
     rate: a list or tuple of numbers, or a one-dimensional array of floats. Raises ``Refused``.
     """
-    if isinstance(value, (list, tuple, np.ndarray)):
-        there = _judged(_listed(value, options))
-    else:
-        there = _judged(_from_wav(read_wav(content_of(value, options.max_bytes)), options))
+    with np.errstate(all="ignore"):  # some NaN raise a flag when they are only converted
+        if isinstance(value, (list, tuple, np.ndarray)):
+            there = _judged(_listed(value, options))
+        else:
+            there = _from_wav(read_wav(content_of(value, options.max_bytes)), options)
     samples = np.zeros(options.length)
     samples[: len(there)] = there
     return samples, len(there)
@@ -75,14 +76,13 @@ def _from_wav(wav: Wav, options: ClipOptions) -> NDArray[np.float64]:
         raise Refused(f"must have {options.sample_rate} samples per second: resample it before")
     if wav.channels > 1 and options.channels == "mono":
         raise Refused("must have one channel")
-    samples = wav.samples(_kept(wav.frames, options))
+    samples = _judged(wav.samples(_kept(wav.frames, options)))
     total = samples[:, 0]
     if wav.channels == 1:
         return total
-    with np.errstate(all="ignore"):  # what is beyond 1 is refused on what comes out
-        for channel in range(1, wav.channels):  # one after the other: a fixed order
-            total = total + samples[:, channel]
-        return total / float(wav.channels)
+    for channel in range(1, wav.channels):  # one after the other: a fixed order
+        total = total + samples[:, channel]
+    return total / float(wav.channels)
 
 
 def _listed(

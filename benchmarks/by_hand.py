@@ -118,7 +118,7 @@ def _block(learnt: Learnt, name: str, value: Any) -> bytes:
     if name == AMOUNT:
         return one_hot(BINS)[bisect_right(learnt.edges, _checked_number(value))]
     if name in CATEGORIES:
-        return other(value, ready(learnt.categories[name]))
+        return other(value, *ready(learnt.categories[name]))
     if name == MERCHANT:
         return bucket(checked_string(value))
     if name == AT:
@@ -131,7 +131,7 @@ def _block(learnt: Learnt, name: str, value: Any) -> bytes:
 
 
 def _checked_number(value: Any) -> float:
-    if type(value) is int and abs(value) <= EXACT:
+    if type(value) is int and float(value) == value:
         return float(value)
     if type(value) is not float or not math.isfinite(value):
         raise ValueError("must be a finite number")
@@ -151,13 +151,15 @@ def _checked_time(value: Any) -> datetime:
     return datetime.fromisoformat(value).astimezone(UTC).astimezone(ZoneInfo(ZONE))
 
 
-def other(value: Any, table: dict[str | None, bytes]) -> bytes:
+def other(value: Any, table: dict[str, bytes], unseen: bytes) -> bytes:
     """Return the bytes of a category that was not found as it is spelt."""
-    return table.get(checked_string(value), table[None])
+    return table.get(checked_string(value), unseen)
 
 
-def ready(known: tuple[str, ...]) -> dict[str | None, bytes]:
-    return dict(zip((*known, None), one_hot(len(known) + 1), strict=True))
+def ready(known: tuple[str, ...]) -> tuple[dict[str, bytes], bytes]:
+    """Return the bytes of each category, and those of the unseen one (under ``None``, null would get it)."""
+    *first, unseen = one_hot(len(known) + 1)
+    return dict(zip(known, first, strict=True)), unseen
 
 
 @lru_cache(maxsize=16_384)

@@ -42,7 +42,9 @@ def strict(learnt: Learnt) -> Callable[[Row], Features]:
     m0, m1, m2, m3, m4, m5, m6, m7, m8, m9 = learnt.means
     d0, d1, d2, d3, d4, d5, d6, d7, d8, d9 = learnt.divisors
     edges, bins = learnt.edges, one_hot(BINS)
-    country, plan, channel, device, currency = (ready(learnt.categories[name]) for name in CATEGORIES)
+    tables, unseen = zip(*(ready(learnt.categories[name]) for name in CATEGORIES), strict=True)
+    country, plan, channel, device, currency = tables
+    c0, c1, c2, c3, c4 = unseen
     of_hour, of_day, zone = hours(), days(), ZoneInfo(ZONE)
     width, join, array, read = learnt.width, bytearray().join, np.ndarray, datetime.fromisoformat
 
@@ -136,11 +138,11 @@ def strict(learnt: Learnt) -> Callable[[Row], Features]:
             parts = (
                 _PACK(n0, n1, n2, n3, n4, n5, n6, n7, n8, n9),
                 bins[bisect_right(edges, amount)],
-                country.get(row["country"]) or other(row["country"], country),
-                plan.get(row["plan"]) or other(row["plan"], plan),
-                channel.get(row["channel"]) or other(row["channel"], channel),
-                device.get(row["device"]) or other(row["device"], device),
-                currency.get(row["currency"]) or other(row["currency"], currency),
+                country.get(row["country"]) or other(row["country"], country, c0),
+                plan.get(row["plan"]) or other(row["plan"], plan, c1),
+                channel.get(row["channel"]) or other(row["channel"], channel, c2),
+                device.get(row["device"]) or other(row["device"], device, c3),
+                currency.get(row["currency"]) or other(row["currency"], currency, c4),
                 bucket(merchant),
                 of_hour[local.hour],
                 of_day[local.month][local.weekday()],
@@ -158,8 +160,9 @@ def unchecked(learnt: Learnt) -> Callable[[Row], Features]:
     m0, m1, m2, m3, m4, m5, m6, m7, m8, m9 = learnt.means
     d0, d1, d2, d3, d4, d5, d6, d7, d8, d9 = learnt.divisors
     edges, bins = learnt.edges, one_hot(BINS)
-    country, plan, channel, device, currency = (ready(learnt.categories[name]) for name in CATEGORIES)
-    c0, c1, c2, c3, c4 = country[None], plan[None], channel[None], device[None], currency[None]
+    tables, unseen = zip(*(ready(learnt.categories[name]) for name in CATEGORIES), strict=True)
+    country, plan, channel, device, currency = tables
+    c0, c1, c2, c3, c4 = unseen
     of_hour, of_day, zone = hours(), days(), ZoneInfo(ZONE)
     width, join, array, read = learnt.width, bytearray().join, np.ndarray, datetime.fromisoformat
 

@@ -196,8 +196,14 @@ def turn(hour: int) -> tuple[float, float]:
 
 
 def _edges(rows: list[Row]) -> tuple[float, ...]:
-    """Return the inner edges of bins of equal counts; a logarithm and a clip move no value across one."""
+    """Return the quantiles of the logarithm between the bins, as amounts: serving takes no logarithm."""
     low, high = payments.CLIP
-    values = np.clip([float(row[AMOUNT]) for row in rows], low, high)
-    inner = np.quantile(values, np.arange(1, BINS) / BINS, method="inverted_cdf")
-    return tuple(float(edge) for edge in inner)
+    ordered = sorted(min(max(float(row[AMOUNT]), low), high) for row in rows)
+    edges = []
+    for k in range(1, BINS):
+        place = k / BINS * (len(ordered) - 1)
+        below = math.floor(place)
+        part, one, next_ = place - below, ordered[below], ordered[below + 1]
+        between = math.log1p(one) * (1 - part) + math.log1p(next_) * part
+        edges.append(one if part == 0 or one == next_ else math.expm1(between))
+    return tuple(edges)

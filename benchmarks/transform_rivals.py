@@ -44,7 +44,7 @@ Call = Callable[[dict[str, Any]], Any]
 def column_transformer(frame: pd.DataFrame) -> ColumnTransformer:
     """Return the fitted transformer: 66 columns in the order of ours."""
     bins = KBinsDiscretizer(
-        BINS, encode="onehot-dense", strategy="quantile", quantile_method="inverted_cdf", subsample=None
+        BINS, encode="onehot-dense", strategy="quantile", quantile_method="linear", subsample=None
     )
     hasher = FeatureHasher(BUCKETS, input_type="string", alternate_sign=False)
     return ColumnTransformer(

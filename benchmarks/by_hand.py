@@ -127,7 +127,10 @@ def _block(learnt: Learnt, name: str, value: Any) -> bytes:
     place = NUMBERS.index(name)
     missing = value is None or (type(value) is float and math.isnan(value))
     number = learnt.fills[place] if missing else _checked_number(value)
-    return struct.pack("=f", (number - learnt.means[place]) / learnt.divisors[place])
+    feature = (number - learnt.means[place]) / learnt.divisors[place]
+    if math.isinf(feature):
+        raise ValueError("is too large")
+    return struct.pack("=f", feature)
 
 
 def _checked_number(value: Any) -> float:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     )
     from inprocml.model import Model
     from inprocml.packing import pack
-    from inprocml.transform import Category, Hashed, Numeric, Timestamp, Transform
+    from inprocml.transform import Category, Flag, Hashed, Numeric, Timestamp, Transform, Vector
     from inprocml.values import Prediction
 
 __version__ = "0.1.0"
@@ -43,6 +43,7 @@ _HOME = {
     "Bundle": "inprocml.bundle",
     "Category": "inprocml.transform",
     "Classes": "inprocml.bundle",
+    "Flag": "inprocml.transform",
     "Hashed": "inprocml.transform",
     "Model": "inprocml.model",
     "Numeric": "inprocml.transform",
@@ -50,6 +51,7 @@ _HOME = {
     "Regression": "inprocml.bundle",
     "Timestamp": "inprocml.transform",
     "Transform": "inprocml.transform",
+    "Vector": "inprocml.transform",
     "pack": "inprocml.packing",
 }
 
@@ -65,6 +67,7 @@ __all__ = [
     "Classes",
     "Corrupt",
     "DeadlineExceeded",
+    "Flag",
     "Hashed",
     "InprocmlError",
     "InvalidRow",
@@ -83,6 +86,7 @@ __all__ = [
     "UnknownVersion",
     "Unsupported",
     "Untrusted",
+    "Vector",
     "WrongContentType",
     "__version__",
     "pack",

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.schema.field import Canonical, Field
 from inprocml.schema.once import once
 from inprocml.schema.refusal import Refused
 from inprocml.schema.table import Opened, absent, as_row, open_table, report, unknown_fields
+from inprocml.schema.zones import local
 from inprocml.values import Row, Table
 
 __all__ = ["Schema"]
+
+
+def _local(column: NDArray[np.datetime64], zone: ZoneInfo) -> NDArray[np.datetime64]:
+    out, there = column.copy(), ~np.isnat(column)
+    out.view(np.int64)[there] = local(column.view(np.int64)[there], zone)
+    return out
 
 
 @dataclass(frozen=True)
@@ -76,9 +85,16 @@ class Schema:
             raise report(issues, opened.rows)
         return columns
 
+    def wall(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return canonical columns with every point in time as its zone's wall clock, ``datetime64[us]``."""
+        return {
+            field.name: columns[field.name] if field.zone is None else _local(columns[field.name], field.zone)
+            for field in self.fields
+        }
+
     def render(
         self, values: Mapping[str, NDArray[Any]] | tuple[Canonical, ...], indices: Iterable[int] | None = None
-    ) -> list[dict[str, float | int | str | None]]:
+    ) -> list[dict[str, Any]]:
         """Return JSON-able rows that pass ``check`` and mean the same.
 
         ``values`` is what ``check`` or ``check_table`` returned; ``indices`` picks rows of a table, else all.

@@ -1,6 +1,6 @@
 """Row to features: one object, fitted in training, applied in serving, the same bytes by every door."""
 
 from inprocml.transform.core import Transform
-from inprocml.transform.specs import Category, Hashed, Numeric, Timestamp
+from inprocml.transform.specs import Category, Flag, Hashed, Numeric, Timestamp, Vector
 
-__all__ = ["Category", "Hashed", "Numeric", "Timestamp", "Transform"]
+__all__ = ["Category", "Flag", "Hashed", "Numeric", "Timestamp", "Transform", "Vector"]

@@ -147,7 +147,7 @@ def _compile(transform: Transform) -> dict[str, float]:
     """Return milliseconds from the text to a transform whose row path is ready, and those of the row path."""
     text = transform.to_json()
     entries = document.read(text).entries
-    calls = {
+    calls: dict[str, Callable[[], object]] = {
         "from_json, in all": lambda: Transform.from_json(text),
         "the row path alone": lambda: Plan(entries),
     }

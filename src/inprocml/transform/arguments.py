@@ -32,6 +32,8 @@ def a_field(field: object) -> None:
     """``field`` must be None or the name of a field."""
     if field is not None and not isinstance(field, str):
         raise TypeError(f"field must be the name of a field, not {type(field).__name__}")
+    if field == "":
+        raise ValueError("field must be the name of a field, not an empty string")
 
 
 def finite(name: str, value: object) -> float:

@@ -72,7 +72,7 @@ class CustomStep:
         found = _registered(self.spec.function)[1]
         if found != self.source:
             raise Untrusted(
-                f"{self.name}: the function {self.spec.function!r} has changed since the transform was fitted "
+                f"{self.name}: the function {self.spec.function!r} has changed since it was fitted "
                 f"(its source was sha256 {self.source}, is {found}). Bring the old function back, or fit "
                 "and pack again with the new one."
             )

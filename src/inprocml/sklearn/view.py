@@ -1,7 +1,7 @@
 """A declared transform as a scikit-learn transformer: for Pipeline, cross-validation and grid search.
 
-The arithmetic is the transform's own, so the features here are, bit for bit, those of the web process. What is
-fitted is ``transform_``, a plain ``Transform``, ready to be packed.
+The arithmetic is the transform's own, so the features here are, bit for bit, those of the web process. What
+is fitted is ``transform_``, a plain ``Transform``, ready to be packed.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ def as_sklearn(transform: Transform) -> DeclaredTransformer:
 class DeclaredTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Turns a table into features, float32 of shape ``(rows, width)``, inside scikit-learn.
 
-    ``fields`` is what ``Transform`` takes. Tables are then read by the names in them (DataFrame, list of rows,
-    mapping of columns; order and further columns are no matter), and arrays by position: in the order of the
-    table that was fitted on, or of declaration. Without a mapping, ``fields`` is one kind for all columns,
-    ``Numeric()`` if ``None``, and arrays and frames are read as scikit-learn reads them. Parameters: a field's
-    name is its kind, ``<field>__<argument>`` an argument of it. ``transform_`` is the fitted ``Transform``.
+    ``fields`` is what ``Transform`` takes. Tables are then read by the names in them (DataFrame, list of
+    rows, mapping of columns; order and further columns are no matter), and arrays by position: in the order
+    of the table that was fitted on, or of declaration. Without a mapping, ``fields`` is one kind for all
+    columns, ``Numeric()`` if ``None``, and arrays and frames are read as scikit-learn reads them. Parameters:
+    a field's name is its kind, ``<field>__<argument>`` an argument of it. ``transform_`` is the fitted one.
     Errors are those of ``Transform``, and ``ValueError`` or ``TypeError`` where scikit-learn raises them.
     """
 

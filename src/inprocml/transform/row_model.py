@@ -203,7 +203,7 @@ def _usable(name: str) -> bool:
 
 
 def _attribute(name: str, taken: set[str]) -> str:
-    attribute = re.sub(r"\W+", "_", name).strip("_") or "field"
+    attribute = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "field"
     attribute = attribute if attribute.isidentifier() else f"field_{attribute}"
     while attribute in taken or not _usable(attribute):
         attribute += "_"

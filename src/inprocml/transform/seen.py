@@ -25,7 +25,7 @@ __all__ = ["Sample", "Seen", "sample"]
 
 _ROWS = 2048  # at most, evenly spaced: a picture needs no more
 _BINS = 24
-_TOP = 12
+_TOP = 24
 _NAMED = 3
 
 
@@ -104,13 +104,9 @@ def _values(known: Sequence[str | int], missing: str) -> Seen | None:
         return None
     counts = Counter(known)
     ordered = sorted(counts, key=lambda value: (-counts[value], str(value)))
-    top, rest = ordered[:_TOP], ordered[_TOP:]
-    named = [f"{short(str(value), 24)} {counts[value] / len(known):.0%}" for value in top[:_NAMED]]
+    named = [f"{short(str(value), 24)} {counts[value] / len(known):.0%}" for value in ordered[:_NAMED]]
     more = [f"{len(ordered) - _NAMED} more"] if len(ordered) > _NAMED else []
-    bars = [counts[value] for value in top]
-    if rest:
-        bars.append(sum(counts[value] for value in rest))
-    return Seen(tuple(bars), ", ".join([*named, *more]) + missing)
+    return Seen(tuple(counts[value] for value in ordered[:_TOP]), ", ".join([*named, *more]) + missing)
 
 
 def _zoned(utc: Sequence[datetime], timezone: str | None) -> list[datetime]:

@@ -1,4 +1,4 @@
-"""``transform.Row``: a pydantic model that accepts what the schema accepts, and a JSON Schema that tells the truth."""
+"""``transform.Row`` accepts what the schema accepts, and its JSON Schema tells the truth."""
 
 from __future__ import annotations
 

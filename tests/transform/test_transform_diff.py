@@ -209,3 +209,23 @@ def test_both_must_be_fitted():
         fitted().diff(Transform({"a": Numeric()}))
     with pytest.raises(TransformError, match="not fitted"):
         Transform({"a": Numeric()}).diff(fitted())
+
+
+NUMERIC = st.builds(
+    Numeric,
+    missing=st.sampled_from([None, "mean", 0.5]),
+    scale=st.sampled_from(["none", "standard"]),
+    log=st.booleans(),
+    clip=st.sampled_from([None, (0, 2)]),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(NUMERIC, NUMERIC, st.sampled_from([-3.0, -1.0, 0.0, 9.9e29, 1e30, -1e30, None]))
+def test_limits_and_gaps_of_numbers_decide_what_is_accepted_again(before, after, value):
+    one, other = (Transform({"a": spec}).fit([{"a": 1.0}, {"a": 4.0}]) for spec in (before, after))
+    found = one.diff(other)
+    if accepted(one, {"a": value}) is not None and found.rows in {"same", "compatible"}:
+        assert accepted(other, {"a": value}) is not None
+    if before == after:
+        assert found.rows == "same"

@@ -13,7 +13,7 @@ from inprocml.transform import display
 if TYPE_CHECKING:
     from inprocml.bundle.read import Bundle
 
-__all__ = ["html"]
+__all__ = ["baseline_pictures", "html"]
 
 _CELLS = 24
 _NAMED = 3
@@ -24,11 +24,16 @@ def html(bundle: Bundle) -> str:
     parts = [
         paragraph(f"{bundle.name}, version {bundle.version}"),
         table(("part", "value"), _about(bundle)),
-        display.html(bundle.transform, _drawn(bundle.baseline.fields)),
+        display.html(bundle.transform, baseline_pictures(bundle.baseline.fields)),
     ]
-    if outputs := _drawn(bundle.baseline.outputs):
+    if outputs := baseline_pictures(bundle.baseline.outputs):
         parts.append(table(("output", "training rows"), outputs.items()))
     return "".join(parts)
+
+
+def baseline_pictures(counted: Mapping[str, BinCounts]) -> dict[str, Markup]:
+    """Draw the counts of a baseline, by field or by output column."""
+    return {name: bars(_heights(counts), _caption(counts)) for name, counts in counted.items()}
 
 
 def _about(bundle: Bundle) -> list[tuple[str, str]]:
@@ -43,10 +48,6 @@ def _about(bundle: Bundle) -> list[tuple[str, str]]:
     ]
 
 
-def _drawn(counted: Mapping[str, BinCounts]) -> dict[str, Markup]:
-    return {name: bars(_heights(counts), _caption(counts)) for name, counts in counted.items()}
-
-
 def _heights(counted: BinCounts) -> Sequence[float]:
     known = counted.counts[:-1]  # what is missing has no place on the axis; the caption says how much it is
     if isinstance(counted.bins, NumberBins):
@@ -58,7 +59,7 @@ def _even(edges: Sequence[float], counts: Sequence[int]) -> list[float]:
     """Spread counts on bins of any width over bins of one width, as if values lay evenly within each."""
     cells = [0.0] * _CELLS
     unit = edges[-1] / 2 - edges[0] / 2 if edges else 0.0  # halves: the whole span may exceed float64
-    if not unit > 0:
+    if len(edges) <= 2 or not unit > 0:  # one value, or none
         return [float(sum(counts))]
     ends = [min((edge / 2 - edges[0] / 2) / unit * _CELLS, _CELLS) for edge in edges]
     for (start, end), count in zip(pairwise(ends), counts[1:-1], strict=True):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inprocml.drawing import Markup, aligned, bars, paragraph, short, table
-from inprocml.transform.entries import Entry, declared, fields_read, fitted_entries
+from inprocml.transform.entries import Entry, declared, fitted_entries
 from inprocml.transform.seen import Sample
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ def text(transform: Transform) -> str:
 
 
 def html(transform: Transform, pictures: Mapping[str, Markup] | None = None) -> str:
-    """Return the transform as an HTML table; ``pictures`` are by the name of a field of the row."""
+    """Return the transform as an HTML table; ``pictures`` of a fitted one are by field of the row."""
     rows = _rows(transform)
     if pictures:
-        for row, (name, spec) in zip(rows, transform.fields.items(), strict=True):
-            found = [pictures[field] for field in fields_read(name, spec) if field in pictures]
+        for row, entry in zip(rows, fitted_entries(transform), strict=True):
+            found = [pictures[name] for name in entry.reads if name in pictures]
             row.append(Markup("".join(found)))
     return paragraph(_title(transform)) + table([*_HEAD, *(["training rows"] if pictures else [])], rows)
 

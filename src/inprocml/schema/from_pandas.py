@@ -26,7 +26,7 @@ def pandas_column(values: Any) -> Column:
 
 
 def _extension(array: Any, dtype: Any) -> Column:
-    if hasattr(dtype, "pyarrow_dtype") or getattr(dtype, "storage", None) == "pyarrow":
+    if hasattr(dtype, "pyarrow_dtype") or str(getattr(dtype, "storage", "")).startswith("pyarrow"):
         return arrow_column(array.__arrow_array__())
     if hasattr(dtype, "numpy_dtype") and not array.isna().any():
         return np.asarray(array.to_numpy(dtype=dtype.numpy_dtype))

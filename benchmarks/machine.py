@@ -18,6 +18,11 @@ PACKAGES = [
     "flask",
     "gunicorn",
     "pandas",
+    "polars",
+    "pyarrow",
+    "pydantic",
+    "river",
+    "skl2onnx",
 ]
 
 

@@ -18,8 +18,8 @@ BEGIN, END = "<!-- figures: python -m benchmarks.table -->", "<!-- end of figure
 
 def table() -> str:
     """Return the Markdown between the marks."""
-    imports, predict, views, batching, load = map(
-        _result, ["imports", "predict", "views", "batching", "load"]
+    imports, transform, predict, views, batching, load = map(
+        _result, ["imports", "transform", "predict", "views", "batching", "load"]
     )
     times, ours, classic = predict["us_per_call"], views["views"]["inprocml"], views["views"]["classic"]
     row, pipeline = times["predict(row)"], times["scikit-learn pipeline, from the row"]
@@ -42,15 +42,36 @@ onnxruntime {machine["packages"]["onnxruntime"]}). `make bench` repeats them. Re
 
 Views: {views["setup"]}, load generator on the same cores.
 
+{_encoding(transform)}
+
 | promise | measured | target | |
 |---|---|---|---|"""
     ]
-    for result in (imports, predict, batching):
+    for result in (imports, transform, predict, batching):
         for target in result["targets"]:
             verdict = "met" if target["met"] else "**missed**"
             lines.append(f"| {target['what']} | {target['measured']} | {target['target']} | {verdict} |")
     lines += ["", _loading(load["ms"])]
     return "\n".join(lines)
+
+
+def _encoding(result: dict[str, Any]) -> str:
+    one, many = result["us_per_row"], result["us_per_1000_rows"]
+    titles = [
+        f"{result['fields']} request fields -> {result['features']} features, checked",
+        "inprocml",
+        "the same by hand",
+        "scikit-learn ColumnTransformer",
+    ]
+    row = [one["transform_one"], one["by hand, same checks"], one["scikit-learn, from the row"]]
+    frame = [many[name] for name in ("DataFrame", "by hand, DataFrame", "scikit-learn, DataFrame")]
+    lines = [
+        titles,
+        ["---"] * len(titles),
+        ["one row", *(f"{us:,.1f} us" for us in row)],
+        ["1,000 rows from a DataFrame", *(f"{us:,.0f} us" for us in frame)],
+    ]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _loading(figures: dict[str, dict[str, float]]) -> str:

@@ -34,7 +34,17 @@ if TYPE_CHECKING:
     )
     from inprocml.model import Model
     from inprocml.packing import pack
-    from inprocml.transform import Category, Hashed, Numeric, Timestamp, Transform
+    from inprocml.transform import (
+        Category,
+        Custom,
+        Derived,
+        Flag,
+        Hashed,
+        Numeric,
+        Timestamp,
+        Transform,
+        Vector,
+    )
     from inprocml.values import Prediction
 
 __version__ = "0.1.0"
@@ -43,6 +53,9 @@ _HOME = {
     "Bundle": "inprocml.bundle",
     "Category": "inprocml.transform",
     "Classes": "inprocml.bundle",
+    "Custom": "inprocml.transform",
+    "Derived": "inprocml.transform",
+    "Flag": "inprocml.transform",
     "Hashed": "inprocml.transform",
     "Model": "inprocml.model",
     "Numeric": "inprocml.transform",
@@ -50,6 +63,7 @@ _HOME = {
     "Regression": "inprocml.bundle",
     "Timestamp": "inprocml.transform",
     "Transform": "inprocml.transform",
+    "Vector": "inprocml.transform",
     "pack": "inprocml.packing",
 }
 
@@ -64,7 +78,10 @@ __all__ = [
     "Category",
     "Classes",
     "Corrupt",
+    "Custom",
     "DeadlineExceeded",
+    "Derived",
+    "Flag",
     "Hashed",
     "InprocmlError",
     "InvalidRow",
@@ -83,6 +100,7 @@ __all__ = [
     "UnknownVersion",
     "Unsupported",
     "Untrusted",
+    "Vector",
     "WrongContentType",
     "__version__",
     "pack",

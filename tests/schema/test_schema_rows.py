@@ -154,7 +154,9 @@ def test_canonical_columns():
     columns = SCHEMA.check_table([GOOD, {**GOOD, "zip": None}])
     assert columns["speed"].dtype == np.float64
     assert columns["zip"].tolist() == [94110, None]
-    assert [moment.hour for moment in columns["at"]] == [23, 23]
+    assert columns["at"].dtype == np.dtype("M8[us]")  # in UTC
+    assert columns["at"].tolist() == [datetime(2013, 7, 1, 3, 30)] * 2
+    assert SCHEMA.wall(columns)["at"].tolist() == [datetime(2013, 6, 30, 23, 30)] * 2
 
 
 def test_render_is_json_that_passes_again():

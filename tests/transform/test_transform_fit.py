@@ -235,7 +235,7 @@ def test_calendar_parts_one_by_one():
         (lambda: Numeric(missing="mode"), ValueError),
         (lambda: Numeric(missing=float("nan")), ValueError),
         (lambda: Numeric(missing=True), TypeError),
-        (lambda: Numeric(scale="robust"), ValueError),
+        (lambda: Numeric(scale="log"), ValueError),
         (lambda: Numeric(log=1), TypeError),
         (lambda: Numeric(clip=(2, 1)), ValueError),
         (lambda: Numeric(clip=(0, float("inf"))), ValueError),

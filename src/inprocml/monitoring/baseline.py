@@ -47,7 +47,7 @@ class Baseline:
             raise ValueError("the counts of every field must sum to the number of rows")
 
     def count(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, BinCounts]:
-        """Count canonical columns (``Transform.columns``) of other rows on the same bins; results add up."""
+        """Count checked columns (``Transform.columns``) of other rows on the same bins; results add up."""
         return {name: counted.bins.count(columns[name]) for name, counted in self.fields.items()}
 
     def count_outputs(self, outputs: Mapping[str, ArrayLike]) -> dict[str, BinCounts]:
@@ -81,7 +81,7 @@ def build_baseline(
 ) -> Baseline:
     """Make bins from training rows, and count these rows on them.
 
-    ``columns`` are canonical, as ``Transform.columns`` gives them; ``outputs`` are the model's answers on the
+    ``columns`` are checked, as ``Transform.columns`` gives them; ``outputs`` are the model's answers on the
     same rows, shape ``(rows,)`` or ``(rows, k)``, numbers. ``ValueError`` where lengths differ.
     """
     fields = {field.name: _bins(field.kind, columns[field.name]) for field in schema.fields}

@@ -7,7 +7,6 @@ up exactly. The bins of a field are a partition, so its counts sum to the number
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, Protocol
@@ -23,6 +22,7 @@ _ATOMS = 16  # a value that makes up a 16th of the reference is a bin of its own
 TOP = 64
 MOST_KNOWN = 16_384
 LONGEST_KNOWN = 64
+_THURSDAY = 3 * 24  # hours from Monday to the day that 1970 began with
 
 
 def numeric_edges(values: ArrayLike) -> NDArray[np.float64]:
@@ -223,10 +223,10 @@ class HourOfWeekBins:
         return [f"{day} {hour:02}" for day in days for hour in range(24)] + ["missing"]
 
     def count(self, column: NDArray[Any]) -> BinCounts:
-        """Count a canonical column of shape ``(rows,)``."""
-        moments: Iterable[Any] = column.tolist()
-        places = [168 if moment is None else moment.weekday() * 24 + moment.hour for moment in moments]
-        return BinCounts(self, tuple(np.bincount(np.array(places, dtype=np.intp), minlength=169).tolist()))
+        """Count a column of wall-clock times (``Schema.wall``), ``datetime64[us]``, NaT for missing."""
+        hours = column.astype("M8[h]").astype(np.int64)
+        places = np.where(np.isnat(column), 168, (hours + _THURSDAY) % 168)
+        return BinCounts(self, tuple(np.bincount(places.astype(np.intp), minlength=169).tolist()))
 
     def document(self) -> dict[str, Any]:
         """Return what rebuilds these bins, as JSON holds it."""

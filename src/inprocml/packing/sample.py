@@ -41,7 +41,7 @@ def take_sample(transform: Transform, table: Table) -> Sample:
     if not len(features):
         raise PackError("the baseline has no rows. Give the table the transform was fitted on.")
     golden = golden_rows(features, columns, transform.unseen_columns)
-    rendered = transform.schema.render(columns, golden.tolist())
+    rendered = transform.render(table, golden.tolist())
     return Sample(columns, features, sample_rows(len(features), golden), golden, tuple(rendered))
 
 

@@ -1,7 +1,8 @@
 """Points in time. An *instant* has an offset and is read in a declared zone; a *wallclock* time has none.
 
-Everything is a ``datetime`` with microseconds (finer units are cut off, towards the past). No value is ever
-given a zone it did not come with.
+One value is a ``datetime`` with microseconds (finer units are cut off, towards the past), an instant in its
+declared zone. A column is ``datetime64[us]``, an instant in UTC. No value is ever given a zone it did not
+come with.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from types import NoneType
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.schema.columns import Column, Instants, scalars
+from inprocml.schema.iso import read_plain
 from inprocml.schema.missing import is_missing
 from inprocml.schema.refusal import MISSING, Check, Refused, each
+from inprocml.schema.zones import EPOCH, FIRST, LAST, microseconds
 
-__all__ = ["moment_check", "moment_column", "zone_named"]
+__all__ = ["moment_check", "moment_column", "moment_of", "zone_named"]
 
 _ISO = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?"
@@ -27,13 +31,13 @@ _ISO = re.compile(
 _ZONE = re.compile(r"[A-Za-z0-9_+\-]{1,32}(?:/[A-Za-z0-9_+\-]{1,32}){0,3}")
 # found beside the zones on some machines: the machine's own zone, POSIX's default, "never set", other clocks
 _MACHINES_OWN = frozenset({"localtime", "posixrules", "factory", "posix", "right"})
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
-_LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 _RANGE = "must be a date between the years 1 and 9999"
 # attoseconds in a unit; years, months, weeks and days are no times of day
 _ATTOSECONDS = {"h": 3600 * 10**18, "m": 60 * 10**18, "s": 10**18, "ms": 10**15, "us": 10**12}
 _ATTOSECONDS |= {"ns": 10**9, "ps": 10**6, "fs": 10**3, "as": 1}
+_US = 10**12
+_NAT = np.datetime64("NaT", "us")
+_MARGIN = 2 * 86_400 * 10**6  # near the ends of the calendar the zone decides whether a time can be written
 
 
 def zone_named(name: object) -> ZoneInfo:
@@ -80,19 +84,95 @@ def moment_check(zone: ZoneInfo | None, *, required: bool) -> Check[datetime | N
 
 
 def moment_column(
-    column: Column, check: Check[datetime | None], zone: ZoneInfo | None
-) -> NDArray[np.object_]:
-    """Return the column as ``datetime`` objects, ``None`` for missing; distinct values are read once."""
-    times = column.utc if isinstance(column, Instants) else column
-    aware = isinstance(column, Instants)
-    if isinstance(times, np.ndarray) and times.dtype.kind == "M" and aware == (zone is not None):
-        found = _distinct_times(times, check, zone)
-        if found is not None:
-            return found
-    values = scalars(column)
-    out = np.empty(len(values), dtype=object)
-    out[:] = _distinct_strings(values, check) or each(check, values)
-    return out
+    column: Column, check: Check[datetime | None], zone: ZoneInfo | None, *, required: bool
+) -> NDArray[np.datetime64]:
+    """Return the column as ``datetime64[us]``, instants in UTC, NaT for missing."""
+    found = _quickly(column, aware=zone is not None)
+    if found is not None and not _doubtful(found, required=required):
+        return found
+    moments = _distinct_strings(scalars(column), check) or each(check, scalars(column))
+    ticks = [_NAT.view(np.int64) if moment is None else microseconds(moment) for moment in moments]
+    return np.array(ticks, dtype=np.int64).view("M8[us]")
+
+
+def moment_of(canonical: np.datetime64, zone: ZoneInfo | None) -> datetime:
+    """Return the ``datetime`` of one element of a canonical column, an instant in its zone."""
+    moment = EPOCH + timedelta(microseconds=int(canonical.view(np.int64)))
+    return moment.replace(tzinfo=None) if zone is None else moment.astimezone(zone)
+
+
+def _doubtful(found: NDArray[np.datetime64], *, required: bool) -> bool:
+    """Whether a value is missing where none may be, or so near the calendar's end that its zone matters."""
+    absent = np.isnat(found)
+    if absent.any():
+        if required:
+            return True
+        found = found[~absent]
+    ticks = found.view(np.int64)
+    return bool(len(ticks)) and not (ticks.min() >= FIRST + _MARGIN and ticks.max() <= LAST - _MARGIN)
+
+
+def _quickly(column: Column, *, aware: bool) -> NDArray[np.datetime64] | None:
+    """Read a column of one make as a whole; ``None`` sends it to the judge of single values."""
+    if isinstance(column, Instants):
+        return _ticks(column.utc) if aware else None
+    if isinstance(column, np.ndarray) and column.dtype.kind != "O":
+        return None if aware or column.dtype.kind != "M" else _ticks(column)
+    return _listed(column if isinstance(column, list) else column.tolist(), aware=aware)
+
+
+def _listed(values: list[object], *, aware: bool) -> NDArray[np.datetime64] | None:
+    kinds = set(map(type, values))
+    there = [value for value in values if value is not None] if NoneType in kinds else values
+    kinds.discard(NoneType)
+    ticks = np.full(len(values), _NAT)
+    if not kinds:
+        return ticks
+    found: Any = None
+    if kinds == {str}:
+        found = read_plain(there, aware=aware)  # type: ignore[arg-type]
+    elif kinds == {datetime}:
+        found = _datetimes(there, aware=aware)  # type: ignore[arg-type]
+    if found is None:
+        return None
+    where = slice(None) if there is values else [value is not None for value in values]
+    ticks.view(np.int64)[where] = found
+    return ticks
+
+
+def _datetimes(moments: list[datetime], *, aware: bool) -> list[int] | None:
+    try:
+        if aware:
+            since = [moment - EPOCH for moment in moments]  # TypeError for one without an offset
+        else:
+            if any(moment.tzinfo is not None for moment in moments):
+                return None
+            since = [moment - EPOCH.replace(tzinfo=None) for moment in moments]
+    except (TypeError, OverflowError, ValueError):
+        return None
+    return [(gap.days * 86_400 + gap.seconds) * 10**6 + gap.microseconds for gap in since]
+
+
+def _ticks(times: NDArray[np.datetime64]) -> NDArray[np.datetime64] | None:
+    """Bring ``datetime64`` of any unit to microseconds, cut off; ``None`` for odd units and years."""
+    unit, step = np.datetime_data(times.dtype)
+    width = _ATTOSECONDS.get(unit, 0) * step
+    absent, ticks = np.isnat(times), times.astype(np.int64)  # not a view: the bytes may be in another order
+    if not width:
+        return np.full(len(times), _NAT) if absent.all() else None
+    if width % _US == 0:
+        factor = width // _US
+        fine = (ticks >= -(-FIRST // factor)) & (ticks <= LAST // factor) | absent
+        with np.errstate(over="ignore"):
+            found = ticks * factor
+    elif _US % width == 0:
+        found = ticks // (_US // width)
+        fine = (found >= FIRST) & (found <= LAST) | absent
+    else:
+        return None
+    if not fine.all():
+        return None
+    return np.where(absent, _NAT, found.view("M8[us]"))
 
 
 def _read(value: object) -> datetime:
@@ -102,9 +182,7 @@ def _read(value: object) -> datetime:
         if isinstance(value, str):
             return _parse(value)
         if isinstance(value, np.datetime64):
-            (moment,) = _datetimes(np.asarray([value]), aware=False)
-            assert moment is not None  # NaT is missing, and was seen to
-            return moment
+            return _single(value)
         if isinstance(value, datetime):  # a pandas Timestamp is one, with nanoseconds and rules of its own
             day = (value.year, value.month, value.day, value.hour, value.minute)
             return datetime(*day, value.second, value.microsecond, tzinfo=value.tzinfo, fold=value.fold)
@@ -125,17 +203,15 @@ def _parse(text: str) -> datetime:
         raise Refused("must be a date and time that exists in the calendar") from None
 
 
-def _distinct_times(
-    times: NDArray[np.datetime64], check: Check[datetime | None], zone: ZoneInfo | None
-) -> NDArray[np.object_] | None:
-    distinct, place = np.unique(times, return_inverse=True)
-    out = np.empty(len(distinct), dtype=object)
-    try:
-        out[:] = [check(moment) for moment in _datetimes(distinct, aware=zone is not None)]
-    except Refused:  # which row it is, the judge of single values says
-        return None
-    taken: NDArray[np.object_] = out[place]
-    return taken
+def _single(value: np.datetime64) -> datetime:
+    """In Python's integers, which cannot overflow."""
+    unit, step = np.datetime_data(value.dtype)
+    if unit not in _ATTOSECONDS:
+        raise Refused("must have a time of day, not only a date")
+    since = int(value.view(np.int64)) * _ATTOSECONDS[unit] * step // _US
+    if not FIRST <= since <= LAST:
+        raise Refused(_RANGE)
+    return EPOCH.replace(tzinfo=None) + timedelta(microseconds=since)
 
 
 def _distinct_strings(values: list[object], check: Check[datetime | None]) -> list[datetime | None] | None:
@@ -146,20 +222,3 @@ def _distinct_strings(values: list[object], check: Check[datetime | None]) -> li
     except Refused:
         return None
     return [judged[value] for value in values]
-
-
-def _datetimes(times: NDArray[np.datetime64], *, aware: bool) -> list[datetime | None]:
-    """Turn datetime64 of any unit into ``datetime``, in Python's integers, which cannot overflow."""
-    unit, step = np.datetime_data(times.dtype)
-    if unit not in _ATTOSECONDS and not np.isnat(times).all():
-        raise Refused("must have a time of day, not only a date")
-    width = _ATTOSECONDS.get(unit, 0) * step
-    ticks = zip(times.astype(np.int64).tolist(), np.isnat(times).tolist(), strict=True)
-    epoch = _EPOCH if aware else _EPOCH.replace(tzinfo=None)
-    return [None if absent else _since(epoch, tick * width // 10**12) for tick, absent in ticks]
-
-
-def _since(epoch: datetime, microseconds: int) -> datetime:
-    if not _FIRST <= microseconds <= _LAST:
-        raise Refused(_RANGE)
-    return epoch + timedelta(microseconds=microseconds)

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.schema.field import Canonical, Field
 from inprocml.schema.once import once
 from inprocml.schema.refusal import Refused
 from inprocml.schema.table import Opened, absent, as_row, open_table, report, unknown_fields
+from inprocml.schema.zones import local
 from inprocml.values import Row, Table
 
 __all__ = ["Schema"]
+
+
+def _local(column: NDArray[np.datetime64], zone: ZoneInfo) -> NDArray[np.datetime64]:
+    out, there = column.copy(), ~np.isnat(column)
+    out.view(np.int64)[there] = local(column.view(np.int64)[there], zone)
+    return out
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,13 @@ class Schema:
 
     def check_opened(self, opened: Opened) -> dict[str, NDArray[Any]]:
         """``check_table`` for a table whose raw columns were read already."""
+        columns, issues = self.judge_opened(opened)
+        if issues:
+            raise report(issues, opened.rows)
+        return columns
+
+    def judge_opened(self, opened: Opened) -> tuple[dict[str, NDArray[Any]], dict[str, Refused]]:
+        """Return the canonical columns of the fields that are sound, and the issues of the others."""
         issues = dict(opened.issues)
         columns: dict[str, NDArray[Any]] = {}
         for field in self.fields:
@@ -72,13 +88,18 @@ class Schema:
                 columns[field.name] = field.check_column(raw)
             except Refused as refused:
                 issues[field.name] = refused
-        if issues:
-            raise report(issues, opened.rows)
-        return columns
+        return columns, issues
+
+    def wall(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return canonical columns with every point in time as its zone's wall clock, ``datetime64[us]``."""
+        return {
+            field.name: columns[field.name] if field.zone is None else _local(columns[field.name], field.zone)
+            for field in self.fields
+        }
 
     def render(
         self, values: Mapping[str, NDArray[Any]] | tuple[Canonical, ...], indices: Iterable[int] | None = None
-    ) -> list[dict[str, float | int | str | None]]:
+    ) -> list[dict[str, Any]]:
         """Return JSON-able rows that pass ``check`` and mean the same.
 
         ``values`` is what ``check`` or ``check_table`` returned; ``indices`` picks rows of a table, else all.

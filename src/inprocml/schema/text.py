@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from types import NoneType
 from typing import Any
 
@@ -21,12 +22,12 @@ LONGEST = 4096
 _INT64 = range(-(2**63), 2**63)
 
 
-def canonical_text(value: str) -> str:
+def canonical_text(value: str, longest: int = LONGEST) -> str:
     """Return the string as exact ``str`` in Unicode NFC; raises ``Refused`` for what cannot be one."""
     if type(value) is not str:
         value = str.__str__(value)
-    if len(value) > LONGEST:
-        raise Refused(f"must have at most {LONGEST} characters")
+    if len(value) > longest:
+        raise Refused(f"must have at most {longest} characters")
     if value.isascii():
         return value
     try:
@@ -34,17 +35,30 @@ def canonical_text(value: str) -> str:
     except UnicodeEncodeError:
         raise Refused("must be valid Unicode: it holds half of a surrogate pair") from None
     value = unicodedata.normalize("NFC", value)
-    if len(value) > LONGEST:  # a few characters grow
-        raise Refused(f"must have at most {LONGEST} characters")
+    if len(value) > longest:  # a few characters grow
+        raise Refused(f"must have at most {longest} characters")
     return value
 
 
-def text_check(*, required: bool) -> Check[str | None]:
-    """Return the judge of one string."""
+def _folding(longest: int, *, strip: bool, casefold: bool) -> Callable[[str], str]:
+    def canonical(value: str) -> str:
+        value = canonical_text(value, longest)
+        value = value.strip() if strip else value
+        # folding undoes the normal form of a few characters, and makes a few longer
+        return canonical_text(value.casefold(), longest) if casefold else value
+
+    return canonical
+
+
+def text_check(
+    *, required: bool, longest: int = LONGEST, strip: bool = False, casefold: bool = False
+) -> Check[str | None]:
+    """Return the judge of one string of at most ``longest`` characters, stripped and folded if declared."""
+    canonical = _folding(longest, strip=strip, casefold=casefold)
 
     def check(value: object) -> str | None:
         if isinstance(value, str):
-            return canonical_text(value)
+            return canonical(value)
         if not is_missing(value):
             raise Refused(f"must be a string, not {type(value).__name__}")
         if required:

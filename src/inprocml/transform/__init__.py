@@ -1,6 +1,19 @@
 """Row to features: one object, fitted in training, applied in serving, the same bytes by every door."""
 
 from inprocml.transform.core import Transform
-from inprocml.transform.specs import Category, Hashed, Numeric, Timestamp
+from inprocml.transform.custom import register
+from inprocml.transform.specs import Category, Flag, Hashed, Numeric, Timestamp, Vector
+from inprocml.transform.specs_derived import Custom, Derived
 
-__all__ = ["Category", "Hashed", "Numeric", "Timestamp", "Transform"]
+__all__ = [
+    "Category",
+    "Custom",
+    "Derived",
+    "Flag",
+    "Hashed",
+    "Numeric",
+    "Timestamp",
+    "Transform",
+    "Vector",
+    "register",
+]

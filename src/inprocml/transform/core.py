@@ -14,10 +14,11 @@ from inprocml.errors import TransformError
 from inprocml.schema import Schema
 from inprocml.transform import document
 from inprocml.transform.fitting import fit_plan
+from inprocml.transform.kinds import SPECS, Spec, fields_read
 from inprocml.transform.naming import check_distinct, valid_name
 from inprocml.transform.plan import Plan
-from inprocml.transform.specs import Category, Hashed, Numeric, Spec, Timestamp
-from inprocml.values import Features, Row, Table
+from inprocml.transform.step import TensorSpec
+from inprocml.values import Row, Table
 
 __all__ = ["Transform"]
 
@@ -25,8 +26,9 @@ __all__ = ["Transform"]
 class Transform:
     """Turns rows into features, the same bytes for one row, a list of rows, columns, and a DataFrame.
 
-    ``fields`` maps each field's name to ``Numeric``, ``Category``, ``Hashed`` or ``Timestamp``; features come
-    in that order. ``TypeError`` or ``ValueError`` for anything else. Once fitted it may be used from any
+    ``fields`` maps each field's name to a kind, ``Numeric`` or ``Category`` for instance; features come in
+    that order. A kind with ``field=`` reads that field instead. ``TypeError`` or ``ValueError`` for anything
+    else. Once fitted it may be used from any
     thread. Use before ``fit`` raises ``TransformError``; rows that break the schema raise ``InvalidRow``.
     """
 
@@ -37,11 +39,11 @@ class Transform:
             raise ValueError("fields must name at least one field")
         for name, spec in fields.items():
             valid_name(name)
-            if not isinstance(spec, (Numeric, Category, Hashed, Timestamp)):
-                raise TypeError(
-                    f"{name}: must be Numeric(...), Category(...), Hashed(...) or Timestamp(...), "
-                    f"not {type(spec).__name__}"
-                )
+            if type(spec) not in SPECS:
+                kinds = ", ".join(f"{kind.__name__}(...)" for kind in SPECS)
+                raise TypeError(f"{name}: must be one of {kinds}, not {type(spec).__name__}")
+            for field in fields_read(name, spec):
+                valid_name(field)
         check_distinct(fields)
         self._fields: Mapping[str, Spec] = MappingProxyType(dict(fields))
         self._plan: Plan | None = None
@@ -67,6 +69,11 @@ class Transform:
         return self._fitted().width
 
     @property
+    def tensors(self) -> tuple[TensorSpec, ...]:
+        """The tensors it makes: name, shape of one row, dtype; ``features`` first if there are any."""
+        return self._fitted().tensors
+
+    @property
     def digest(self) -> str:
         """``sha256:`` and the hex digest of ``to_json()`` in UTF-8: equal digests, equal features."""
         return "sha256:" + sha256(self.to_json().encode()).hexdigest()
@@ -76,27 +83,29 @@ class Transform:
         """For each category field, the feature column that is 1 when its value is unseen or rare."""
         plan = self._fitted()
         pairs = zip(plan.steps, plan.starts, strict=True)
-        return {step.field.name: start + step.unseen for step, start in pairs if step.unseen is not None}
+        return {step.name: start + step.unseen for step, start in pairs if step.unseen is not None}
 
     def fit(self, table: Table) -> Self:
         """Learn from training rows, in any order; a fitted transform learns anew.
 
         Raises ``InvalidRow`` with every bad field, or ``TransformError`` where nothing can be learnt.
         """
-        self._plan, _ = fit_plan(self._fields, table)
+        self._plan, _, _ = fit_plan(self._fields, table)
         return self
 
-    def fit_transform(self, table: Table) -> Features:
+    def fit_transform(self, table: Table) -> Any:
         """``fit`` and ``transform`` in one reading of the table."""
-        self._plan, columns = fit_plan(self._fields, table)
-        return self._plan.columns(columns)
+        self._plan, opened, _ = fit_plan(self._fields, table)
+        return self._plan.opened(opened)
 
-    def transform(self, table: Table) -> Features:
-        """Return features, float32 ``(rows, width)``, of a DataFrame, a dict of columns or a list of rows."""
-        plan = self._fitted()
-        return plan.columns(plan.schema.check_table(table))
+    def transform(self, table: Table) -> Any:
+        """Return features, float32 ``(rows, width)``, of a DataFrame, a dict of columns or a list of rows.
 
-    def transform_one(self, row: Row) -> NDArray[np.float32]:
+        A transform with tensors beside ``features`` returns a dict of them all, rows first: see ``tensors``.
+        """
+        return self._fitted().table(table)
+
+    def transform_one(self, row: Row) -> Any:
         """Return one row's features, fresh float32 of shape ``(width,)``: the bytes ``transform`` gives."""
         plan = self._plan
         if plan is None:
@@ -104,8 +113,13 @@ class Transform:
         return plan.row(row)
 
     def columns(self, table: Table) -> dict[str, NDArray[Any]]:
-        """Return the canonical column of every field, as ``Schema.check_table``."""
-        return self._fitted().schema.check_table(table)
+        """Return the checked column of every field, one element per row.
+
+        Numbers and flags float64, NaN for missing; points in time ``datetime64[us]`` on the wall clock of
+        the declared zone, NaT for missing; others objects, ``None`` for missing. Raises ``InvalidRow``.
+        """
+        schema = self._fitted().schema
+        return schema.wall(schema.check_table(table))
 
     def render(self, table: Table, indices: Iterable[int]) -> list[dict[str, float | int | str | None]]:
         """Return the rows at ``indices`` as JSON-able dictionaries that give the same features."""
@@ -127,7 +141,7 @@ class Transform:
         Raises ``Unsupported`` for a kind that this release does not know, ``Corrupt`` for all else.
         """
         plan = document.read(text)
-        transform = cls({step.field.name: step.spec for step in plan.steps})
+        transform = cls({entry.name: entry.spec for entry in plan.entries})
         transform._plan = plan
         return transform
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inprocml.schema import Field
+from inprocml.schema import Canonical, Field, Refused
+from inprocml.schema.columns import Column, scalars
 from inprocml.schema.once import once
-from inprocml.transform.murmur import bucket
+from inprocml.transform.category import MOST_BLOCKS
+from inprocml.transform.murmur import murmurhash3
+from inprocml.transform.rowcode import Lookup, RowCode, block_of
 from inprocml.transform.specs import Hashed
-from inprocml.transform.step import Sink, Writer, one_hot
+from inprocml.transform.step import one_hot
 
 __all__ = ["HashedStep"]
+
+_KEPT = 16_384  # strings whose bucket is remembered: a hash in Python costs as much as the rest of a row
 
 
 @dataclass(frozen=True)
@@ -25,10 +32,15 @@ class HashedStep:
     spec: Hashed
     unseen = None  # a bucket has no way to tell
 
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The fields of the row that it reads."""
+        return (self.field,)
+
     @once
     def field(self) -> Field:
         """The field of the row that this step reads."""
-        return Field(self.name, "text", required=self.spec.missing is None)
+        return Field(self.spec.field or self.name, "text", required=self.spec.missing is None)
 
     @property
     def width(self) -> int:
@@ -40,28 +52,57 @@ class HashedStep:
         marks = [] if self.spec.missing is None else [f"{self.name}=?missing"]
         return [f"{self.name}#{number}" for number in range(self.spec.buckets)] + marks
 
-    def writer(self, start: int) -> Writer:
-        """Return the row path, bound to the position of the first feature."""
-        check, buckets = self.field.judge, self.spec.buckets
+    def place(self, value: Canonical) -> int:
+        """Return the place of the one feature that is 1 for a canonical value."""
+        if value is None:
+            return self.spec.buckets
+        assert isinstance(value, str)
+        return abs(murmurhash3(value)) % self.spec.buckets
 
-        def write(value: object, out: Sink) -> None:
-            text = check(value)
-            out[start + (buckets if text is None else bucket(text, buckets))] = 1.0
+    @once
+    def lookup(self) -> Lookup[int]:
+        """Raw values to places; the latest are kept."""
+        judge, place = self.field.judge, self.place
+        return Lookup({}, lambda value: place(judge(value)), most=_KEPT)
 
-        return write
+    def block(self, values: Sequence[Canonical]) -> bytes:
+        """Return the features of canonical values as native float32."""
+        return block_of(self.place(values[0]), self.width)
 
-    def write(self, column: NDArray[Any], out: NDArray[np.float32]) -> None:
-        """Write a canonical column; ``out`` is zeros of shape ``(rows, width)``."""
-        buckets = self.spec.buckets
-        values = column.tolist()
-        places = {text: buckets if text is None else bucket(text, buckets) for text in set(values)}
-        one_hot(out, [places[text] for text in values])
+    def write(self, columns: Sequence[NDArray[Any]], out: NDArray[np.float32]) -> None:
+        """Write canonical columns; ``out`` is zeros of shape ``(rows, width)``."""
+        places = [self.place(value) for value in columns[0].tolist()]
+        one_hot(out, np.array(places, dtype=np.intp))
+
+    def write_raw(self, columns: Sequence[Column], out: NDArray[np.float32]) -> bool:
+        """Judge and write raw columns in one go; False, with ``out`` untouched, for all but the plainest."""
+        values = scalars(columns[0])
+        if not set(map(type, values)) <= {str, NoneType}:
+            return False
+        try:
+            places = np.fromiter(map(self.lookup.__getitem__, values), np.intp, len(values))
+        except Refused:
+            return False
+        one_hot(out, places)
+        return True
+
+    def emit(self, code: RowCode, raws: Sequence[str]) -> None:
+        """Add its part of the generated row path."""
+        if self.width > MOST_BLOCKS:
+            code.mark(f"{code.bind(self.lookup)}[{raws[0]}]", self.width)
+            return
+        blocks = tuple(block_of(place, self.width) for place in range(self.width))
+        judge, place = self.field.judge, self.place
+        kept = Lookup({}, lambda value: blocks[place(judge(value))], most=_KEPT)
+        code.block(f"{code.bind(kept)}[{raws[0]}]", self.width)
 
     def document(self) -> dict[str, Any]:
-        """Return what rebuilds this step, as JSON holds it."""
+        """Return what rebuilds this entry, as JSON holds it."""
+        spec = self.spec
         return {
             "kind": "hashed@1",
             "name": self.name,
-            "buckets": self.spec.buckets,
-            "missing": self.spec.missing,
+            "field": spec.field,
+            "buckets": spec.buckets,
+            "missing": spec.missing,
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from inprocml.transform.specs import Spec, Timestamp
+from inprocml.transform.specs import Timestamp
 
 __all__ = ["LONGEST_NAME", "check_distinct", "valid_name"]
 
@@ -22,7 +22,7 @@ def valid_name(name: object) -> str:
     return str.__str__(name)
 
 
-def check_distinct(fields: Mapping[str, Spec]) -> None:
+def check_distinct(fields: Mapping[str, object]) -> None:
     """Raise ``ValueError`` for two fields whose features could have one name.
 
     A feature is called by a *head*, the field's name or ``field.part``, and what follows it begins with one
@@ -32,7 +32,7 @@ def check_distinct(fields: Mapping[str, Spec]) -> None:
     for name, spec in fields.items():
         if not isinstance(spec, Timestamp):
             continue
-        for head in (f"{name}.{part}" for part in spec.parts):
+        for head in (f"{name}.{part}" for part in (*spec.parts, "since")):
             if head in fields:
                 raise ValueError(_fault(head, name))
             heads[head] = name

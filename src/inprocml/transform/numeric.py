@@ -1,10 +1,10 @@
-"""Numbers: fill, clip, logarithm, scale; float64 throughout, in one order for rows and columns."""
+"""Numbers: fill, clip, bend, scale; float64 throughout, in one order for rows and columns."""
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,31 +12,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.errors import TransformError
-from inprocml.schema import Field
-from inprocml.schema.number import LARGEST
+from inprocml.schema import Canonical, Field
+from inprocml.schema.columns import Column
 from inprocml.schema.once import once
-from inprocml.transform.logarithm import log1p_array, log1p_float
+from inprocml.transform.curve import Curve, fit_exponent, limits_where
+from inprocml.transform.edges import quantile
+from inprocml.transform.rowcode import RowCode
 from inprocml.transform.specs import Numeric
-from inprocml.transform.step import Sink, Writer
 
-__all__ = ["NumericStep", "fit_numeric", "limits_unscaled"]
+__all__ = ["NumericStep", "fit_numeric", "learnt", "number_test", "spread_of"]
 
 # The first float64 that rounds to no finite float32: halfway between the last one and what would follow.
 _OVERFLOW = float.fromhex("0x1.ffffffp+127")
 _DOWN = 2.0**-64
-_ABOVE_MINUS_ONE = math.nextafter(-1.0, 0.0)
+_EXACT = 2**53
 
 
 @dataclass(frozen=True)
 class NumericStep:
-    """``(ln(1 + clipped) - offset) / divisor``, each part only where the spec asks for it."""
+    """``(curve(x) - offset) / divisor``, each part only where the spec asks for it, then the flag if any."""
 
     name: str
     spec: Numeric
     fill: float | None = None
     offset: float = 0.0
     divisor: float = 1.0
-    width = 1
+    exponent: float = 1.0
     unseen = None
 
     def __post_init__(self) -> None:
@@ -44,139 +45,198 @@ class NumericStep:
             raise ValueError("a scale needs a finite offset and a positive divisor")
         if (self.fill is None) != (self.spec.missing is None):
             raise ValueError("a fill belongs to an optional field, and only to one")
-        for end in self._ends():
-            if not abs(self.encode(end)) < _OVERFLOW:
-                raise ValueError("the scale turns ordinary values into ones that float32 cannot hold")
+        if not abs(self.exponent) <= 5.0:
+            raise ValueError("an exponent lies between -5 and 5")
+        if not all(self._fits(value) for value in self._ordinary()):
+            raise ValueError("the scale turns ordinary values into ones that float32 cannot hold")
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The fields of the row that it reads."""
+        return (self.field,)
 
     @once
     def field(self) -> Field:
         """Limits are where the feature would leave float32, so that no row is ever encoded as infinity."""
-        limits = limits_unscaled(self.spec)
-        if self.spec.clip is None and not self.spec.log:
-            limits = (self._limit(-LARGEST), self._limit(LARGEST))
-        return Field(self.name, "number", required=self.spec.missing is None, limits=limits)
+        limits = limits_where(self._fits, self._good, self.curve.domain)
+        return Field(
+            self.spec.field or self.name, "number", required=self.spec.missing is None, limits=limits
+        )
+
+    @once
+    def curve(self) -> Curve:
+        """What happens to a value before it is scaled."""
+        return Curve.of(self.spec, self.exponent)
 
     @once
     def encode(self) -> Callable[[float], float]:
         """The arithmetic for one value that is there."""
-        low, high = self.spec.clip or (-math.inf, math.inf)
-        clip, log, scaled = self.spec.clip is not None, self.spec.log, self.spec.scale != "none"
+        bend, scaled = self.curve.one, self.spec.scale != "none"
         offset, divisor = self.offset, self.divisor
+        return lambda x: (bend(x) - offset) / divisor if scaled else bend(x)
 
-        def encode(x: float) -> float:
-            if clip:
-                x = low if x < low else high if x > high else x  # noqa: FURB136 - as np.where does it
-            if log:
-                x = log1p_float(x)
-            return (x - offset) / divisor if scaled else x
+    @property
+    def flagged(self) -> bool:
+        """Whether a second feature tells that the value was missing."""
+        return self.spec.missing == "flag"
 
-        return encode
+    @property
+    def width(self) -> int:
+        """The number of features."""
+        return 2 if self.flagged else 1
 
     def names(self) -> list[str]:
         """Return the name of each feature."""
-        return [self.name]
+        return [self.name, f"{self.name}=?missing"] if self.flagged else [self.name]
 
-    def writer(self, start: int) -> Writer:
-        """Return the row path, bound to the position of the first feature."""
-        encode, check = self.encode, self.field.judge
-        low, high = self.field.limits
-        missing = 0.0 if self.fill is None else encode(self.fill)
+    def block(self, values: Sequence[Canonical]) -> bytes:
+        """Return the features of canonical values as native float32."""
+        value: Any = values[0]
+        filled: Any = self.fill if value is None else value
+        assert filled is not None  # a required value is there, an optional one has a fill
+        x = self.encode(filled)
+        return struct.pack("=2f", x, value is None) if self.flagged else struct.pack("=f", x)
 
-        def write(value: object, out: Sink) -> None:
-            if type(value) is float and low <= value <= high:
-                out[start] = encode(value)
-            else:
-                number = check(value)
-                out[start] = missing if number is None else encode(number)
+    def write(self, columns: Sequence[NDArray[Any]], out: NDArray[np.float32]) -> None:
+        """Write canonical columns; ``out`` is zeros of shape ``(rows, width)``."""
+        out[:, 0] = self.encode_column(columns[0])
+        if self.flagged:
+            out[:, 1] = np.isnan(columns[0])
 
-        return write
-
-    def write(self, column: NDArray[Any], out: NDArray[np.float32]) -> None:
-        """Write a canonical column; ``out`` is zeros of shape ``(rows, width)``."""
-        out[:, 0] = self.encode_column(column)
+    def write_raw(self, columns: Sequence[Column], out: NDArray[np.float32]) -> bool:
+        """Judging a column of numbers is quick as it is."""
+        del columns, out
+        return False
 
     def encode_column(self, column: NDArray[np.float64]) -> NDArray[np.float64]:
         """``encode`` for a column, missing filled: the same float64 bits before either is rounded."""
-        x = column if self.fill is None else np.where(np.isnan(column), self.fill, column)
-        x = prepare(self.spec, x)
+        x = column
+        if self.fill is not None:
+            absent = np.isnan(column)
+            x = np.where(absent, self.fill, column) if absent.any() else column
+        x = self.curve.many(x)
         return (x - self.offset) / self.divisor if self.spec.scale != "none" else x
 
+    def emit(self, code: RowCode, raws: Sequence[str]) -> None:
+        """Add its part of the generated row path."""
+        z = self.emit_value(code, raws[0])
+        code.scalar(z)
+        if self.flagged:
+            code.scalar(f"{z}m")
+
+    def emit_value(self, code: RowCode, raw: str) -> str:
+        """Add lines that judge ``raw``; return the variable that will hold the feature in float64.
+
+        With a flag, the variable of the same name and an ``m`` holds that.
+        """
+        z = code.variable()
+        expression = self.curve.source(code, raw)
+        if self.spec.scale != "none":
+            expression = f"({expression} - {self.offset!r}) / {self.divisor!r}"
+        flagged = self.flagged
+        code.line(f"if {number_test(raw, self.field)}:")
+        code.line(f"    {z} = {expression}" + (f"; {z}m = 0.0" if flagged else ""))
+        if self.fill is not None:
+            code.line(f"elif {raw} is None:")
+            code.line(f"    {z} = {self.encode(self.fill)!r}" + (f"; {z}m = 1.0" if flagged else ""))
+        code.line("else:")
+        code.line(f"    {z}{f', {z}m' if flagged else ''} = {code.bind(self._odd())}({raw})")
+        return z
+
+    def _odd(self) -> Callable[[object], Any]:
+        """The same for values of unusual types, and for those that are refused."""
+        judge, encode, fill, flagged = self.field.judge, self.encode, self.fill, self.flagged
+
+        def odd(value: object) -> Any:
+            number = judge(value)
+            filled: Any = fill if number is None else number
+            x = encode(filled)
+            return (x, float(number is None)) if flagged else x
+
+        return odd
+
     def document(self) -> dict[str, Any]:
-        """Return what rebuilds this step, as JSON holds it."""
+        """Return what rebuilds this entry, as JSON holds it."""
         spec = self.spec
         return {
             "kind": "numeric@1",
             "name": self.name,
+            "field": spec.field,
             "missing": spec.missing,
             "scale": spec.scale,
             "log": spec.log,
+            "power": spec.power,
             "clip": None if spec.clip is None else list(spec.clip),
             "fill": self.fill,
             "offset": self.offset,
             "divisor": self.divisor,
+            "exponent": self.exponent,
         }
 
-    def _ends(self) -> list[float]:
-        """Values between which every accepted value is encoded: all but the last step are monotone."""
-        ends = [] if self.fill is None else [self.fill]
+    @property
+    def _good(self) -> float:
+        """A value that must be encodable, whatever was learnt."""
+        return self._ordinary()[0]
+
+    def _ordinary(self) -> list[float]:
+        """Values that must be encodable: what is narrower than that is no scale for requests to come."""
+        ordinary = [] if self.fill is None else [self.fill]
         if self.spec.clip is not None:
-            return [*ends, *self.spec.clip]
-        return [*ends, _ABOVE_MINUS_ONE, LARGEST] if self.spec.log else [*ends, self.offset]
+            ordinary += self.spec.clip
+        elif self.spec.log:
+            ordinary += self.curve.domain
+        return ordinary or [0.0 if self.spec.power else self.offset]
 
-    def _limit(self, end: float) -> float:
-        """The value furthest from the offset, towards ``end``, whose feature float32 holds, by bisection."""
-        if abs(self.encode(end)) < _OVERFLOW:
-            return end
-        good, bad = _ordinal(self.offset), _ordinal(end)
-        while abs(good - bad) > 1:
-            middle = (good + bad) // 2
-            if abs(self.encode(_number(middle))) < _OVERFLOW:
-                good = middle
-            else:
-                bad = middle
-        return _number(good)
+    def _fits(self, x: float) -> bool:
+        low, high = self.curve.domain
+        return low <= x <= high and abs(self.encode(x)) < _OVERFLOW
 
 
-def limits_unscaled(spec: Numeric) -> tuple[float, float]:
-    """What a value must lie within before any scale is known: training rows are held to it too."""
-    return (_ABOVE_MINUS_ONE if spec.log and spec.clip is None else -LARGEST, LARGEST)
-
-
-def prepare(spec: Numeric, x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Clip and take the logarithm of a column without missing values."""
-    if spec.clip is not None:
-        low, high = spec.clip
-        x = np.where(x < low, low, np.where(x > high, high, x))
-    return log1p_array(x) if spec.log else x
+def number_test(raw: str, field: Field) -> str:
+    """Return a condition, for generated code, that is true only of numbers the field accepts."""
+    low, high = field.limits
+    test = f"type({raw}) is float and {low!r} <= {raw} <= {high!r}"
+    first, last = max(low, -float(_EXACT)), min(high, float(_EXACT))
+    if first > last:
+        return test
+    return f"{test} or type({raw}) is int and {math.ceil(first)} <= {raw} <= {math.floor(last)}"
 
 
 def fit_numeric(name: str, spec: Numeric, column: NDArray[np.float64]) -> NumericStep:
-    """Learn fill, offset and divisor; sums are exact (``math.fsum``), so the order of rows is no matter."""
-    known = column[~np.isnan(column)]
-    if not len(known):
-        raise TransformError(
-            f"{name}: there is no value to learn from. Leave the field out, or mend the table."
-        )
+    """Learn fill, exponent, offset and divisor; sums are exact, so the order of rows is no matter."""
+    known, fill = learnt(name, spec, column)
     try:
-        fill = _fill(spec, known)
-        x = prepare(spec, known if fill is None else np.where(np.isnan(column), fill, column))
-        offset, divisor = _scale(spec, x)
-        return NumericStep(name, spec, fill, offset, divisor)
+        x = known if fill is None else np.where(np.isnan(column), fill, column)
+        exponent = 1.0
+        if spec.power == "yeo-johnson":
+            exponent = fit_exponent(Curve(clip=spec.clip).many(x))
+        offset, divisor = _scale(spec, Curve.of(spec, exponent).many(x))
+        return NumericStep(name, spec, fill, offset, divisor, exponent)
     except (ValueError, ArithmeticError):
         raise TransformError(
             f"{name}: the values are too far apart or too close to scale in float32. Use clip or log."
         ) from None
 
 
-def _fill(spec: Numeric, known: NDArray[np.float64]) -> float | None:
-    if spec.missing == "median":
+def learnt(name: str, spec: Numeric, column: NDArray[np.float64]) -> tuple[NDArray[np.float64], float | None]:
+    """Return the values that are there, and what stands in for the others."""
+    known = column[~np.isnan(column)]
+    if not len(known):
+        raise TransformError(
+            f"{name}: there is no value to learn from. Leave the field out, or mend the table."
+        )
+    if spec.missing in {"median", "flag"}:
         ordered = np.sort(known)
         low, high = float(ordered[(len(ordered) - 1) // 2]), float(ordered[len(ordered) // 2])
-        return low if low == high else low / 2 + high / 2
-    return _mean(known) if spec.missing == "mean" else spec.missing
+        return known, low if low == high else low / 2 + high / 2
+    if spec.missing == "mean":
+        return known, mean_of(known)
+    assert not isinstance(spec.missing, str)
+    return known, spec.missing
 
 
-def _mean(x: NDArray[np.float64]) -> float:
+def mean_of(x: NDArray[np.float64]) -> float:
+    """Return the mean, from an exact sum."""
     low, high = float(x.min()), float(x.max())
     try:
         mean = math.fsum(x.tolist()) / len(x)
@@ -186,14 +246,10 @@ def _mean(x: NDArray[np.float64]) -> float:
     return min(max(mean, low), high)
 
 
-def _scale(spec: Numeric, x: NDArray[np.float64]) -> tuple[float, float]:
-    low, high = float(x.min()), float(x.max())
-    if spec.scale == "none":
-        return 0.0, 1.0
-    if spec.scale == "minmax":
-        return low, (high - low) or 1.0
-    mean = _mean(x)
-    furthest = max(high - mean, mean - low)
+def spread_of(x: NDArray[np.float64]) -> tuple[float, float]:
+    """Return mean and population standard deviation, 1 for a constant column, from exact sums."""
+    mean = mean_of(x)
+    furthest = max(float(x.max()) - mean, mean - float(x.min()))
     if furthest == 0.0:
         return mean, 1.0
     unit = math.ldexp(1.0, math.frexp(furthest)[1])  # a power of two: squares neither overflow nor vanish
@@ -201,12 +257,13 @@ def _scale(spec: Numeric, x: NDArray[np.float64]) -> tuple[float, float]:
     return mean, unit * math.sqrt(math.fsum(squares.tolist()) / len(x))
 
 
-def _ordinal(number: float) -> int:
-    """The position of a float64 among all of them, zero at zero."""
-    bits: int = struct.unpack("<q", struct.pack("<d", abs(number)))[0]
-    return -bits if number < 0 else bits
-
-
-def _number(ordinal: int) -> float:
-    number: float = struct.unpack("<d", struct.pack("<q", abs(ordinal)))[0]
-    return -number if ordinal < 0 else number
+def _scale(spec: Numeric, x: NDArray[np.float64]) -> tuple[float, float]:
+    if spec.scale == "none":
+        return 0.0, 1.0
+    if spec.scale == "minmax":
+        low, high = float(x.min()), float(x.max())
+        return low, (high - low) or 1.0
+    if spec.scale == "robust":
+        ordered = np.sort(x)
+        return quantile(ordered, 0.5), (quantile(ordered, 0.75) - quantile(ordered, 0.25)) or 1.0
+    return spread_of(x)

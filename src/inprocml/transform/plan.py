@@ -1,8 +1,7 @@
-"""Fitted steps side by side: every door into the features, with all that can be done beforehand done."""
+"""Fitted entries side by side: every door into the features, with all that can be done beforehand done."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
@@ -11,33 +10,63 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inprocml.schema import Refused, Schema
+from inprocml.errors import InvalidRow
+from inprocml.schema import Canonical, Field, Refused, Schema, merged
+from inprocml.schema.columns import Column
 from inprocml.schema.once import once
-from inprocml.schema.table import as_row
-from inprocml.transform.specs import WIDEST
-from inprocml.transform.step import Sink, Step
-from inprocml.values import Features, Row
+from inprocml.schema.table import Opened, absent, as_row, open_table, report
+from inprocml.transform.arguments import WIDEST
+from inprocml.transform.rowcode import RowCode
+from inprocml.transform.step import Arrays, Entry, Step, TensorSpec, TensorStep
+from inprocml.values import Row, Table
 
-__all__ = ["Plan"]
+__all__ = ["FEATURES", "Plan"]
 
-_LISTED = 2048  # features up to which a list of floats is quicker than an array
+FEATURES = "features"
+"""The tensor that the tabular entries share."""
+
+_MOST_GENERATED = 1_000  # entries up to which the row path is generated: compiling takes some 50 us for each
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps in feature order; immutable, so that every thread may use it without a lock."""
+    """The entries in feature order; immutable, so that every thread may use it without a lock."""
 
-    steps: tuple[Step, ...]
+    entries: tuple[Entry, ...]
 
     def __post_init__(self) -> None:
         if self.width > WIDEST:
             raise ValueError(f"a transform may have at most {WIDEST} feature columns")
+        names = [spec.name for spec in self.tensors]
+        if len(set(names)) != len(names):
+            raise ValueError("two tensors have one name: rename an entry")
         _ = self.row  # built here, and not in the first request
 
     @once
+    def steps(self) -> tuple[Step, ...]:
+        """The entries that make columns of the ``features`` tensor."""
+        return tuple(entry for entry in self.entries if not hasattr(entry, "tensors"))  # type: ignore[misc]
+
+    @once
+    def others(self) -> tuple[TensorStep, ...]:
+        """The entries that make tensors of their own."""
+        return tuple(entry for entry in self.entries if hasattr(entry, "tensors"))  # type: ignore[misc]
+
+    @once
+    def tensors(self) -> tuple[TensorSpec, ...]:
+        """The tensors it makes, ``features`` first if there are tabular entries."""
+        own = [TensorSpec(FEATURES, (self.width,), "float32")] if self.steps else []
+        return (*own, *(spec for step in self.others for spec in step.tensors))
+
+    @once
     def schema(self) -> Schema:
-        """Which rows can be encoded."""
-        return Schema(tuple(step.field for step in self.steps))
+        """Which rows can be encoded: what all entries that read a field accept of it."""
+        fields: dict[str, Field] = {}
+        for entry in self.entries:
+            for field in entry.fields:
+                known = fields.get(field.name)
+                fields[field.name] = field if known is None else merged(known, field)
+        return Schema(tuple(fields.values()))
 
     @once
     def width(self) -> int:
@@ -50,57 +79,110 @@ class Plan:
         return tuple(accumulate((step.width for step in self.steps[:-1]), initial=0))
 
     @once
-    def row(self) -> Callable[[Row], NDArray[np.float32]]:
-        """The row path: one raw row to fresh float32 of shape ``(width,)``."""
-        writers = [(s.field.name, s.writer(start)) for s, start in zip(self.steps, self.starts, strict=True)]
-        known, finish, width = self.schema.names, self.schema.finish, self.width
-        open_, close = _listed(width) if width <= _LISTED else _arrayed(width)
+    def row(self) -> Callable[[Row], Any]:
+        """The row path: one raw row to fresh float32 of shape ``(width,)``, or to a dict of tensors."""
+        if len(self.entries) > _MOST_GENERATED:
+            return self.reference
+        code = RowCode()
+        variables = {field.name: f"r{place}" for place, field in enumerate(self.schema.fields)}
+        for entry in self.entries:
+            entry.emit(code, [variables[field.name] for field in entry.fields])
+        optional = {field.name: None for field in self.schema.fields if not field.required}
+        return code.compile(list(variables), optional, self.reference, as_row)
 
-        def encode(row: Row) -> NDArray[np.float32]:
-            if type(row) is not dict:
-                row = as_row(row)
-            get, out = row.get, open_()
-            issues: dict[str, Refused] = {}
-            for name, write in writers:
-                try:
-                    write(get(name), out)
-                except Refused as refused:
-                    issues[name] = refused
-            if issues or not known.issuperset(row):
-                finish(row, issues)
-            return close(out)
+    def reference(self, row: Row) -> Any:
+        """The row path in plain words: judge every field, then let every entry encode what was judged."""
+        row = row if type(row) is dict else as_row(row)
+        values: dict[str, Canonical] = {}
+        issues: dict[str, Refused] = {}
+        for field in self.schema.fields:
+            try:
+                values[field.name] = field.check(row.get(field.name))
+            except Refused as refused:
+                issues[field.name] = refused
+        blocks: list[bytes] = []
+        tensors: Arrays = {}
+        for entry in self.entries:
+            if issues.keys() & {field.name for field in entry.fields}:
+                continue
+            try:
+                self._encode(entry, [values[field.name] for field in entry.fields], blocks, tensors)
+            except Refused as refused:
+                issues[entry.fields[0].name] = refused
+        self.schema.finish(row, issues)
+        features = np.frombuffer(bytearray().join(blocks), dtype=np.float32)
+        if not self.others:
+            return features
+        return ({FEATURES: features} if self.steps else {}) | tensors
 
-        return encode
+    @staticmethod
+    def _encode(entry: Any, values: list[Canonical], blocks: list[bytes], tensors: Arrays) -> None:
+        if hasattr(entry, "tensors"):
+            tensors.update(entry.one(values))
+        else:
+            blocks.append(entry.block(values))
 
-    def columns(self, columns: Mapping[str, NDArray[Any]]) -> Features:
-        """The column path: canonical columns to float32 of shape ``(rows, width)``, C-contiguous."""
-        rows = len(columns[self.steps[0].field.name])
-        out = np.zeros((rows, self.width), dtype=np.float32)
-        with np.errstate(all="ignore"):  # whatever the host set, arithmetic here is checked beforehand
-            for step, start in zip(self.steps, self.starts, strict=True):
-                step.write(columns[step.field.name], out[:, start : start + step.width])
-        return out
+    def table(self, table: Table) -> Any:
+        """The column path: float32 of shape ``(rows, width)``, C-contiguous, or a dict of tensors."""
+        return self.opened(open_table(table, [field.name for field in self.schema.fields]))
+
+    def opened(self, opened: Opened) -> Any:
+        """``table`` for one whose raw columns were read already."""
+        raws = dict(opened.columns)
+        for field in self.schema.fields:
+            if field.name not in raws and not field.required:
+                raws[field.name] = absent(opened.rows, required=False)
+        if opened.issues or len(raws) < len(self.schema.fields):
+            raise self._report(opened)
+        columns = _Judged(self.schema, raws)
+        out = np.zeros((opened.rows, self.width), dtype=np.float32)
+        tensors: Arrays = {}
+        try:
+            with np.errstate(all="ignore"):  # whatever the host set, arithmetic here is checked beforehand
+                self._write(columns, out, tensors)
+        except Refused:
+            raise self._report(opened) from None
+        if not self.others:
+            return out
+        return ({FEATURES: out} if self.steps else {}) | tensors
+
+    def _write(self, columns: _Judged, out: NDArray[np.float32], tensors: Arrays) -> None:
+        for step, start in zip(self.steps, self.starts, strict=True):
+            part = out[:, start : start + step.width]
+            if not step.write_raw([columns.raws[field.name] for field in step.fields], part):
+                step.write([columns[field.name] for field in step.fields], part)
+        for other in self.others:
+            tensors.update(other.many([columns[field.name] for field in other.fields]))
+
+    def _report(self, opened: Opened) -> InvalidRow:
+        """Find everything that is wrong with a table that an entry refused."""
+        columns, issues = self.schema.judge_opened(opened)
+        for entry in self.entries:
+            if not all(field.name in columns for field in entry.fields):
+                continue
+            try:
+                self._encode_column(entry, [columns[field.name] for field in entry.fields], opened.rows)
+            except Refused as refused:
+                issues[entry.fields[0].name] = refused
+        return report(issues, opened.rows)
+
+    @staticmethod
+    def _encode_column(entry: Any, columns: list[NDArray[Any]], rows: int) -> None:
+        if hasattr(entry, "tensors"):
+            entry.many(columns)
+        else:
+            with np.errstate(all="ignore"):
+                entry.write(columns, np.zeros((rows, entry.width), dtype=np.float32))
 
 
-def _listed(width: int) -> tuple[Callable[[], Sink], Callable[[Sink], NDArray[np.float32]]]:
-    zeros = [0.0] * width
-    pack: Callable[..., None] = struct.Struct(f"={width}f").pack_into
-    empty, float32 = np.empty, np.float32  # bound once: looking them up would cost as much as a field
+class _Judged(dict[str, NDArray[Any]]):
+    """Canonical columns, each judged when it is first asked for."""
 
-    def close(out: list[float]) -> NDArray[np.float32]:
-        features = empty(width, float32)
-        pack(features, 0, *out)  # the one rounding to float32, to nearest even as numpy's
-        return features
+    def __init__(self, schema: Schema, raws: Mapping[str, Column]) -> None:
+        super().__init__()
+        self._fields = {field.name: field for field in schema.fields}
+        self.raws = raws
 
-    return zeros.copy, close
-
-
-def _arrayed(width: int) -> tuple[Callable[[], Sink], Callable[[Sink], NDArray[np.float32]]]:
-    def open_() -> memoryview:
-        return np.zeros(width, dtype=np.float32).data
-
-    def close(out: memoryview) -> NDArray[np.float32]:
-        features: NDArray[np.float32] = np.asarray(out)
-        return features
-
-    return open_, close
+    def __missing__(self, name: str) -> NDArray[Any]:
+        column = self[name] = self._fields[name].check_column(self.raws[name])
+        return column

@@ -1,50 +1,88 @@
-"""What the user declares per field: four frozen values, checked as soon as they are written down."""
+"""What the user declares per entry of a row's own fields: frozen values, checked as they are written down."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
-from inprocml.schema.moment import zone_named
+from inprocml.schema import Refused
+from inprocml.schema.moment import moment_check, zone_named
+from inprocml.transform.arguments import a_bool, a_count, a_field, a_slot, finite, number_range, one_of
+from inprocml.transform.edges import checked_bins
 
-__all__ = ["WIDEST", "Category", "Hashed", "Numeric", "Spec", "Timestamp"]
+__all__ = ["Category", "Flag", "Hashed", "Numeric", "Timestamp", "Vector", "known_zone"]
 
-WIDEST = 1_000_000
-"""Feature columns a transform may have."""
+CYCLES = {"hour": (0, 24), "weekday": (0, 7), "month": (1, 12), "day": (1, 31), "minute": (0, 60)}
+"""Calendar parts that go round: the first value and how many there are."""
 
-PARTS = ("hour", "weekday", "month", "day", "minute")
+PARTS = (*CYCLES, "weekend")
+ENCODINGS = ("onehot", "cyclic", "ordinal")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Numeric:
-    """A number becomes one feature: fill what is ``missing``, ``clip``, ``log``, ``scale``, in that order.
+    """A number becomes a feature: fill what is ``missing``, ``clip``, ``log`` or ``power``, ``scale``.
 
-    ``missing=None`` makes the field required; else "median" or "mean" of the training values, or a number.
-    ``clip=(low, high)`` limits the value; ``log`` takes ln(1 + x). ``scale`` is "standard" (minus mean, over
-    the population standard deviation), "minmax" (training range to 0..1) or "none". Raises ``TypeError`` or
-    ``ValueError`` for arguments that make no sense.
+    In that order. ``missing=None`` makes the field required; "median" or "mean" of the training values, or a
+    number, stands in; "flag" is the median, and one more feature that tells. ``clip=(low, high)`` limits the
+    value; ``log`` takes ln(1 + x); ``power`` is "sqrt", "square" or "yeo-johnson" (its exponent is learnt).
+    ``scale`` is "standard" (minus mean, over the population standard deviation), "minmax" (training range to
+    0..1), "robust" (minus median, over the interquartile range) or "none". ``bins``, instead of a scale, is a
+    number of quantile bins or a sequence of edges: one feature per bin (``encoding="onehot"``) or the bin's
+    number ("ordinal"). ``field`` names the field to read where it is not called as the entry. Raises
+    ``TypeError`` or ``ValueError`` for arguments that make no sense.
     """
 
-    missing: Literal["median", "mean"] | float | None = None
-    scale: Literal["none", "standard", "minmax"] = "none"
+    missing: Literal["median", "mean", "flag"] | float | None = None
+    scale: Literal["none", "standard", "minmax", "robust"] = "none"
     log: bool = False
+    power: Literal["sqrt", "square", "yeo-johnson"] | None = None
     clip: tuple[float, float] | None = None
+    bins: int | tuple[float, ...] | None = None
+    encoding: Literal["onehot", "ordinal"] = "onehot"
+    field: str | None = None
 
     def __post_init__(self) -> None:
-        _one_of("scale", self.scale, ("none", "standard", "minmax"))
-        if not isinstance(self.log, bool):
-            raise TypeError("log must be True or False")
+        one_of("scale", self.scale, ("none", "standard", "minmax", "robust"))
+        a_bool("log", self.log)
+        if self.power is not None:
+            one_of("power", self.power, ("sqrt", "square", "yeo-johnson"))
         if isinstance(self.missing, str):
-            _one_of("missing", self.missing, ("median", "mean"))
+            one_of("missing", self.missing, ("median", "mean", "flag"))
         elif self.missing is not None:
-            object.__setattr__(self, "missing", _finite("missing", self.missing))
+            object.__setattr__(self, "missing", finite("missing", self.missing))
         if self.clip is not None:
-            object.__setattr__(self, "clip", _range(self.clip))
-        if self.log and self.clip is not None and self.clip[0] <= -1:
-            raise ValueError("clip must begin above -1 where log is True: ln(1 + x) has no value there")
-        if self.log and isinstance(self.missing, float) and self.clip is None and self.missing <= -1:
-            raise ValueError("missing must be above -1 where log is True: ln(1 + x) has no value there")
+            object.__setattr__(self, "clip", number_range("clip", self.clip))
+        object.__setattr__(self, "bins", checked_bins(self.bins))
+        one_of("encoding", self.encoding, ("onehot", "ordinal"))
+        a_field(self.field)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if self.log and self.power is not None:
+            raise ValueError("log and power exclude each other: choose one")
+        if self.bins is not None and (self.scale != "none" or self.power is not None):
+            raise ValueError("bins take the place of scale and power: leave those out")
+        if isinstance(self.bins, tuple) and self.log:
+            raise ValueError("edges are in the units of the field, so log would change nothing: leave it out")
+        if self.bins is None and self.encoding != "onehot":
+            raise ValueError("encoding says how bins are written: it needs bins")
+        for what, bottom in (("log", -1), ("power", 0)):
+            asked = self.log if what == "log" else self.power == "sqrt"
+            told = "above -1 where log is True" if what == "log" else "at 0 or above where power is 'sqrt'"
+            if (
+                asked
+                and self.clip is not None
+                and (self.clip[0] < bottom or (self.log and self.clip[0] == -1))
+            ):
+                raise ValueError(f"clip must begin {told}")
+            below = isinstance(self.missing, float) and (
+                self.missing < bottom or (self.log and self.missing == -1)
+            )
+            if asked and below and self.clip is None:
+                raise ValueError(f"missing must be {told}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,18 +91,28 @@ class Category:
 
     Categories seen fewer than ``min_count`` times in training, or beyond the ``max_categories`` most
     frequent, share the unseen slot. ``missing=None`` makes the field required, "slot" gives missing its own
-    feature.
+    feature. ``encoding`` "ordinal" writes the slot's number as one feature instead, "index" as an int64
+    tensor of its own, for an embedding. ``strip`` and ``casefold`` are applied to strings before anything
+    else, in training and in serving. ``field`` names the field to read where it is not called as the entry.
     """
 
     min_count: int = 1
     max_categories: int | None = None
     missing: Literal["slot"] | None = None
+    encoding: Literal["onehot", "ordinal", "index"] = "onehot"
+    strip: bool = False
+    casefold: bool = False
+    field: str | None = None
 
     def __post_init__(self) -> None:
-        _count("min_count", self.min_count)
+        a_count("min_count", self.min_count)
         if self.max_categories is not None:
-            _count("max_categories", self.max_categories)
-        _slot(self.missing)
+            a_count("max_categories", self.max_categories)
+        a_slot(self.missing)
+        one_of("encoding", self.encoding, ("onehot", "ordinal", "index"))
+        a_bool("strip", self.strip)
+        a_bool("casefold", self.casefold)
+        a_field(self.field)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,88 +120,129 @@ class Hashed:
     """A string becomes one of ``buckets`` features, chosen by MurmurHash3; nothing is learnt.
 
     The bucket is the one of scikit-learn's ``FeatureHasher`` with ``alternate_sign=False``.
-    ``missing=None`` makes the field required, "slot" gives missing its own feature.
+    ``missing=None`` makes the field required, "slot" gives missing its own feature. ``field`` names the field
+    to read where it is not called as the entry.
     """
 
     buckets: int
     missing: Literal["slot"] | None = None
+    field: str | None = None
 
     def __post_init__(self) -> None:
-        _count("buckets", self.buckets)
-        _slot(self.missing)
+        a_count("buckets", self.buckets)
+        a_slot(self.missing)
+        a_field(self.field)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Flag:
+    """True or false becomes 1 or 0.
+
+    Exactly that: 0, 1 and "true" are refused. ``missing=None`` makes the field required, "slot" gives missing
+    its own feature. ``field`` names the field to read where it is not called as the entry.
+    """
+
+    missing: Literal["slot"] | None = None
+    field: str | None = None
+
+    def __post_init__(self) -> None:
+        a_slot(self.missing)
+        a_field(self.field)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Vector:
+    """A list of ``size`` numbers, an embedding for instance, becomes as many features.
+
+    ``scale`` is "none" or "standard", each number by its own mean and standard deviation. ``missing=None``
+    makes the field required, "slot" writes zeros and gives missing its own feature. ``field`` names the field
+    to read where it is not called as the entry.
+    """
+
+    size: int
+    scale: Literal["none", "standard"] = "none"
+    missing: Literal["slot"] | None = None
+    field: str | None = None
+
+    def __post_init__(self) -> None:
+        a_count("size", self.size)
+        one_of("scale", self.scale, ("none", "standard"))
+        a_slot(self.missing)
+        a_field(self.field)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timestamp:
-    """A point in time becomes one feature per value of each calendar part.
+    """A point in time becomes features of its calendar parts, and of the time since another.
 
-    ``parts``: "hour" (24 features), "weekday" (7, Monday is 0), "month" (12), "day" of the month (31),
-    "minute" (60). With ``timezone``, an IANA name, values must carry an offset and are read in that zone;
+    ``parts``: "hour" (24 values), "weekday" (7, Monday is 0), "month" (12), "day" of the month (31), "minute"
+    (60), "weekend" (Saturday and Sunday). A tuple gives one feature per value; a mapping says for each part
+    "onehot", "cyclic" (sine and cosine) or "ordinal" (the number). ``since``, an ISO 8601 time, adds the days
+    elapsed from it. With ``timezone``, an IANA name, values must carry an offset and are read in that zone;
     without, they must carry none. ``missing=None`` makes the field required, "slot" gives missing its own
-    feature.
+    feature. ``field`` names the field to read where it is not called as the entry.
     """
 
-    parts: tuple[str, ...] = ("hour", "weekday", "month")
+    parts: tuple[str, ...] | Mapping[str, str] = ("hour", "weekday", "month")
     timezone: str | None = None
+    since: str | None = None
     missing: Literal["slot"] | None = None
+    field: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "parts", _names(self.parts))
-        if not self.parts or len(set(self.parts)) != len(self.parts):
-            raise ValueError("parts must name at least one part, and none twice")
-        for part in self.parts:
-            _one_of("parts", part, PARTS)
-        if self.timezone is not None:
-            _known_zone(self.timezone)
-        _slot(self.missing)
+        object.__setattr__(self, "parts", _parts(self.parts, self.since))
+        zone = None if self.timezone is None else known_zone(self.timezone)
+        if self.since is not None:
+            _a_time("since", self.since, zone)
+        a_slot(self.missing)
+        a_field(self.field)
+
+    @property
+    def encodings(self) -> tuple[tuple[str, str], ...]:
+        """Each part and how it is written."""
+        parts: Any = self.parts
+        return (
+            tuple(parts.items()) if isinstance(parts, Mapping) else tuple((part, "onehot") for part in parts)
+        )
 
 
-Spec: TypeAlias = Numeric | Category | Hashed | Timestamp
+def _parts(parts: object, since: str | None) -> tuple[str, ...] | dict[str, str]:
+    if isinstance(parts, Mapping):
+        for encoding in parts.values():
+            one_of("parts", encoding, ENCODINGS)
+        if parts.get("weekend") == "cyclic":
+            raise ValueError("weekend does not go round: write it 'ordinal' or 'onehot'")
+    elif not isinstance(parts, (tuple, list)):
+        raise TypeError(f"parts must be a tuple of names out of {', '.join(PARTS)}, or a mapping of them")
+    names = list(parts)
+    if (not names and since is None) or len(set(names)) != len(names):
+        raise ValueError("parts must name at least one part, and none twice")
+    for part in names:
+        one_of("parts", part, PARTS)
+    return FrozenParts(parts) if isinstance(parts, Mapping) else tuple(names)
 
 
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+class FrozenParts(dict[str, str]):
+    """The mapping form of ``parts``: equal to a dict of the same, and hashable, as declarations are."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(tuple(self.items()))
 
 
-def _slot(missing: object) -> None:
-    if missing is not None:
-        _one_of("missing", missing, ("slot",))
-
-
-def _names(parts: object) -> tuple[str, ...]:
-    if not isinstance(parts, (tuple, list)):
-        raise TypeError(f"parts must be a tuple of names out of {', '.join(PARTS)}")
-    return tuple(parts)
-
-
-def _finite(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{name} must be finite")
-    return number
-
-
-def _range(clip: object) -> tuple[float, float]:
-    if not isinstance(clip, (tuple, list)) or len(clip) != 2:
-        raise TypeError("clip must be a pair (low, high)")
-    low, high = _finite("clip", clip[0]), _finite("clip", clip[1])
-    if not low < high:
-        raise ValueError("clip must have low < high")
-    return low, high
-
-
-def _count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
-    if not 1 <= value <= WIDEST:
-        raise ValueError(f"{name} must be from 1 to {WIDEST}")
-
-
-def _known_zone(name: str) -> None:
+def known_zone(name: str) -> ZoneInfo:
+    """Return the zone; ``ValueError`` for a name that is none, or that this machine does not know."""
     try:
-        zone_named(name)
+        return zone_named(name)
     except LookupError as unknown:
         raise ValueError(str(unknown.args[0])) from None
+
+
+def _a_time(name: str, text: object, zone: ZoneInfo | None) -> None:
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be an ISO 8601 string, not {type(text).__name__}")
+    try:
+        moment_check(zone, required=True)(text)
+    except Refused as refused:
+        raise ValueError(f"{name} {refused.reason}") from None

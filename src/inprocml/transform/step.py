@@ -1,37 +1,61 @@
-"""What a fitted field can do, whatever its kind: one value into a row, one column into a table."""
+"""What a fitted entry can do, whatever its kind: one row by the reference, a table, and generated code."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inprocml.schema import Field
-from inprocml.transform.specs import Spec
+from inprocml.schema import Canonical, Field
+from inprocml.schema.columns import Column
+from inprocml.transform.rowcode import RowCode
 
-__all__ = ["Sink", "Step", "Writer", "one_hot"]
+__all__ = ["Arrays", "Entry", "Step", "TensorSpec", "TensorStep", "emit_block", "one_hot"]
 
-Sink: TypeAlias = Any
-"""Where a row's features go by index: a list of floats, or a memoryview of float32; zeros at first."""
-
-Writer: TypeAlias = Callable[[object, Sink], None]
-"""Judges one raw value and writes its features; raises ``Refused`` before anything is written."""
+Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 
-class Step(Protocol):
-    """A fitted field: immutable, and rebuilt exactly from its ``document``."""
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One tensor that a transform makes: name, shape of one row (``None`` where it varies), dtype."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+class Entry(Protocol):
+    """A fitted entry: immutable, and rebuilt exactly from its ``document``."""
 
     @property
-    def field(self) -> Field:
-        """The field of the row that this step reads."""
+    def name(self) -> str:
+        """What the entry is called."""
         ...
 
     @property
-    def spec(self) -> Spec:
+    def spec(self) -> Any:
         """What was declared."""
         ...
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The fields of the row that it reads."""
+        ...
+
+    def emit(self, code: RowCode, raws: Sequence[str]) -> None:
+        """Add its part of the generated row path; ``raws`` are the variables that hold the raw values."""
+        ...
+
+    def document(self) -> dict[str, Any]:
+        """Return what rebuilds this entry, as JSON holds it."""
+        ...
+
+
+class Step(Entry, Protocol):
+    """An entry that makes columns of the ``features`` tensor."""
 
     @property
     def width(self) -> int:
@@ -47,19 +71,48 @@ class Step(Protocol):
         """Return the name of each feature."""
         ...
 
-    def writer(self, start: int) -> Writer:
-        """Return the row path, bound to the position of the first feature."""
+    def block(self, values: Sequence[Canonical]) -> bytes:
+        """Return the features of canonical values as native float32: the reference for every other path."""
         ...
 
-    def write(self, column: NDArray[Any], out: NDArray[np.float32]) -> None:
-        """Write a canonical column; ``out`` is zeros of shape ``(rows, width)``."""
+    def write(self, columns: Sequence[NDArray[Any]], out: NDArray[np.float32]) -> None:
+        """Write canonical columns; ``out`` is zeros of shape ``(rows, width)``."""
         ...
 
-    def document(self) -> dict[str, Any]:
-        """Return what rebuilds this step, as JSON holds it."""
+    def write_raw(self, columns: Sequence[Column], out: NDArray[np.float32]) -> bool:
+        """Judge and write raw columns in one go; False, with ``out`` untouched, for all but the plainest."""
         ...
 
 
-def one_hot(out: NDArray[np.float32], places: list[int]) -> None:
+class TensorStep(Entry, Protocol):
+    """An entry that makes tensors of its own."""
+
+    @property
+    def tensors(self) -> tuple[TensorSpec, ...]:
+        """Which tensors."""
+        ...
+
+    def one(self, values: Sequence[Canonical]) -> Arrays:
+        """Return the tensors of canonical values, without an axis for rows; may raise ``Refused``."""
+        ...
+
+    def many(self, columns: Sequence[NDArray[Any]]) -> Arrays:
+        """Return the tensors of canonical columns, rows first; may raise ``Refused`` with the row."""
+        ...
+
+
+def emit_block(
+    code: RowCode, raws: Sequence[str], step: Step, judges: Sequence[Callable[[object], Any]]
+) -> None:
+    """Let generated code judge the raw values and call the reference: for kinds that gain nothing by more."""
+    block = step.block
+
+    def encode(*values: object) -> bytes:
+        return block([judge(value) for judge, value in zip(judges, values, strict=True)])
+
+    code.block(f"{code.bind(encode)}({', '.join(raws)})", step.width)
+
+
+def one_hot(out: NDArray[np.float32], places: NDArray[np.intp]) -> None:
     """Set one feature per row to 1; ``places`` holds a column of ``out`` per row."""
-    out[np.arange(len(places)), np.array(places, dtype=np.intp)] = 1.0
+    out[np.arange(len(places)), places] = 1.0

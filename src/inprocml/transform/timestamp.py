@@ -1,99 +1,206 @@
-"""Points in time: one feature per value of each calendar part, one for missing if declared."""
+"""Points in time: the parts of the calendar, in the declared zone, and the days since another time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inprocml.schema import Field, Kind
+from inprocml.schema import Canonical, Field, Kind
+from inprocml.schema.columns import Column
+from inprocml.schema.moment import moment_check
 from inprocml.schema.once import once
-from inprocml.transform.specs import Timestamp
-from inprocml.transform.step import Sink, Writer
+from inprocml.schema.zones import local, microseconds
+from inprocml.transform.rowcode import RowCode, block_of
+from inprocml.transform.specs import CYCLES, Timestamp
+from inprocml.transform.turns import table
 
 __all__ = ["TimestampStep"]
 
-# part -> how to read it, its first value, how many values it has
-_READ: dict[str, tuple[Callable[[datetime], int], int, int]] = {
-    "hour": (attrgetter("hour"), 0, 24),
-    "weekday": (datetime.weekday, 0, 7),
-    "month": (attrgetter("month"), 1, 12),
-    "day": (attrgetter("day"), 1, 31),
-    "minute": (attrgetter("minute"), 0, 60),
-}
+_DAY = 86_400 * 10**6  # microseconds; counts of them become float64 before they are divided
+_HOUR, _MINUTE = 3600 * 10**6, 60 * 10**6
+_MONDAY = 3  # 1970 began on a Thursday
+# 2013-01-31T05:00:00 with Z or an offset: every third letter from the fourth on
+_AWARE = frozenset({"--T::Z", "--T::+:", "--T::-:"})
+_NAIVE = "--T::"
 
 
 @dataclass(frozen=True)
 class TimestampStep:
-    """The parts one after the other, then missing if declared."""
+    """The parts one after the other, the elapsed days, then missing, each only where declared."""
 
     name: str
     spec: Timestamp
     unseen = None
 
+    def __post_init__(self) -> None:
+        _ = self.since  # refuses what is no time
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The fields of the row that it reads."""
+        return (self.field,)
+
     @once
     def field(self) -> Field:
-        """The field of the row that this step reads."""
+        """The field of the row that it reads."""
         kind: Kind = "wallclock" if self.spec.timezone is None else "instant"
-        return Field(self.name, kind, required=self.spec.missing is None, timezone=self.spec.timezone)
+        required = self.spec.missing is None
+        return Field(self.spec.field or self.name, kind, required=required, timezone=self.spec.timezone)
+
+    @once
+    def since(self) -> int | None:
+        """The time to count days from, in microseconds since 1970."""
+        if self.spec.since is None:
+            return None
+        moment = moment_check(self.field.zone, required=True)(self.spec.since)
+        assert moment is not None  # required
+        return microseconds(moment)
+
+    @once
+    def tables(self) -> tuple[tuple[str, tuple[bytes, ...], NDArray[np.float32]], ...]:
+        """For each part its name, the features of each of its values as bytes, and the same as rows."""
+        tables = []
+        for part, encoding in self.spec.encodings:
+            blocks = _blocks(part, encoding)
+            rows = np.frombuffer(b"".join(blocks), dtype=np.float32).reshape(len(blocks), -1)
+            tables.append((part, blocks, rows))
+        return tuple(tables)
 
     @property
     def width(self) -> int:
         """The number of features."""
-        return sum(_READ[part][2] for part in self.spec.parts) + (self.spec.missing is not None)
+        parts: int = sum(rows.shape[1] for _, _, rows in self.tables)
+        return parts + (self.since is not None) + (self.spec.missing is not None)
 
     def names(self) -> list[str]:
         """Return the name of each feature."""
         names = []
-        for part in self.spec.parts:
-            _, first, count = _READ[part]
-            names += [f"{self.name}.{part}={value}" for value in range(first, first + count)]
+        for part, encoding in self.spec.encodings:
+            head = f"{self.name}.{part}"
+            if encoding == "onehot":
+                first, count = CYCLES.get(part, (0, 2))
+                names += [f"{head}={value}" for value in range(first, first + count)]
+            else:
+                names += [head] if encoding == "ordinal" else [f"{head}=sin", f"{head}=cos"]
+        names += [] if self.since is None else [f"{self.name}.since"]
         return names if self.spec.missing is None else [*names, f"{self.name}=?missing"]
 
-    def writer(self, start: int) -> Writer:
-        """Return the row path, bound to the position of the first feature."""
-        check, readers = self.field.judge, self._readers(start)
-        missing = start + self.width - 1
+    def block(self, values: Sequence[Canonical]) -> bytes:
+        """Return the features of canonical values as native float32."""
+        moment: Any = values[0]
+        if moment is None:
+            return block_of(self.width - 1, self.width)
+        known = b"".join(blocks[_VALUE[part](moment)] for part, blocks, _ in self.tables)
+        if self.since is not None:
+            known += struct.pack("=f", float(microseconds(moment) - self.since) / _DAY)
+        return known if self.spec.missing is None else known + bytes(4)
 
-        def write(value: object, out: Sink) -> None:
-            moment = check(value)
-            if moment is None:
-                out[missing] = 1.0
-                return
-            for read, base in readers:
-                out[base + read(moment)] = 1.0
+    def write(self, columns: Sequence[NDArray[Any]], out: NDArray[np.float32]) -> None:
+        """Write canonical columns; ``out`` is zeros of shape ``(rows, width)``."""
+        absent = np.isnat(columns[0])
+        there: Any = ~absent if absent.any() else slice(None)
+        ticks = columns[0].view(np.int64)[there]
+        wall = ticks if self.field.zone is None else local(ticks, self.field.zone)
+        place = 0
+        for part, _, rows in self.tables:
+            out[there, place : place + rows.shape[1]] = rows[_column(part, wall)]
+            place += rows.shape[1]
+        if self.since is not None:
+            out[there, place] = (ticks - self.since).astype(np.float64) / _DAY
+        if self.spec.missing is not None:
+            out[absent, -1] = 1.0
 
-        return write
+    def write_raw(self, columns: Sequence[Column], out: NDArray[np.float32]) -> bool:
+        """Judging a column of times is as quick as anything here."""
+        del columns, out
+        return False
 
-    def write(self, column: NDArray[Any], out: NDArray[np.float32]) -> None:
-        """Write a canonical column; ``out`` is zeros of shape ``(rows, width)``."""
-        moments = column.tolist()
-        there = [row for row, moment in enumerate(moments) if moment is not None]
-        if len(there) < len(moments):
-            out[[row for row, moment in enumerate(moments) if moment is None], -1] = 1.0
-        for read, base in self._readers(0):
-            out[there, [base + read(moments[row]) for row in there]] = 1.0
+    def emit(self, code: RowCode, raws: Sequence[str]) -> None:
+        """Add its part of the generated row path."""
+        raw, moment = raws[0], code.variable()
+        zone, aware = self.field.zone, self.field.zone is not None
+        plain = f"in {code.bind(_AWARE)}" if aware else f"== {code.bind(_NAIVE)}"
+        read = f"{code.bind(datetime.fromisoformat)}({raw})"
+        if aware:
+            read += f".astimezone({code.bind(zone)})"
+        code.line(f"if type({raw}) is str and {raw}[4::3] {plain}:")
+        code.line(f"    {moment} = {read}")
+        code.line("else:")
+        code.line(f"    {moment} = {code.bind(self.field.judge)}({raw})")
+        if self.spec.missing is None:
+            self._emit_parts(code, moment)
+            return
+        block = code.bind(self.block)
+        code.block(f"{block}(({moment},))", self.width)
+
+    def _emit_parts(self, code: RowCode, moment: str) -> None:
+        for part, blocks, rows in self.tables:
+            code.block(f"{code.bind(blocks)}[{_SOURCE[part].format(moment)}]", rows.shape[1])
+        if self.since is not None:
+            code.scalar(f"float({code.bind(microseconds)}({moment}) - {self.since}) / {float(_DAY)!r}")
 
     def document(self) -> dict[str, Any]:
-        """Return what rebuilds this step, as JSON holds it."""
+        """Return what rebuilds this entry, as JSON holds it."""
+        spec = self.spec
         return {
             "kind": "timestamp@1",
             "name": self.name,
-            "parts": list(self.spec.parts),
-            "timezone": self.spec.timezone,
-            "missing": self.spec.missing,
+            "field": spec.field,
+            "parts": [list(pair) for pair in spec.encodings],
+            "timezone": spec.timezone,
+            "since": spec.since,
+            "missing": spec.missing,
         }
 
-    def _readers(self, start: int) -> list[tuple[Callable[[datetime], int], int]]:
-        """Pair each part's reader with the place where its value zero would be."""
-        readers = []
-        for part in self.spec.parts:
-            read, first, count = _READ[part]
-            readers.append((read, start - first))
-            start += count
-        return readers
+
+def _blocks(part: str, encoding: str) -> tuple[bytes, ...]:
+    """The features of each value of a part, from the first on."""
+    first, count = CYCLES.get(part, (0, 2))
+    if encoding == "onehot":
+        return tuple(block_of(place, count) for place in range(count))
+    if encoding == "ordinal":
+        return tuple(struct.pack("=f", first + place) for place in range(count))
+    return tuple(struct.pack("=2f", *pair) for pair in table(count))
+
+
+_VALUE: dict[str, Callable[[datetime], int]] = {
+    "hour": lambda moment: moment.hour,
+    "weekday": lambda moment: moment.weekday(),
+    "month": lambda moment: moment.month - 1,
+    "day": lambda moment: moment.day - 1,
+    "minute": lambda moment: moment.minute,
+    "weekend": lambda moment: moment.weekday() >= 5,
+}
+"""A part's value, counted from its first."""
+
+_SOURCE = {
+    "hour": "{}.hour",
+    "weekday": "{}.weekday()",
+    "month": "{}.month - 1",
+    "day": "{}.day - 1",
+    "minute": "{}.minute",
+    "weekend": "{}.weekday() >= 5",
+}
+"""The same in generated code."""
+
+
+def _column(part: str, wall: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same for a column of wall-clock microseconds since 1970."""
+    if part == "hour":
+        return wall // _HOUR % 24
+    if part == "minute":
+        return wall // _MINUTE % 60
+    if part == "month":
+        return wall.view("M8[us]").astype("M8[M]").astype(np.int64) % 12
+    if part == "day":
+        days = wall.view("M8[us]").astype("M8[D]")
+        since: NDArray[np.int64] = (days - days.astype("M8[M]")).astype(np.int64)
+        return since
+    weekday = (wall // _DAY + _MONDAY) % 7
+    return weekday if part == "weekday" else (weekday >= 5).astype(np.int64)

@@ -1,0 +1,64 @@
+"""Checks of the arguments of declarations: ``TypeError`` or ``ValueError`` that names the argument."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["WIDEST", "a_bool", "a_count", "a_field", "a_slot", "finite", "number_range", "one_of"]
+
+WIDEST = 1_000_000
+"""Feature columns a transform may have."""
+
+
+def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """``value`` must be one of ``allowed``."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+
+
+def a_bool(name: str, value: object) -> None:
+    """``value`` must be True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False")
+
+
+def a_slot(missing: object) -> None:
+    """``missing`` must be None or "slot"."""
+    if missing is not None:
+        one_of("missing", missing, ("slot",))
+
+
+def a_field(field: object) -> None:
+    """``field`` must be None or the name of a field."""
+    if field is not None and not isinstance(field, str):
+        raise TypeError(f"field must be the name of a field, not {type(field).__name__}")
+    if field == "":
+        raise ValueError("field must be the name of a field, not an empty string")
+
+
+def finite(name: str, value: object) -> float:
+    """Return a finite float."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite")
+    return number
+
+
+def number_range(name: str, pair: object) -> tuple[float, float]:
+    """Return a pair of finite floats, the first below the second."""
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise TypeError(f"{name} must be a pair (low, high)")
+    low, high = finite(name, pair[0]), finite(name, pair[1])
+    if not low < high:
+        raise ValueError(f"{name} must have low < high")
+    return low, high
+
+
+def a_count(name: str, value: object) -> None:
+    """``value`` must be an integer from 1 to ``WIDEST``."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
+    if not 1 <= value <= WIDEST:
+        raise ValueError(f"{name} must be from 1 to {WIDEST}")

@@ -17,13 +17,13 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 from numpy._core._multiarray_umath import __cpu_features__
-from tests.transform.fuzz_fields import ALIEN, FIELDS, good_rows, training_rows
+from tests.transform.fuzz_fields import ALIEN, FIELDS, MORE, good_rows, training_rows
 
 from inprocml import InvalidRow, Transform
 from inprocml.datasets import Collate, RowDataset
 
 SIZES = (1, 3, 17, 64, 400, 1000)
-SPECS = {name: field.spec for name, field in FIELDS.items()}
+SPECS = {name: field.spec for name, field in FIELDS.items()} | MORE
 TEXT = {
     "pandas": ["object", "str", "string", "category", pd.StringDtype("python"), pd.ArrowDtype(pa.string())],
     "polars": [pl.String, pl.Categorical],
@@ -35,6 +35,12 @@ STORED = {
     "int": (["Int64", "object", pd.ArrowDtype(pa.int64())], [pl.Int64], [pa.int64()]),
     "uint": (["UInt64", "object", pd.ArrowDtype(pa.uint64())], [pl.UInt64], [pa.uint64()]),
     "text": (TEXT["pandas"], TEXT["polars"], TEXT["arrow"]),
+    "flag": (["boolean", "object", pd.ArrowDtype(pa.bool_())], [pl.Boolean], [pa.bool_()]),
+    "vector": (
+        ["object"],
+        [pl.List(pl.Float64), pl.Array(pl.Float64, 3)],
+        [pa.list_(pa.float64()), pa.large_list(pa.float64()), pa.list_(pa.float64(), 3)],
+    ),
     "instant": (["datetime64[us, UTC]", "object"], [pl.Datetime("us", "UTC")], [pa.timestamp("us", "UTC")]),
     "wall": (["datetime64[us]", "object"], [pl.Datetime("us")], [pa.timestamp("us")]),
 }
@@ -44,6 +50,8 @@ def plain(value, stored):
     """The value as a typed column holds it; strings of times are for rows and lists."""
     if value is None or value != value:  # noqa: PLR0124 - NaN
         return None
+    if stored == "flag":
+        return bool(value)
     if stored.startswith("float"):
         return float(value)
     if stored not in {"instant", "wall"}:

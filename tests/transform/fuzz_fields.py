@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 
-from inprocml import Category, Hashed, Numeric, Timestamp
+from inprocml import Category, Derived, Flag, Hashed, Numeric, Timestamp, Vector
 from inprocml.schema.moment import zone_named
 
 Draw = Callable[[Random], Any]
@@ -107,6 +107,10 @@ def too_long(draw):
 
 def beyond_float64(draw):
     return draw.randint(2**53, 2**61) * 2 + 1
+
+
+def triple(draws):
+    return lambda draw: [draws(draw), draws(draw), draws(draw)]
 
 
 START = datetime(1, 1, 3)  # noqa: DTZ001
@@ -265,7 +269,99 @@ FIELDS = {
         None,
         "wall",
     ),
+    "binned": Fuzzed(
+        Numeric(bins=6, missing="flag"),
+        eighths(-50, 50),
+        one_of(MISSING, beside(-25.0, 0.0, 12.5), scattered(1020)),
+        INFINITE,
+        "float",
+    ),
+    "edged": Fuzzed(
+        Numeric(bins=(-1, 0, 0.1, 10), encoding="ordinal", missing="flag"),
+        eighths(-3, 12),
+        one_of(MISSING, beside(-1.0, 0.0, 0.1, 10.0), DENORMAL),
+        INFINITE,
+        "float",
+    ),
+    "logged bins": Fuzzed(
+        Numeric(bins=5, log=True, clip=(0, 500), missing="median"),
+        lambda draw: draw.randint(0, 10**4) / 7,
+        one_of(MISSING, beside(0.0, 500.0), scattered(1020)),
+        INFINITE,
+        "float",
+    ),
+    "robust": Fuzzed(
+        Numeric(scale="robust", missing="flag"),
+        eighths(-50, 50),
+        one_of(MISSING, scattered(90)),
+        INFINITE,
+        "float",
+    ),
+    "rooted": Fuzzed(
+        Numeric(power="sqrt", scale="standard", missing=1.5),
+        lambda draw: draw.randint(0, 10**6) / 3,
+        one_of(MISSING, positive(200), among(0.0, -0.0, 5e-324)),
+        one_of(INFINITE, among(-0.5)),
+        "float",
+    ),
+    "bent": Fuzzed(
+        Numeric(power="yeo-johnson", clip=(-30, 40), scale="standard", missing="mean"),
+        lambda draw: draw.randint(-100, 200) / 7,
+        one_of(MISSING, beside(-30.0, 40.0, 0.0), scattered(1020), DENORMAL),
+        INFINITE,
+        "float",
+    ),
+    "folded": Fuzzed(
+        Category(strip=True, casefold=True, missing="slot"),
+        among("UA", "stra\u00dfe", "caf\u00e9", "b6"),
+        one_of(MISSING, among(" ua", "STRASSE ", "CAFE\u0301", "\u2003B6\u2003", *ODD_WORDS), syllables),
+        too_long,
+        "text",
+    ),
+    "ordinal": Fuzzed(
+        Category(encoding="ordinal", max_categories=2), among(1, 2, 3), among(-7, 2**62), NEVER, "int"
+    ),
+    "flag": Fuzzed(Flag(), among(True, False), among(True, np.True_, np.False_), NEVER, "flag"),
+    "maybe": Fuzzed(Flag(missing="slot"), among(True, False), MISSING, None, "flag"),
+    "vector": Fuzzed(
+        Vector(size=3, scale="standard", missing="slot"),
+        triple(eighths(-9, 9)),
+        one_of(triple(scattered(100)), triple(DENORMAL), among(None)),
+        triple(one_of(INFINITE, among(math.nan))),
+        "vector",
+    ),
+    "cyclic": Fuzzed(
+        Timestamp(
+            parts={
+                "hour": "cyclic",
+                "weekday": "ordinal",
+                "month": "onehot",
+                "weekend": "onehot",
+                "day": "cyclic",
+            },
+            timezone="America/New_York",
+            since="2020-01-01T00:00:00Z",
+            missing="slot",
+        ),
+        aware,
+        one_of(ANY_AWARE, partial(as_text, ANY_AWARE), MISSING),
+        None,
+        "instant",
+    ),
 }
+MORE = {
+    "again": Numeric(field="standard", bins=4, missing="flag"),
+    "ratio": Derived("ratio", "robust", "whole", then=Numeric(missing="flag", clip=(-100, 100))),
+    "waited": Derived(
+        "days_between",
+        "at",
+        "cyclic",
+        timezone="America/New_York",
+        then=Numeric(missing="median", scale="standard"),
+    ),
+    "unknown": Derived("is_missing", "edged"),
+}
+"""What reads fields that others declare."""
 
 ALIEN: tuple[Draw, ...] = (
     lambda draw: bool(draw.getrandbits(1)),
@@ -310,4 +406,4 @@ def good_rows(draw, count):
     return rows
 
 
-__all__ = ["ALIEN", "FIELDS", "ZONES", "good_rows", "training_rows"]
+__all__ = ["ALIEN", "FIELDS", "MORE", "ZONES", "good_rows", "training_rows"]

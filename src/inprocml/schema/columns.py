@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ def as_column(values: object) -> Column:
     if isinstance(values, np.ma.MaskedArray):
         # what lies under a mask is junk and must not be judged
         masked = np.ma.getmaskarray(values)
-        return _one_dimensional([None if hidden else value for value, hidden in _pairs(values.data, masked)])
+        return [None if hidden else value for value, hidden in _pairs(values.data, masked)]
     if isinstance(values, np.ndarray):
         return _one_dimensional(values)
     if isinstance(values, (list, Instants)):
@@ -44,11 +45,19 @@ def _pairs(values: NDArray[Any], masked: NDArray[np.bool_]) -> Iterable[tuple[ob
     return zip(values, masked.tolist(), strict=True)
 
 
-def _one_dimensional(values: Any) -> Column:
-    if np.ndim(values) != 1:
+def _one_dimensional(values: NDArray[Any]) -> Column:
+    if values.ndim != 1:
         raise Refused("must be a one-dimensional column")
-    column: Column = values
+    column: Column = _known(values.tolist()) if values.dtype == object else values
     return column
+
+
+def _known(values: list[object]) -> list[object]:
+    """Write missing as ``None`` among strings, where pandas writes NaN: strings alone are judged at once."""
+    kinds = set(map(type, values))
+    if float not in kinds or not kinds <= {str, float, NoneType}:
+        return values
+    return [None if value != value else value for value in values]  # noqa: PLR0124 - NaN
 
 
 def _from_frame(values: Iterable[object]) -> Column:

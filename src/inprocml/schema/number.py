@@ -45,14 +45,16 @@ def number_column(
     """Return the column as fresh float64, NaN for missing; accepts what ``check`` accepts, element-wise."""
     with np.errstate(all="ignore"):
         floats = _floats(column)
-        if floats is not None:
-            fine = (floats >= low) & (floats <= high)
-            if not required:
-                fine |= np.isnan(floats)
-            if fine.all():
-                return floats
+        if floats is not None and _within(floats, low, high, required=required):
+            return floats
     # Doubtful columns, and bad ones, are judged value by value: one set of rules, one set of reasons.
     return np.array(each(check, scalars(column)), dtype=np.float64)
+
+
+def _within(floats: NDArray[np.float64], low: float, high: float, *, required: bool) -> bool:
+    if not len(floats) or (low <= floats.min() and floats.max() <= high):  # both are NaN if any value is
+        return True
+    return not required and bool((((floats >= low) & (floats <= high)) | np.isnan(floats)).all())
 
 
 def _exact(value: object) -> float | None:

@@ -18,13 +18,15 @@ __all__ = ["EPOCH", "FIRST", "LAST", "local", "microseconds"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
 _DAY = 86_400 * 10**6
-_MOST_KEPT = 100_000  # days per zone: some 270 years, a few MB
+_MOST_KEPT = 55_000  # days per zone: some 150 years, half a MB
+_CHANGES = 2**62  # in place of an offset: it is not the same all day
 
 FIRST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // _US
 LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _US
 """Microseconds since 1970 of the first and the last ``datetime``."""
 
-_kept: dict[str, dict[int, int | None]] = {}
+_kept: dict[str, tuple[int, NDArray[np.int64]]] = {}
+"""By zone: a day, and the offsets of that day and those that follow; replaced as a whole, never changed."""
 
 
 def microseconds(moment: datetime) -> int:
@@ -38,38 +40,42 @@ def local(utc: NDArray[np.int64], zone: ZoneInfo) -> NDArray[np.int64]:
     if not len(utc):
         return utc
     days = utc // _DAY
-    distinct, place = _distinct(days)
-    kept = _kept.setdefault(zone.key, {})
-    if len(kept) > _MOST_KEPT:
-        kept.clear()
-    offsets = [kept[day] if day in kept else kept.setdefault(day, _offset(day, zone)) for day in distinct]
-    if None not in offsets:
-        shift: NDArray[np.int64] = np.array(offsets, dtype=np.int64)[place]
-        return utc + shift
-    known = np.array([0 if offset is None else offset for offset in offsets], dtype=np.int64)[place]
-    changing = np.array([offset is None for offset in offsets])[place]
-    known[changing] = [_exactly(moment, zone) for moment in utc[changing].tolist()]
-    return utc + known
-
-
-def _distinct(days: NDArray[np.int64]) -> tuple[list[int], NDArray[np.int64]]:
-    """The days that occur, and for each element which of them it is."""
     low, high = int(days.min()), int(days.max())
-    if high - low > 4 * len(days) + 366:
-        found, place = np.unique(days, return_inverse=True)
-        return found.tolist(), place
-    there = np.zeros(high - low + 1, dtype=np.bool_)
-    there[days - low] = True
-    return (np.flatnonzero(there) + low).tolist(), (np.cumsum(there) - 1)[days - low]
+    if high - low >= _MOST_KEPT:
+        distinct, place = np.unique(days, return_inverse=True)
+        shift = np.array([_offset(day, zone) for day in distinct.tolist()], dtype=np.int64)[place]
+    else:
+        first, offsets = _offsets(low, high, zone)
+        shift = offsets[days - first]
+    changing = shift == _CHANGES
+    if changing.any():
+        shift[changing] = [_exactly(moment, zone) for moment in utc[changing].tolist()]
+    wall: NDArray[np.int64] = utc + shift
+    return wall
 
 
-def _offset(day: int, zone: ZoneInfo) -> int | None:
+def _offsets(low: int, high: int, zone: ZoneInfo) -> tuple[int, NDArray[np.int64]]:
+    """Return a day up to ``low`` and the offsets from it to ``high`` or beyond, kept for the next call."""
+    first, known = _kept.get(zone.key, (low, np.empty(0, dtype=np.int64)))
+    last = first + len(known) - 1
+    if first <= low and high <= last:
+        return first, known
+    if max(high, last) - min(low, first) >= _MOST_KEPT:  # too far apart to keep both and all between
+        first, known, last = low, known[:0], low - 1
+    before = [_offset(day, zone) for day in range(min(low, first), first)]
+    after = [_offset(day, zone) for day in range(last + 1, max(high, last) + 1)]
+    found = (min(low, first), np.concatenate([np.array(part, np.int64) for part in (before, known, after)]))
+    _kept[zone.key] = found
+    return found
+
+
+def _offset(day: int, zone: ZoneInfo) -> int:
     """Microseconds from UTC to the zone's clock, if they are the same all day long."""
     try:
         begin, end = _exactly(day * _DAY, zone), _exactly((day + 1) * _DAY, zone)
     except OverflowError:  # the first and the last days that there are
-        return None
-    return begin if begin == end else None
+        return _CHANGES
+    return begin if begin == end else _CHANGES
 
 
 def _exactly(utc: int, zone: ZoneInfo) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -77,11 +76,9 @@ class HashedStep:
     def write_raw(self, columns: Sequence[Column], out: NDArray[np.float32]) -> bool:
         """Judge and write raw columns in one go; False, with ``out`` untouched, for all but the plainest."""
         values = scalars(columns[0])
-        if not set(map(type, values)) <= {str, NoneType}:
-            return False
         try:
             places = np.fromiter(map(self.lookup.__getitem__, values), np.intp, len(values))
-        except Refused:
+        except (Refused, TypeError):  # and what is not hashable
             return False
         one_hot(out, places)
         return True

@@ -113,6 +113,6 @@ def emit_block(
     code.block(f"{code.bind(encode)}({', '.join(raws)})", step.width)
 
 
-def one_hot(out: NDArray[np.float32], places: NDArray[np.intp]) -> None:
+def one_hot(out: NDArray[np.float32], places: NDArray[Any]) -> None:
     """Set one feature per row to 1; ``places`` holds a column of ``out`` per row."""
     out[np.arange(len(places)), places] = 1.0

@@ -127,8 +127,7 @@ class Traced(NDArrayOperatorsMixin):
         del types
         if function is not np.where or len(inputs) != 3 or options:
             return NotImplemented
-        chosen, otherwise = _alike(self.graph, inputs[1:])
-        return self.graph.node("Where", inputs[0], chosen, otherwise, dtype=chosen.dtype)
+        return _chosen(self.graph, *inputs)
 
     def astype(self, dtype: Any) -> Traced:
         """Return the value cast; whole numbers are int64 throughout."""
@@ -154,6 +153,31 @@ def _alike(graph: Graph, inputs: tuple[Any, ...]) -> list[Traced]:
     return [one if isinstance(one, Traced) else graph.constant(one, dtype) for one in inputs]
 
 
+def _chosen(graph: Graph, condition: Any, first: Any, second: Any) -> Traced:
+    """Return ``numpy.where``, minus zero included.
+
+    ONNX Runtime's ``Where`` makes zero of a minus zero that it takes from its first choice, and from a
+    second choice narrower than the first (https://github.com/microsoft/onnxruntime/issues/32191). So a
+    ``Where`` has a constant first, and of two values one is picked by its place.
+    """
+    one, other = _alike(graph, (_wide(first), _wide(second)))
+    if one.dtype.kind != "f" or not isinstance(first, Traced):
+        if first == 0.0 and math.copysign(1.0, first) < 0.0:
+            negated: Traced = -_chosen(graph, condition, 0.0, -second)
+            return negated
+        return graph.node("Where", condition, one, other, dtype=one.dtype)
+    if not isinstance(second, Traced):
+        rows = graph.node("Shape", one, dtype=np.int64)
+        other = graph.node("Expand", other, rows, dtype=other.dtype)
+    pair = graph.node("Concat", other, one, dtype=one.dtype, axis=1)
+    return graph.node("GatherElements", pair, condition.astype(np.int64), dtype=one.dtype, axis=1)
+
+
+def _wide(operand: Any) -> Any:
+    """Give a number two axes, as every value has: of none, ONNX Runtime takes other ways."""
+    return operand if isinstance(operand, Traced) else [[operand]]
+
+
 def _frexp(x: Any) -> tuple[Any, Any]:
     """Return what ``numpy.frexp`` gives for normal float64 above 0, exactly; both parts are float64.
 
@@ -161,7 +185,7 @@ def _frexp(x: Any) -> tuple[Any, Any]:
     """
     guess = np.floor(x.graph.node("Log", x, dtype=_DOUBLE) * _INVERSE_LN2)
     # NaN and what is out of range must not become the index of a table
-    guess = np.where(guess >= -1000.0, np.where(guess <= 1022.0, guess, 1022.0), -1000.0)
+    guess = np.where((guess < -1000.0) | np.isnan(guess), -1000.0, np.where(guess > 1022.0, 1022.0, guess))
     scaled = x / x.graph.power_of_two(guess.astype(np.int64))
     low, high = scaled < 1.0, scaled >= 2.0
     fraction = np.where(low, scaled, np.where(high, scaled * 0.25, scaled * 0.5))

@@ -50,7 +50,6 @@ OPSET, ML_OPSET, IR = 18, 3, 8
 
 _MINUTE, _HOUR, _DAY = 60 * 10**6, 3600 * 10**6, 86_400 * 10**6  # microseconds
 _ERA = 146_097  # days in 400 years
-_NAN32 = np.float32(math.nan)
 
 
 def transform_to_onnx(transform: Transform) -> bytes:
@@ -172,7 +171,9 @@ class _Export:
         return blocks[0] if len(blocks) == 1 else self.graph.node("Concat", *blocks, dtype=np.float32, axis=1)
 
     def _unless(self, bad: Any, block: Any) -> Any:
-        return np.where(bad, _NAN32, block)
+        # a product, not a choice, which may cost minus zero its sign: see traced.py
+        factor: Any = np.where(bad, math.nan, 1.0)
+        return block * factor.astype(np.float32)
 
     def _absent(self, field: Field, of: Traced) -> Any:
         """Whether a value is missing, bool ``(rows, 1)``: never, where another entry requires the field."""

@@ -197,6 +197,16 @@ class Transform:
 
         return display.html(self, {} if self._sample is None else display.drawn(self._sample))
 
+    def to_onnx(self) -> bytes:
+        """Return an ONNX model that gives the same features in another runtime, byte for byte.
+
+        See ``inprocml.packing.transform_to_onnx`` for its inputs and outputs. Raises ``TransformError`` where
+        entries cannot be expressed, or the ``onnx`` package is missing.
+        """
+        from inprocml.transform.exports import onnx_model
+
+        return onnx_model(self)
+
     def __repr__(self) -> str:
         listed = ", ".join(f"{name!r}: {spec!r}" for name, spec in self._fields.items())
         return f"Transform({{{listed}}})"

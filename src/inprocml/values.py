@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 else:  # numpy is not imported for the sake of a name
     Features = Tensors = Any
 
-__all__ = ["BatchRecord", "Features", "Prediction", "Row", "Table", "Tensors", "Version"]
+__all__ = ["FEATURES", "BatchRecord", "Features", "Prediction", "Row", "Table", "Tensors", "Version"]
+
+FEATURES = "features"
+"""The tensor that the tabular entries of a transform share."""
 
 Row: TypeAlias = Mapping[str, object]
 """One request: field name -> value, as JSON or Python gives it."""

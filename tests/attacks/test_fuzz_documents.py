@@ -67,7 +67,7 @@ def table():
 def golden():
     fitted = transform()
     rows = fitted.render(table(), [0, 1])
-    return Golden(tuple(rows), fitted.transform(rows), np.ones((2, 1), np.float32))
+    return Golden.of(tuple(rows), {"features": fitted.transform(rows)}, np.ones((2, 1), np.float32))
 
 
 def baseline():

@@ -29,9 +29,9 @@ def make_manifest(**changes: Any) -> Manifest:
         "created": "2026-11-20T00:00:00Z",
         "files": dict.fromkeys(sorted(file_set("onnx")), entry),
         "model": ModelEntry(
-            runtime="onnx", module=None, input="features", outputs=("scores",), output="scores"
+            runtime="onnx", module=None, inputs={"features": "features"}, outputs=("scores",), output="scores"
         ),
-        "transform": TransformEntry(digest="sha256:" + "0" * 64, width=3),
+        "transform": TransformEntry(digest="sha256:" + "0" * 64, width=3, tensors=("features",)),
         "output": OutputEntry(kind="classes", labels=("no", "yes"), scores="probabilities"),
         "golden": GoldenEntry(rows=1, absolute=1e-3, relative=0.0),
         "parity": Parity(

@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as npst
 from inprocml.bundle.golden import Golden, read_golden, tolerance
 from inprocml.errors import Corrupt, Unsupported
 
-GOLDEN = Golden(({"a": 1.0}, {"a": None}), np.eye(2, 3, dtype=np.float32), np.ones((2, 1), np.float32))
+TENSORS = {"features": np.eye(2, 3, dtype=np.float32), "photo": np.zeros((2, 3, 4, 4), np.float32)}
+GOLDEN = Golden.of(({"a": 1.0}, {"a": None}), TENSORS, np.ones((2, 1), np.float32))
 
 
 def edited(**changes):
@@ -30,9 +31,10 @@ def read(data):
     ),
 )
 def test_arrays_come_back_bit_for_bit(features, outputs):
-    back = read(Golden(GOLDEN.rows, features, outputs).to_json())
+    golden = Golden.of(GOLDEN.rows, {"features": features}, outputs)
+    back = read(golden.to_json())
     assert back.rows == GOLDEN.rows
-    assert back.features.tobytes() == features.tobytes()
+    assert back.tensors["features"].tobytes() == features.tobytes()
     assert back.outputs.tobytes() == outputs.astype(outputs.dtype.newbyteorder("=")).tobytes()
     assert back.outputs.dtype == outputs.dtype.newbyteorder("=")
 
@@ -45,6 +47,8 @@ def test_arrays_come_back_bit_for_bit(features, outputs):
         {"rows": [1, 2]},
         {"rows": {"a": 1}},
         {"features": None},
+        {"tensors": None},
+        {"tensors": {"photo": 3}},
         {"features": {"dtype": "<f4", "shape": [2, 3]}},
         {"features": {"dtype": "<f4", "shape": [2, 3], "base64": 7}},
         {"features": {"dtype": "<f4", "shape": [2, 3], "base64": "é"}},

@@ -34,7 +34,7 @@ def backend_of(bundle):
 def test_a_bundle_holds_everything(folder):
     bundle = Bundle.open(folder)
     assert (bundle.name, bundle.version, bundle.path) == ("fraud", "1", folder)
-    assert (bundle.runtime, bundle.module, bundle.input_name) == ("onnx", None, "features")
+    assert (bundle.runtime, bundle.module, bundle.inputs) == ("onnx", None, {"features": "features"})
     assert bundle.output.labels == ("ok", "fraud")
     assert bundle.transform.digest == bundle.manifest.transform.digest
     assert bundle.baseline.rows == 400
@@ -57,9 +57,9 @@ def test_the_model_is_the_bytes_that_were_hashed(folder):
 def test_golden_rows_are_json_and_give_the_stored_features_and_outputs(folder):
     bundle = Bundle.open(folder)
     rows = json.loads(json.dumps(bundle.golden.rows))
-    assert bundle.transform.transform(rows).tobytes() == bundle.golden.features.tobytes()
+    assert bundle.transform.transform(rows).tobytes() == bundle.golden.tensors["features"].tobytes()
     backend = backend_of(bundle)
-    found = backend.run({bundle.input_name: bundle.golden.features})[bundle.output_name]
+    found = backend.run({bundle.inputs["features"]: bundle.golden.tensors["features"]})[bundle.output_name]
     assert np.array_equal(found, bundle.golden.outputs)
     bundle.replay(backend)
     backend.close()
@@ -168,7 +168,7 @@ def test_a_transform_that_computes_differently_is_noticed(folder):
         value for key, value in _walk(transform) if isinstance(value, float) and value and f"{value}" in text
     )
     forge(folder, transform_json=text.replace(f"{center}", f"{center + 1}", 1).encode())
-    with pytest.raises(Corrupt, match=r"golden\.json: row 0 gives other features"):
+    with pytest.raises(Corrupt, match=r"golden\.json: row 0 gives another tensor 'features'"):
         Bundle.open(folder)
 
 
@@ -249,5 +249,5 @@ def test_copies_are_equal_bundles(folder, tmp_path):
 def test_both_paths_of_the_transform_are_replayed(folder, monkeypatch, path):
     real = getattr(Transform, path)
     monkeypatch.setattr(Transform, path, lambda self, rows: np.nextafter(real(self, rows), np.float32(9)))
-    with pytest.raises(Corrupt, match=r"golden\.json: row 0 gives other features here"):
+    with pytest.raises(Corrupt, match=r"golden\.json: row 0 gives another tensor 'features' here"):
         Bundle.open(folder)

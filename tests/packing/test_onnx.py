@@ -48,7 +48,7 @@ def test_a_file_and_its_bytes_give_the_same_bundle(flights, pack_into, tmp_path)
     other = pack_into(str(tmp_path / "m.onnx"), Regression())
     third = pack_into(model.SerializeToString(), Regression())
     assert one.model == other.model == third.model
-    assert (one.input_name, one.output_name) == ("x", "scores")
+    assert (one.inputs, one.output_name) == ({"features": "x"}, "scores")
     assert [b.version for b in (one, other, third)] == ["1", "2", "3"]
 
 
@@ -110,7 +110,7 @@ def test_a_batch_that_is_only_declared_free_is_noticed(pack_into):
     model.graph.initializer.append(numpy_helper.from_array(np.array([300, WIDTH]), "sides"))
     model.graph.node.insert(0, helper.make_node("Reshape", ["x", "sides"], ["fixed"]))
     model.graph.node[1].input[0] = "fixed"
-    with pytest.raises(PackError, match=r"cannot run a batch of 1 with 10 features"):
+    with pytest.raises(PackError, match=r"cannot run a batch of 1 with features float32"):
         pack_into(model.SerializeToString(), Regression())
 
 

@@ -217,13 +217,13 @@ def test_what_was_written_is_replayed_before_it_is_visible(pack_into, logistic, 
 # parity, by itself
 
 
-FORTY = np.zeros((40, 1), np.float32)
+FORTY = {"features": np.zeros((40, 1), np.float32)}
 
 
 def measured(packed, trained, output, limit=1e-4):
     return parity.measure(
         packed,
-        lambda part, batch: packed[: len(part)],
+        lambda part, batch: packed[: len(part["features"])],
         lambda part: trained,
         FORTY,
         output=output,
@@ -269,14 +269,14 @@ def test_a_model_that_depends_on_its_batch_is_noticed():
     trained = np.linspace(0, 1, 40)
 
     def packed(part, batch):
-        return trained[: len(part)] + (0.5 if batch == 2 else 0)
+        return trained[: len(part["features"])] + (0.5 if batch == 2 else 0)
 
     with pytest.raises(ParityError):
         parity.measure(
             trained,
             packed,
             lambda part: trained,
-            np.zeros((40, 1), np.float32),
+            FORTY,
             output=Regression(),
             limit=1e-4,
             reference="a test",

@@ -42,7 +42,7 @@ def test_the_packed_model_answers_as_the_trained_one(flights, fitted, pack_into,
     model, output = fitted[name]
     bundle = pack_into(model, output)
     backend = open_backend("onnx", bundle.model)
-    scores = backend.run({bundle.input_name: flights.features})
+    scores = backend.run({bundle.inputs["features"]: flights.features})
     assert list(scores) == [bundle.output_name]  # no labels, no ZipMap: one plain tensor
     backend.close()
     if isinstance(output, Classes):

@@ -272,7 +272,7 @@ def test_weights_travel_for_a_registered_module(flights, pack_into):
     assert set(load(bundle.model)) == set(net.state_dict())
     backend = open_backend("torch", bundle.model, module="net", output_name=bundle.output_name)
     bundle.replay(backend)
-    found = backend.run({bundle.input_name: flights.features})[bundle.output_name]
+    found = backend.run({bundle.inputs["features"]: flights.features})[bundle.output_name]
     assert np.abs(found - eager(net, flights.features)).max() < 1e-5
     assert net.training is False  # by eager() above, not by pack: see test_each_part_is_left_in_its_own_mode
 

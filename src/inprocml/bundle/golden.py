@@ -1,8 +1,8 @@
 """Golden rows: what the bundle computed where it was packed, replayed wherever it is opened.
 
-Arrays are kept as base64 of little-endian values: exact, short, and readable from any language. Features
-must come out byte for byte; outputs within the manifest's tolerance, because another runtime or processor may
-round differently.
+Features and outputs are kept as base64 of little-endian values: exact, short, and readable from any language.
+Of the other tensors, which may be pictures, the digests are kept. What the transform makes must come out byte
+for byte; outputs within the manifest's tolerance, because another runtime or processor may round differently.
 """
 
 from __future__ import annotations
@@ -11,22 +11,29 @@ import base64
 import binascii
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inprocml.bundle.canonical import canonical
+from inprocml.bundle.canonical import canonical, sha256
 from inprocml.bundle.manifest import GoldenEntry
 from inprocml.bundle.remedy import ANEW
 from inprocml.errors import BackendFailed, Corrupt, InprocmlError, Unsupported
 from inprocml.protocols import Backend
 from inprocml.schema import parse
 from inprocml.transform import Transform
-from inprocml.values import Features, Row
+from inprocml.values import FEATURES, Row, Tensors
 
-__all__ = ["Golden", "read_golden", "replay_features", "replay_outputs", "tolerance"]
+__all__ = [
+    "Golden",
+    "as_tensors",
+    "read_golden",
+    "replay_features",
+    "replay_outputs",
+    "tolerance",
+]
 
 GOLDEN = "golden.json"
 _DTYPES = ("<f2", "<f4", "<f8")
@@ -34,38 +41,57 @@ _DTYPES = ("<f2", "<f4", "<f8")
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """Rows as JSON has them, their features (rows, width) float32, and the decoder's tensor for them."""
+    """Rows as JSON has them, the transform's tensors for them, and the decoder's tensor.
+
+    ``digests`` are those of the tensors other than ``features``. As read from a file, ``tensors`` holds only
+    the features, until ``replay_features`` has made the others again.
+    """
 
     rows: tuple[Row, ...]
-    features: Features
+    tensors: Tensors
     outputs: NDArray[Any]
+    digests: Mapping[str, str]
 
     def to_json(self) -> bytes:
         """Return the canonical bytes of ``golden.json``."""
+        features = self.tensors.get(FEATURES)
         return canonical(
             {
                 "rows": [dict(row) for row in self.rows],
-                "features": _packed(self.features),
+                "features": None if features is None else _packed(features),
+                "tensors": dict(self.digests),
                 "outputs": _packed(self.outputs),
             }
         )
+
+    @classmethod
+    def of(cls, rows: tuple[Row, ...], tensors: Tensors, outputs: NDArray[Any]) -> Golden:
+        """Return the golden rows of what was just computed."""
+        digests = {name: _digest(array) for name, array in tensors.items() if name != FEATURES}
+        return cls(rows, tensors, outputs, digests)
 
 
 def read_golden(content: bytes, *, rows: int, width: int) -> Golden:
     """Read ``golden.json``; raises ``Corrupt`` unless it holds ``rows`` rows of ``width`` features."""
     document = parse(content, what=GOLDEN)
-    if not isinstance(document, dict) or set(document) != {"rows", "features", "outputs"}:
-        raise Corrupt(f"{GOLDEN}: must hold rows, features and outputs, nothing else. {ANEW}")
+    if not isinstance(document, dict) or set(document) != {"rows", "features", "tensors", "outputs"}:
+        raise Corrupt(f"{GOLDEN}: must hold rows, features, tensors and outputs, nothing else. {ANEW}")
     listed = document["rows"]
     if not isinstance(listed, list) or not all(isinstance(row, dict) for row in listed):
         raise Corrupt(f"{GOLDEN}: rows must be a list of objects. {ANEW}")
-    features = _unpacked(document["features"], "features")
+    tensors, digests = {}, document["tensors"]
+    if width:
+        tensors[FEATURES] = _unpacked(document["features"], FEATURES)
+    if not isinstance(digests, dict) or not all(isinstance(told, str) for told in digests.values()):
+        raise Corrupt(f"{GOLDEN}: tensors must be an object of digests. {ANEW}")
     outputs = _unpacked(document["outputs"], "outputs")
-    if len(listed) != rows or features.shape != (rows, width) or features.dtype != np.float32:
+    found = tensors.get(FEATURES)
+    features = found is None or (found.shape == (rows, width) and found.dtype == np.float32)
+    if not features or len(listed) != rows or (not width and document["features"] is not None):
         raise Corrupt(f"{GOLDEN}: the manifest promises {rows} rows of {width} float32 features. {ANEW}")
     if len(outputs) != rows:
         raise Corrupt(f"{GOLDEN}: {len(outputs)} outputs for {rows} rows. {ANEW}")
-    return Golden(tuple(listed), features, outputs)
+    return Golden(tuple(listed), tensors, outputs, digests)
 
 
 def tolerance(outputs: NDArray[Any], *, probabilities: bool, rows: int) -> GoldenEntry:
@@ -79,28 +105,62 @@ def tolerance(outputs: NDArray[Any], *, probabilities: bool, rows: int) -> Golde
     return GoldenEntry(rows=rows, absolute=1e-4 * scale if scale else 1e-6, relative=1e-3)
 
 
-def replay_features(golden: Golden, transform: Transform) -> None:
-    """Encode the golden rows again, row by row and as a batch; raises ``Corrupt`` unless byte-equal."""
+def replay_features(golden: Golden, transform: Transform) -> Golden:
+    """Encode the golden rows again, row by row and as a batch; return them with every tensor there.
+
+    Raises ``Corrupt`` unless they are byte-equal to what was packed.
+    """
     try:
-        batch = transform.transform(list(golden.rows))
-        single = [transform.transform_one(row) for row in golden.rows]
+        batch = as_tensors(transform.transform(list(golden.rows)))
+        single = [as_tensors(transform.transform_one(row)) for row in golden.rows]
     except InprocmlError as error:
         raise Corrupt(f"{GOLDEN}: its rows are refused by transform.json ({error}) {ANEW}") from error
-    for i, expected in enumerate(golden.features):
-        if batch[i].tobytes() != expected.tobytes() or single[i].tobytes() != expected.tobytes():
+    if set(batch) != {*golden.tensors, *golden.digests}:
+        raise Corrupt(f"{GOLDEN}: holds other tensors than transform.json makes. {ANEW}")
+    for name, array in batch.items():
+        told = golden.tensors.get(name)
+        wrong = _first_other(array, [row[name] for row in single])
+        if wrong is None and told is not None:
+            wrong = _first_other(told, list(array))
+        elif wrong is None and _digest(array) != golden.digests[name]:
+            wrong = 0
+        if wrong is not None:
             raise Corrupt(
-                f"{GOLDEN}: row {i} gives other features here than where it was packed, so predictions would "
-                f"be skewed. Either the bundle was edited or this machine computes differently. {ANEW}"
+                f"{GOLDEN}: row {wrong} gives another tensor {name!r} here than where it was packed, so "
+                "predictions would be skewed. Either the bundle was edited or this machine computes "
+                f"differently. {ANEW}"
             )
+    return replace(golden, tensors=batch)
 
 
-def replay_outputs(golden: Golden, entry: GoldenEntry, backend: Backend, *, inputs: str, output: str) -> None:
-    """Run the golden features on ``backend``; raises ``Corrupt`` naming the first row out of tolerance.
+def as_tensors(made: Any) -> dict[str, NDArray[Any]]:
+    """Return what a transform gave as named tensors: an array alone is its ``features``."""
+    return {FEATURES: made} if isinstance(made, np.ndarray) else dict(made)
+
+
+def _first_other(array: NDArray[Any], rows: list[NDArray[Any]]) -> int | None:
+    """The first row that differs in shape, type or bytes."""
+    for place, (one, other) in enumerate(zip(array, rows, strict=False)):
+        if one.dtype != other.dtype or one.shape != other.shape or one.tobytes() != other.tobytes():
+            return place
+    return None if len(array) == len(rows) else min(len(array), len(rows))
+
+
+def _digest(array: NDArray[Any]) -> str:
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    told = f"{little.dtype.str}{list(little.shape)}".encode()
+    return sha256(told + little.tobytes())
+
+
+def replay_outputs(
+    golden: Golden, entry: GoldenEntry, backend: Backend, *, inputs: Mapping[str, str], output: str
+) -> None:
+    """Run the golden tensors on ``backend``; raises ``Corrupt`` naming the first row out of tolerance.
 
     ``BackendFailed`` when the backend itself raises: that is no word on the bundle.
     """
     try:
-        answer = backend.run({inputs: golden.features})
+        answer = backend.run({given: golden.tensors[name] for name, given in inputs.items()})
     except InprocmlError:
         raise
     except Exception as error:

@@ -71,21 +71,23 @@ class ModelEntry(_Strict):
     """Which runtime computes the model, and its tensor names.
 
     ``module`` is the name under which the host registered a torch module; ``None`` for ONNX.
-    ``output`` is the tensor the decoder reads, one of ``outputs``.
+    ``inputs`` maps tensors of the transform to the model's inputs. ``output`` is the tensor the decoder
+    reads, one of ``outputs``.
     """
 
     runtime: Literal["onnx", "torch"]
     module: Short | None
-    input: Short
+    inputs: Annotated[dict[Short, Short], Field(min_length=1, max_length=64)]
     outputs: Annotated[tuple[Short, ...], Field(min_length=1, max_length=64)]
     output: Short
 
 
 class TransformEntry(_Strict):
-    """Digest and width (features per row) of the transform."""
+    """Digest of the transform, width of its ``features`` (0 without), and the names of all its tensors."""
 
     digest: Digest
-    width: Annotated[int, Field(ge=1)]
+    width: Count
+    tensors: Annotated[tuple[Short, ...], Field(min_length=1, max_length=4096)]
 
 
 class OutputEntry(_Strict):
@@ -237,6 +239,11 @@ def _check_sense(manifest: Manifest, where: str) -> None:
         (
             (manifest.model.module is None) == (manifest.model.runtime == "onnx"),
             "module goes with torch only",
+        ),
+        (
+            set(manifest.model.inputs) <= set(manifest.transform.tensors)
+            and len(set(manifest.model.inputs.values())) == len(manifest.model.inputs),
+            "model.inputs must map tensors of the transform, each to an input of its own",
         ),
         (manifest.model.output in manifest.model.outputs, "model.output is not one of model.outputs"),
         (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -64,7 +64,7 @@ class Bundle:
         files = read_files(folder, manifest)
         transform = _transform(files["transform.json"], manifest)
         golden = read_golden(files["golden.json"], rows=manifest.golden.rows, width=manifest.transform.width)
-        replay_features(golden, transform)
+        golden = replay_features(golden, transform)
         return cls(
             name=name or manifest.name,
             version=manifest.version,
@@ -89,9 +89,9 @@ class Bundle:
         return self.manifest.model.module
 
     @property
-    def input_name(self) -> str:
-        """The model's input tensor: features, float32 (rows, ``transform.width``)."""
-        return self.manifest.model.input
+    def inputs(self) -> Mapping[str, str]:
+        """Tensor of the transform -> the model's input that takes it."""
+        return self.manifest.model.inputs
 
     @property
     def output_name(self) -> str:
@@ -114,16 +114,17 @@ class Bundle:
         Raises ``Corrupt`` when an output is out of tolerance and ``BackendFailed`` when it cannot run.
         """
         replay_outputs(
-            self.golden, self.manifest.golden, backend, inputs=self.input_name, output=self.output_name
+            self.golden, self.manifest.golden, backend, inputs=self.inputs, output=self.output_name
         )
 
 
 def _transform(content: bytes, manifest: Manifest) -> Transform:
     transform = _of_file("transform.json", lambda: Transform.from_json(content))
-    if transform.width != manifest.transform.width:
+    names = tuple(spec.name for spec in transform.tensors)
+    if transform.width != manifest.transform.width or names != manifest.transform.tensors:
         raise Corrupt(
-            f"transform.json makes {transform.width} features, the manifest says {manifest.transform.width}. "
-            f"{ANEW}"
+            f"transform.json makes {transform.width} features and {len(names)} tensors, the manifest says "
+            f"{manifest.transform.width} and {len(manifest.transform.tensors)}. {ANEW}"
         )
     return transform
 

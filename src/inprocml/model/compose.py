@@ -11,6 +11,7 @@ from inprocml.monitoring import RowCounts
 from inprocml.protocols import Backend, Clock, Source
 from inprocml.serving import Leases, Servable, prediction_ids
 from inprocml.telemetry import ModelTelemetry
+from inprocml.values import FEATURES
 
 __all__ = ["build"]
 
@@ -36,7 +37,7 @@ def _assemble(bundle: Bundle, backend: Backend, options: Options, clock: Clock) 
         device=backend.device,
         digest=bundle.digest[-12:],
     )
-    counts = RowCounts(bundle.transform.unseen_columns, bundle.input_name)
+    counts = RowCounts(bundle.transform.unseen_columns, bundle.inputs.get(FEATURES))
     runner = Runner(
         backend,
         name=bundle.name,
@@ -54,7 +55,7 @@ def _assemble(bundle: Bundle, backend: Backend, options: Options, clock: Clock) 
         output=bundle.output,
         runner=runner,
         backend=backend,
-        input_name=bundle.input_name,
+        inputs=bundle.inputs,
         baseline=bundle.baseline,
         counts=counts,
         telemetry=telemetry,
@@ -74,7 +75,7 @@ def _open(bundle: Bundle, options: Options) -> Backend:
             device=options.device,
             threads=options.threads,
             module=bundle.module,
-            input_name=bundle.input_name,
+            input_name=next(iter(bundle.inputs.values())),
             output_name=bundle.output_name,
         )
     except InprocmlError:

@@ -20,10 +20,12 @@ class RowCounts:
     """An observer that reads the unseen slots off the features that ran; thread-safe, and never raises.
 
     ``unseen_columns`` is ``Transform.unseen_columns``; ``input_name`` the model's input that is fed with the
-    features. Batches that failed are not counted: their rows run again, or got no answer.
+    features, ``None`` where none is: then no slot is counted. Batches that failed are not counted: their
+    rows run again, or got no answer.
     """
 
-    def __init__(self, unseen_columns: Mapping[str, int], input_name: str) -> None:
+    def __init__(self, unseen_columns: Mapping[str, int], input_name: str | None) -> None:
+        unseen_columns = unseen_columns if input_name is not None else {}
         self._names = tuple(unseen_columns)
         self._columns = np.array(list(unseen_columns.values()), dtype=np.intp)
         self._places = tuple(enumerate(unseen_columns.values()))
@@ -55,7 +57,7 @@ class RowCounts:
         return self._failures
 
     def _add(self, record: BatchRecord) -> None:
-        features = record.inputs[self._input]
+        features = record.inputs[self._input or next(iter(record.inputs))]
         if record.rows == 1:
             # A lone caller waits for this: plain look-ups cost a tenth of what numpy's machinery does.
             look = features.item

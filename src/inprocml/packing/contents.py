@@ -46,11 +46,8 @@ class Contents:
 
     def files(self, version: str) -> dict[str, bytes]:
         """Return file name -> bytes, the manifest last; raises ``PackError`` for a file above its cap."""
-        golden = Golden(
-            self.sample.rendered,
-            self.sample.features[self.sample.golden],
-            self.answers[: len(self.sample.golden)],
-        )
+        count = len(self.sample.rendered)
+        golden = Golden.of(self.sample.rendered, self.sample.golden, self.answers[:count])
         transform = self.transform.to_json().encode()
         files = {
             "transform.json": transform,
@@ -81,13 +78,17 @@ class Contents:
             model=ModelEntry(
                 runtime=exported.runtime,
                 module=exported.module,
-                input=exported.input,
+                inputs=dict(exported.inputs),
                 outputs=exported.outputs,
                 output=exported.output,
             ),
-            transform=TransformEntry(digest=f"sha256:{sha256(transform)}", width=self.transform.width),
+            transform=TransformEntry(
+                digest=f"sha256:{sha256(transform)}",
+                width=self.transform.width,
+                tensors=tuple(spec.name for spec in self.transform.tensors),
+            ),
             output=output.entry(),
-            golden=tolerance(self.answers, probabilities=probabilities, rows=len(self.sample.golden)),
+            golden=tolerance(self.answers, probabilities=probabilities, rows=len(self.sample.rendered)),
             parity=self.parity,
             label_counts=self.label_counts,
             metrics=self.metrics,

@@ -7,19 +7,19 @@ import io
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from numpy.typing import NDArray
 
 from inprocml.errors import PackError
-from inprocml.values import Features
+from inprocml.values import FEATURES, Tensors
 
 __all__ = ["INPUT", "OWN_EXPORT", "Exported", "choose_tensor", "quietly"]
 
-INPUT = "features"
-"""Name of the input tensor of every model that inprocml exports itself."""
+INPUT = FEATURES
+"""Name of the input of every model of features alone that inprocml exports itself."""
 
 OWN_EXPORT = (
     "Or export it to ONNX yourself, with one float32 [batch, width] input and a free batch axis, and pass "
@@ -35,8 +35,9 @@ _TALKERS = ("torch", "onnxscript", "onnx_ir", "skl2onnx")
 class Exported:
     """A model ready to be packed.
 
-    ``model`` holds the bytes of the file; ``outputs`` every output tensor and ``output`` the one to
-    decode. ``trained`` gives the trained model's own scores for features (rows, width), float32, in
+    ``model`` holds the bytes of the file; ``inputs`` maps tensors of the transform to the model's inputs;
+    ``outputs`` every output tensor and ``output`` the one to
+    decode. ``trained`` gives the trained model's own scores for the transform's tensors, rows first, in
     the meaning of the output tensor; ``None`` when there is no trained model to ask. ``reference``
     names it for people. ``packages`` had a part in the export. ``classes`` are the values the trained
     model was fitted on, in the order of its scores.
@@ -44,10 +45,10 @@ class Exported:
 
     model: bytes
     runtime: Literal["onnx", "torch"]
-    input: str
+    inputs: Mapping[str, str]
     outputs: tuple[str, ...]
     output: str
-    trained: Callable[[Features], NDArray[Any]] | None
+    trained: Callable[[Tensors], NDArray[Any]] | None
     reference: str
     packages: tuple[str, ...]
     module: str | None = None

@@ -14,10 +14,11 @@ from inprocml.backends import open_backend
 from inprocml.bundle import Output
 from inprocml.errors import BackendMissing, InprocmlError, PackError
 from inprocml.packing.exported import Exported, choose_tensor
+from inprocml.packing.inputs import check_inputs, matched
+from inprocml.values import Tensors
 
-__all__ = ["check_input", "export_onnx", "is_onnx"]
+__all__ = ["export_onnx", "is_onnx"]
 
-_FLOAT = 1  # onnx.TensorProto.FLOAT
 _NOT_MEASURED = "not measured: an ONNX file has no trained model beside it"
 
 
@@ -26,13 +27,14 @@ def is_onnx(model: object) -> bool:
     return isinstance(model, bytes | bytearray | str | os.PathLike)
 
 
-def export_onnx(model: bytes | str | os.PathLike[str], *, width: int, output: Output) -> Exported:
+def export_onnx(model: bytes | str | os.PathLike[str], *, tensors: Tensors, output: Output) -> Exported:
     """Check the model and take it in, without the texts that tell of its author's machine.
 
-    Raises ``PackError`` that says what was found and how to export instead.
+    ``tensors`` are what the transform makes of some rows. Raises ``PackError`` that says what was found and
+    how to export instead.
     """
     given = bytes(model) if isinstance(model, bytes | bytearray) else _file(Path(model))
-    checked = _checked(given, width)
+    checked = _checked(given, tensors)
     try:
         backend = open_backend("onnx", checked)
     except BackendMissing:
@@ -41,12 +43,10 @@ def export_onnx(model: bytes | str | os.PathLike[str], *, width: int, output: Ou
         raise PackError(f"the ONNX model cannot be served: {error}") from error
     inputs, outputs = backend.inputs, backend.outputs  # type: ignore[attr-defined]  # OnnxBackend names them
     backend.close()
-    if len(inputs) != 1:
-        raise PackError(_input_fault(f"{len(inputs)} inputs ({', '.join(map(repr, inputs))})", width))
     return Exported(
         model=checked,
         runtime="onnx",
-        input=inputs[0],
+        inputs=matched(inputs, tensors),
         outputs=outputs,
         output=choose_tensor(output.tensor, outputs),
         trained=None,
@@ -65,7 +65,7 @@ def _file(path: Path) -> bytes:
         ) from error
 
 
-def _checked(given: bytes, width: int) -> bytes:
+def _checked(given: bytes, tensors: Tensors) -> bytes:
     try:
         import onnx
     except ImportError:
@@ -86,7 +86,7 @@ def _checked(given: bytes, width: int) -> bytes:
             "'one.onnx')."
         )
     _check_types(proto)
-    check_input(proto, width)
+    check_inputs(proto, tensors)
     graph.strip(proto)
     stripped: bytes = proto.SerializeToString(deterministic=True)
     try:
@@ -104,39 +104,3 @@ def _check_types(proto: Any) -> None:
                 f"output {value.name!r} is a {value.type.WhichOneof('value')}, not a tensor. "
                 "With skl2onnx, export with options={'zipmap': False}."
             )
-
-
-def check_input(proto: Any, width: int) -> None:
-    """Demand one input [batch, width] of float32 with a free batch axis; raises ``PackError``."""
-    initializers = {tensor.name for tensor in proto.graph.initializer}
-    inputs = [value for value in proto.graph.input if value.name not in initializers]
-    if len(inputs) != 1:
-        raise PackError(
-            _input_fault(f"{len(inputs)} inputs ({', '.join(repr(v.name) for v in inputs)})", width)
-        )
-    kind = inputs[0].type.tensor_type
-    sides = [side.dim_value if side.HasField("dim_value") else None for side in kind.shape.dim]
-    shown = ", ".join("?" if side is None else str(side) for side in sides)
-    found = f"input {inputs[0].name!r} of {_type_name(kind.elem_type)} [{shown}]"
-    if kind.elem_type != _FLOAT or len(sides) != 2 or sides[1] not in {None, width}:
-        raise PackError(_input_fault(found, width))
-    if sides[0] is not None:
-        raise PackError(
-            f"the model has {found}: its batch is fixed at {sides[0]}, so it cannot answer one request or a "
-            "batch of any other size. Export with a free batch axis: torch.onnx.export(..., dynamo=True, "
-            "dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)), or initial_types=[('features', "
-            f"FloatTensorType([None, {width}]))] with skl2onnx."
-        )
-
-
-def _input_fault(found: str, width: int) -> str:
-    return (
-        f"the model has {found}; a bundle needs exactly one float32 input [batch, {width}], the features "
-        f"that the transform makes. Export it so, or change the transform (it makes {width} features)."
-    )
-
-
-def _type_name(elem_type: int) -> str:
-    import onnx
-
-    return str(onnx.TensorProto.DataType.Name(elem_type)).lower()

@@ -18,7 +18,7 @@ from inprocml.bundle import Classes, Output, Regression
 from inprocml.errors import PackError
 from inprocml.packing import graph
 from inprocml.packing.exported import INPUT, OWN_EXPORT, Exported, quietly
-from inprocml.values import Features
+from inprocml.values import Tensors
 
 __all__ = ["export_sklearn", "is_sklearn"]
 
@@ -56,14 +56,15 @@ def export_sklearn(model: Any, *, width: int, output: Output) -> Exported:
     graph.keep_output(proto, tensor)
     graph.strip(proto)
 
-    def trained(features: Features) -> NDArray[Any]:
+    def trained(tensors: Tensors) -> NDArray[Any]:
+        features = tensors[INPUT]
         with quietly():  # estimators fitted on a DataFrame warn of missing names
             return np.asarray(model.predict_proba(features) if classifier else model.predict(features))
 
     return Exported(
         model=proto.SerializeToString(deterministic=True),
         runtime="onnx",
-        input=INPUT,
+        inputs={INPUT: INPUT},
         outputs=(tensor,),
         output=tensor,
         trained=trained,

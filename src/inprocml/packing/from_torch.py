@@ -8,6 +8,7 @@ with the author's paths; value_info for initializers breaks quantization later; 
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,8 +19,9 @@ from inprocml.bundle import Output
 from inprocml.errors import PackError
 from inprocml.packing import graph
 from inprocml.packing.exported import INPUT, OWN_EXPORT, Exported, choose_tensor, quietly
-from inprocml.packing.from_onnx import check_input
-from inprocml.values import Features
+from inprocml.packing.inputs import check_inputs
+from inprocml.packing.sample import take
+from inprocml.values import Tensors
 
 __all__ = ["OPSET", "export_torch", "is_torch", "weights_of"]
 
@@ -27,6 +29,7 @@ OPSET = 18
 """ai.onnx opset of exported graphs: the one the exporter writes without a lossy conversion."""
 
 _SCORES = "scores"
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _CHUNK = 500  # rows per eager call
 
 
@@ -35,40 +38,48 @@ def is_torch(model: object) -> bool:
     return any(base.__module__ == "torch.nn.modules.module" for base in type(model).__mro__)
 
 
-def export_torch(model: Any, *, features: Features, output: Output) -> Exported:
-    """Export ``model``, called with float32 (rows, width), to ONNX; ``features`` are example rows.
+def export_torch(model: Any, *, tensors: Tensors, output: Output) -> Exported:
+    """Export ``model`` to ONNX; ``tensors`` are what the transform makes of example rows.
 
-    The module comes back in the modes (training or not, part by part) in which it was given. Raises
+    It is called with the one tensor there is, or with those that ``forward`` has arguments for, by name. The
+    module comes back in the modes (training or not, part by part) in which it was given. Raises
     ``PackError`` when it cannot be called so, or not be exported with a free batch axis.
     """
     kind = type(model).__name__
-    example = np.resize(features, (3, features.shape[1]))  # torch takes sizes 0 and 1 for constants
+    taken = _taken(model, tensors, kind)
+    some = np.arange(3) % len(next(iter(taken.values())))  # torch takes sizes 0 and 1 for constants
+    example = take(taken, some)
     names = _output_names(_eager(model, example, kind))
     tensor = choose_tensor(output.tensor, names)
     proto = _export(model, example, names, kind)
     _check_batch_free(proto, kind)
-    check_input(proto, features.shape[1])
+    check_inputs(proto, taken)
     graph.strip(proto)
     graph.keep_output(proto, tensor)
     return Exported(
         model=proto.SerializeToString(deterministic=True),
         runtime="onnx",
-        input=INPUT,
+        inputs={name: name for name in taken},
         outputs=(tensor,),
         output=tensor,
-        trained=_scorer(model, names.index(tensor), kind),
+        trained=_scorer(model, names.index(tensor), kind, tuple(taken)),
         reference=f"torch {kind}",
         packages=("torch", "onnx", "onnxscript", "onnxruntime"),
     )
 
 
-def weights_of(model: Any, *, module: str, features: Features, output: Output) -> Exported:
+def weights_of(model: Any, *, module: str, tensors: Tensors, output: Output) -> Exported:
     """Take the weights of ``model`` for the module that the host registers as ``module``.
 
     Raises ``PackError`` for state that is no tensor, or several outputs.
     """
     kind = type(model).__name__
-    names = _output_names(_eager(model, features[:2], kind))
+    if len(tensors) != 1:
+        raise PackError(
+            f"runtime='torch' serves modules of one tensor, and the transform makes {', '.join(tensors)}. "
+            "Leave runtime= and module= out: the module is then exported to ONNX."
+        )
+    names = _output_names(_eager(model, take(tensors, slice(2)), kind))
     tensor = choose_tensor(output.tensor, names)
     if len(names) != 1:
         raise PackError(f"runtime='torch' needs a module with one output, {kind} has {len(names)}. Wrap it.")
@@ -79,10 +90,10 @@ def weights_of(model: Any, *, module: str, features: Features, output: Output) -
     return Exported(
         model=save(_state(model, kind)),
         runtime="torch",
-        input=INPUT,
+        inputs={name: name for name in tensors},
         outputs=(tensor,),
         output=tensor,
-        trained=_scorer(model, 0, kind),
+        trained=_scorer(model, 0, kind, tuple(tensors)),
         reference=f"torch {kind}",
         packages=("torch", "safetensors"),
         module=module,
@@ -105,22 +116,52 @@ def _state(model: Any, kind: str) -> dict[str, Any]:
     return state
 
 
-def _export(model: Any, example: Features, names: tuple[str, ...], kind: str) -> Any:
+def _taken(model: Any, tensors: Tensors, kind: str) -> Tensors:
+    """The tensors that the module is called with."""
+    if len(tensors) == 1:
+        return tensors
+    parameters = inspect.signature(model.forward).parameters
+    taken = {name: array for name, array in tensors.items() if name in parameters}
+    needed = [name for name, p in parameters.items() if p.default is p.empty and p.kind in _NAMED]
+    strange = [name for name in needed if name not in tensors]
+    if strange or not taken:
+        raise PackError(
+            f"forward of {kind} takes {', '.join(needed) or 'nothing by name'}; the transform makes "
+            f"{', '.join(tensors)}. Give forward arguments of these names (it need not take all of them)."
+        )
+    return taken
+
+
+def _called(model: Any, tensors: Tensors) -> Any:
     import torch
+
+    device = _device(model)
+    given = {name: torch.from_numpy(np.array(array)).to(device) for name, array in tensors.items()}
+    return model(*given.values()) if len(given) == 1 else model(**given)
+
+
+def _export(model: Any, example: Tensors, names: tuple[str, ...], kind: str) -> Any:
+    import torch
+
+    device = _device(model)
+    given = {name: torch.from_numpy(np.array(array)).to(device) for name, array in example.items()}
+    free = {0: torch.export.Dim.DYNAMIC}
+    alone = len(given) == 1
 
     try:
         with quietly(), _eval_mode(model):
             program = torch.onnx.export(
                 model,
-                (torch.from_numpy(example).to(_device(model)),),
+                tuple(given.values()) if alone else (),
+                kwargs=None if alone else given,
                 dynamo=True,
                 external_data=False,
-                input_names=[INPUT],
+                input_names=list(given),
                 output_names=list(names),
                 opset_version=OPSET,
                 # by position: the parameter's name is the author's. DYNAMIC, unlike AUTO, objects when
                 # the model fixes the size
-                dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+                dynamic_shapes=(free,) if alone else dict.fromkeys(given, free),
                 verbose=False,
             )
             return program.model_proto
@@ -154,29 +195,37 @@ def _check_batch_free(proto: Any, kind: str) -> None:
             )
 
 
-def _scorer(model: Any, which: int, kind: str) -> Any:
-    def trained(features: Features) -> NDArray[Any]:
+def _scorer(model: Any, which: int, kind: str, taken: tuple[str, ...]) -> Any:
+    def trained(tensors: Tensors) -> NDArray[Any]:
+        given = {name: tensors[name] for name in taken}
         parts = [
-            list(_tensors(_eager(model, features[i : i + _CHUNK], kind)).values())[which]
-            for i in range(0, len(features), _CHUNK)
+            list(_tensors(_eager(model, take(given, slice(i, i + _CHUNK)), kind)).values())[which]
+            for i in range(0, len(given[taken[0]]), _CHUNK)
         ]
         return np.concatenate([part.detach().float().cpu().numpy() for part in parts])
 
     return trained
 
 
-def _eager(model: Any, features: Features, kind: str) -> Any:
+def _eager(model: Any, tensors: Tensors, kind: str) -> Any:
     import torch
 
     try:
         with quietly(), torch.no_grad(), _eval_mode(model):
-            return model(torch.from_numpy(np.array(features)).to(_device(model)))
+            return _called(model, tensors)
     except Exception as error:
         raise PackError(
-            f"{kind} cannot be called with one float32 tensor [batch, {features.shape[1]}], the features "
-            f"that the transform makes ({_reason(error)}). Wrap it in a module whose forward takes exactly "
-            "that."
+            f"{kind} cannot be called with {_described(tensors)} ({_reason(error)}). Wrap it in a module "
+            "whose forward takes exactly that."
         ) from error
+
+
+def _described(tensors: Tensors) -> str:
+    if list(tensors) == [INPUT]:
+        width = tensors[INPUT].shape[1]
+        return f"one float32 tensor [batch, {width}], the features that the transform makes"
+    shapes = [f"{name}={array.dtype}{['batch', *array.shape[1:]]}" for name, array in tensors.items()]
+    return f"the tensors that the transform makes: {', '.join(shapes)}".replace("'", "")
 
 
 def _tensors(answer: Any) -> dict[str, Any]:

@@ -24,10 +24,10 @@ from inprocml.packing.from_onnx import export_onnx, is_onnx
 from inprocml.packing.from_sklearn import export_sklearn, is_sklearn
 from inprocml.packing.from_torch import export_torch, is_torch, weights_of
 from inprocml.packing.labels import count_labels
-from inprocml.packing.sample import Sample, take_sample
+from inprocml.packing.sample import Sample, take, take_sample
 from inprocml.protocols import Backend
 from inprocml.transform import Transform
-from inprocml.values import Features, Table
+from inprocml.values import FEATURES, Table, Tensors
 
 __all__ = ["pack"]
 
@@ -69,12 +69,12 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
     sample = take_sample(transform, baseline)
     exported = _export(model, sample, output, runtime, module)
     decoder = output.named(exported.output)
-    counts = None if labels is None else count_labels(labels, decoder, exported.classes, len(sample.features))
-    backend = _open(exported.runtime, exported.model, exported.module, exported.input, exported.output)
+    counts = None if labels is None else count_labels(labels, decoder, exported.classes, sample.count)
+    backend = _open(exported.runtime, exported.model, exported.module, exported.inputs, exported.output)
     try:
         # a first look, before the whole table is scored for nothing
-        decoder.check(_run(backend, exported, sample.features[sample.rows[: parity_of.WHOLE]]))
-        everywhere = _run(backend, exported, sample.features)
+        decoder.check(_run(backend, exported, take(sample.tensors, slice(parity_of.WHOLE))))
+        everywhere = np.concatenate([_run(backend, exported, part) for part in sample.parts()])
         decoder.check(everywhere)
         answers = everywhere[sample.rows]
         contents = Contents(
@@ -100,7 +100,7 @@ def _publish(store: Path, version: str | None, contents: Contents) -> Bundle:
 
     def prove(folder: Path) -> None:
         bundle = Bundle.open(folder)
-        backend = _open(bundle.runtime, bundle.model, bundle.module, bundle.input_name, bundle.output_name)
+        backend = _open(bundle.runtime, bundle.model, bundle.module, bundle.inputs, bundle.output_name)
         try:
             bundle.replay(backend)
         finally:
@@ -153,29 +153,33 @@ def _export(model: Any, sample: Sample, output: Output, runtime: str, module: st
         raise PackError(f"runtime={runtime!r} is unknown; use 'onnx' or 'torch'.")
     if (runtime == "torch") != (module is not None):
         raise PackError("runtime='torch' and module='registered name' go together; give both or neither.")
-    width = sample.features.shape[1]
     if is_torch(model):
         if module is not None:
-            return weights_of(model, module=module, features=sample.features, output=output)
-        return export_torch(model, features=sample.features, output=output)
+            return weights_of(model, module=module, tensors=sample.tensors, output=output)
+        return export_torch(model, tensors=sample.tensors, output=output)
     if module is not None:
         raise PackError(f"runtime='torch' packs a torch.nn.Module, not {type(model).__name__}.")
     if is_sklearn(model):
-        return export_sklearn(model, width=width, output=output)
+        if FEATURES not in sample.tensors:
+            raise PackError("a scikit-learn model is fitted on features, and this transform makes none.")
+        return export_sklearn(model, width=sample.tensors[FEATURES].shape[1], output=output)
     if is_onnx(model):
-        return export_onnx(model, width=width, output=output)
+        return export_onnx(model, tensors=sample.tensors, output=output)
     raise PackError(
         f"model= is {type(model).__name__}, which cannot be packed. Give a fitted scikit-learn classifier or "
         "regressor, a torch.nn.Module, or an ONNX file (its path or bytes); others can be exported to ONNX."
     )
 
 
-def _open(runtime: str, model: bytes, module: str | None, input_name: str, output_name: str) -> Backend:
+def _open(
+    runtime: str, model: bytes, module: str | None, inputs: Mapping[str, str], output_name: str
+) -> Backend:
     threads = None
     if runtime == "torch":
         import torch
 
         threads = torch.get_num_threads()  # packing leaves the training script's setting alone
+    (input_name, *_) = inputs.values()
     try:
         return open_backend(
             runtime, model, threads=threads, module=module, input_name=input_name, output_name=output_name
@@ -187,9 +191,9 @@ def _open(runtime: str, model: bytes, module: str | None, input_name: str, outpu
 
 
 def _run(
-    backend: Backend, exported: Exported, features: Features, batch: int = parity_of.WHOLE
+    backend: Backend, exported: Exported, tensors: Tensors, batch: int = parity_of.WHOLE
 ) -> NDArray[Any]:
-    return parity_of.score(backend, features, inputs=exported.input, output=exported.output, batch=batch)
+    return parity_of.score(backend, tensors, inputs=exported.inputs, output=exported.output, batch=batch)
 
 
 def _baseline(answers: NDArray[Any], sample: Sample, transform: Transform, decoder: Output) -> bytes:
@@ -210,13 +214,13 @@ def _parity(
     limit: float,
     answers: NDArray[Any],
 ) -> Parity:
-    features, rows = sample.features[sample.rows], sample.rows
+    tensors, rows = sample.tensors, sample.rows
     trained, reference, batches = exported.trained, exported.reference, parity_of.BATCHES
     if trained is None:  # an ONNX file: the only other opinion is the reference implementation's
         for size in batches:  # what a fixed batch refuses, it refuses here
-            _run(backend, exported, features[:10], size)
-        features, rows = features[:_REFERENCE_ROWS], rows[:_REFERENCE_ROWS]
-        trained = _numpy_reference(exported, features)
+            _run(backend, exported, take(tensors, slice(10)), size)
+        tensors, rows = take(tensors, slice(_REFERENCE_ROWS)), rows[:_REFERENCE_ROWS]
+        trained = _numpy_reference(exported, tensors)
         reference = "onnx.reference" if trained else exported.reference
     if trained is None:
         unit: Literal["probability", "relative"] = (
@@ -229,7 +233,7 @@ def _parity(
         answers[: len(rows)],
         lambda part, batch: _run(backend, exported, part, batch),
         trained,
-        features,
+        tensors,
         output=decoder,
         limit=limit,
         reference=reference,
@@ -238,11 +242,12 @@ def _parity(
     )
 
 
-def _numpy_reference(exported: Exported, features: Features) -> parity_of.Scorer | None:
+def _numpy_reference(exported: Exported, tensors: Tensors) -> parity_of.Scorer | None:
     """Return the reference's scores as a scorer, or None where it cannot run the graph."""
     try:
         backend = open_backend("numpy", exported.model)
-        answers = np.asarray(backend.run({exported.input: features})[exported.output])
+        given = {name: tensors[tensor] for tensor, name in exported.inputs.items()}
+        answers = np.asarray(backend.run(given)[exported.output])
     except Exception:  # noqa: BLE001  (it lacks operators and packages; the bundle says "not measured")
         return None
-    return lambda part: answers[: len(part)]
+    return lambda part: answers[: len(next(iter(part.values())))]

@@ -12,7 +12,7 @@ or dropout left on are off by far more.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,55 +20,71 @@ from numpy.typing import NDArray
 
 from inprocml.bundle import Classes, Output, Parity
 from inprocml.errors import InprocmlError, PackError, ParityError
+from inprocml.packing.sample import WHOLE, take
 from inprocml.protocols import Backend
-from inprocml.values import Features
+from inprocml.values import Tensors
 
-__all__ = ["BATCHES", "LIMIT", "measure", "score"]
+__all__ = ["BATCHES", "LIMIT", "WHOLE", "measure", "score"]
 
 LIMIT = 1e-4
 BATCHES = (1, 2, 5)
-WHOLE = 500  # rows per call: a sample of images in one call would not fit a laptop
 _FEW = 20  # rows repeated at each small batch size
 _NAMED = 5  # rows named in an error
 
-Scorer = Callable[[Features], NDArray[Any]]
+Scorer = Callable[[Tensors], NDArray[Any]]
 
 
 def score(
-    backend: Backend, features: Features, *, inputs: str, output: str, batch: int = WHOLE
+    backend: Backend, tensors: Tensors, *, inputs: Mapping[str, str], output: str, batch: int = WHOLE
 ) -> NDArray[Any]:
-    """Run ``features`` on ``backend``, ``batch`` rows per call; return the output tensor.
+    """Run ``tensors`` on ``backend``, ``batch`` rows per call; return the output tensor.
 
     Raises ``PackError`` when the backend fails or gives another number of rows than it got.
     """
     parts = []
-    for start in range(0, len(features), batch):
-        part = np.ascontiguousarray(features[start : start + batch])
+    for start in range(0, _count(tensors), batch):
+        part = {
+            given: np.ascontiguousarray(tensors[name][start : start + batch])
+            for name, given in inputs.items()
+        }
+        rows = _count(part)
         try:
-            answer = backend.run({inputs: part})[output]
+            answer = backend.run(part)[output]
         except InprocmlError:
             raise
         except Exception as error:
             told = " ".join(str(error).split())[:300]
             raise PackError(
-                f"the packed model cannot run a batch of {len(part)} with {part.shape[1]} features "
-                f"({type(error).__name__}: {told}). Export it with one float32 [batch, "
-                f"{part.shape[1]}] input and a dynamic batch axis."
+                f"the packed model cannot run a batch of {rows} with {_told(tensors, inputs)} "
+                f"({type(error).__name__}: {told}). Export it with these inputs and a dynamic batch axis."
             ) from error
-        if answer.ndim == 0 or len(answer) != len(part):
+        if answer.ndim == 0 or len(answer) != rows:
             raise PackError(
-                f"the packed model answers {len(part)} rows with a tensor of shape {list(answer.shape)}: the "
+                f"the packed model answers {rows} rows with a tensor of shape {list(answer.shape)}: the "
                 "batch axis is fixed or lost. Export it with a dynamic batch axis, first of input and output."
             )
         parts.append(answer)
     return np.concatenate(parts)
 
 
+def _count(tensors: Tensors) -> int:
+    return len(next(iter(tensors.values())))
+
+
+def _told(tensors: Tensors, inputs: Mapping[str, str]) -> str:
+    shapes = [(name, tensors[name]) for name in inputs]
+    return ", ".join(f"{name} {array.dtype} [batch{_sides(array)}]" for name, array in shapes)
+
+
+def _sides(array: NDArray[Any]) -> str:
+    return "".join(f", {side}" for side in array.shape[1:])
+
+
 def measure(
     answers: NDArray[Any],
-    packed: Callable[[Features, int], NDArray[Any]],
+    packed: Callable[[Tensors, int], NDArray[Any]],
     trained: Scorer,
-    features: Features,
+    tensors: Tensors,
     *,
     output: Output,
     limit: float,
@@ -76,12 +92,12 @@ def measure(
     rows: NDArray[np.intp],
     batches: tuple[int, ...] = BATCHES,
 ) -> Parity:
-    """Compare on ``features``, whole and in small batches; raises ``ParityError`` beyond ``limit``.
+    """Compare on ``tensors``, whole and in small batches; raises ``ParityError`` beyond ``limit``.
 
-    ``answers`` are the packed model's, from batches of ``WHOLE``; ``packed(features, batch)`` runs it
-    again in others. ``rows`` are the positions of ``features`` in the baseline, for the error.
+    ``answers`` are the packed model's, from batches of ``WHOLE``; ``packed(tensors, batch)`` runs it
+    again in others. ``rows`` are the positions of ``tensors`` in the baseline, for the error.
     """
-    expected = _comparable(trained(features), output, "trained")
+    expected = _comparable(trained(tensors), output, "trained")
     if not np.isfinite(expected).all():
         raise PackError("the trained model answers NaN or infinity on the sample. Mend it before packing.")
     found = _comparable(answers, output, "packed")
@@ -91,12 +107,11 @@ def measure(
             "Choose the output tensor with tensor=."
         )
     apart = _distance(found, expected, output)
-    few = features[:_FEW]
+    few = take(tensors, slice(_FEW))
+    first = slice(min(_FEW, _count(tensors)))
     for size in batches:
         again = _comparable(packed(few, size), output, "packed")
-        apart[: len(few)] = np.maximum(
-            apart[: len(few)], _distance(again, expected[: len(few)], output, expected)
-        )
+        apart[first] = np.maximum(apart[first], _distance(again, expected[first], output, expected))
     flips = (
         int((found.argmax(axis=1) != expected.argmax(axis=1)).sum()) if isinstance(output, Classes) else None
     )
@@ -105,8 +120,8 @@ def measure(
         raise _too_far(apart, limit, reference, rows, flips)
     return Parity(
         reference=reference,
-        rows=len(features),
-        batches=(*batches, min(WHOLE, len(features))),
+        rows=_count(tensors),
+        batches=(*batches, min(WHOLE, _count(tensors))),
         unit="probability" if isinstance(output, Classes) else "relative",
         distance=worst,
         limit=limit,

@@ -2,47 +2,141 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inprocml.bundle.canonical import canonical
+from inprocml.bundle.golden import as_tensors
 from inprocml.bundle.manifest import MOST_GOLDEN
 from inprocml.errors import PackError
 from inprocml.transform import Transform
-from inprocml.values import Features, Table
+from inprocml.values import FEATURES, Features, Table, Tensors
 
-__all__ = ["GOLDEN_ROWS", "SAMPLE_ROWS", "Sample", "golden_rows", "sample_rows", "take_sample"]
+__all__ = [
+    "GOLDEN_ROWS",
+    "SAMPLE_ROWS",
+    "WHOLE",
+    "Sample",
+    "golden_rows",
+    "sample_rows",
+    "take",
+    "take_sample",
+]
 
 GOLDEN_ROWS = MOST_GOLDEN
 SAMPLE_ROWS = 2_000
+WHOLE = 500
+"""Rows per call of a model: a sample of pictures in one call would not fit a laptop."""
+
+_SAMPLE_BYTES = 256 * 2**20  # of tensors that the sample may take
+_RENDERED_BYTES = 8 * 2**20  # of golden rows as JSON: half of what golden.json may have
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The training table, checked and encoded, and the rows of it that stand for all.
+    """The training table, checked, and the rows of it that stand for all, encoded.
 
-    ``rows`` are positions in the table and begin with the golden ones.
+    ``rows`` are positions in the table and begin with the golden ones, which are ``rendered``; ``tensors``
+    are theirs. ``parts`` encodes the whole table of ``count`` rows, part by part.
     """
 
     columns: Mapping[str, Any]
-    features: Features
+    count: int
+    tensors: Tensors
     rows: NDArray[np.intp]
-    golden: NDArray[np.intp]
     rendered: tuple[dict[str, Any], ...]
+    parts: Callable[[], Iterator[Tensors]]
+
+    @property
+    def golden(self) -> Tensors:
+        """The tensors of the golden rows."""
+        return take(self.tensors, slice(len(self.rendered)))
+
+
+def take(tensors: Tensors, rows: Any) -> Tensors:
+    """Return some rows of every tensor."""
+    return {name: array[rows] for name, array in tensors.items()}
 
 
 def take_sample(transform: Transform, table: Table) -> Sample:
     """Check and encode ``table``; raises ``InvalidRow`` for a bad one, ``PackError`` for an empty one."""
+    for spec in transform.tensors:
+        if None in spec.shape:
+            raise PackError(
+                f"tensor {spec.name!r} is padded to one of several lengths, so requests could not share a "
+                "batch. Declare the entry without buckets."
+            )
     columns = transform.columns(table)
-    features = transform.transform(table)
-    if not len(features):
+    whole: Tensors | None = None
+    if [spec.name for spec in transform.tensors] == [FEATURES]:
+        whole = as_tensors(transform.transform(table))
+
+    def parts() -> Iterator[Tensors]:
+        if whole is None:
+            yield from map(as_tensors, transform.batches(table, rows=WHOLE))
+        else:
+            yield from (take(whole, slice(start, start + WHOLE)) for start in range(0, count, WHOLE))
+
+    count = len(next(iter(columns.values())))
+    if not count:
         raise PackError("the baseline has no rows. Give the table the transform was fitted on.")
+    features = _features(transform, count, whole, parts)
     golden = golden_rows(features, columns, transform.unseen_columns)
-    rendered = transform.render(table, golden.tolist())
-    return Sample(columns, features, sample_rows(len(features), golden), golden, tuple(rendered))
+    rendered = _small(transform.render(table, golden.tolist()))
+    golden = golden[: len(rendered)]
+    rows = sample_rows(count, golden, most=_most(transform))
+    chosen = take(whole, rows) if whole is not None else _gathered(parts(), rows)
+    return Sample(columns, count, chosen, rows, tuple(rendered), parts)
+
+
+def _features(
+    transform: Transform, count: int, whole: Tensors | None, parts: Callable[[], Iterator[Tensors]]
+) -> Features:
+    """The tabular features of the whole table, of width 0 if there are none."""
+    if whole is not None:
+        return whole[FEATURES]
+    if not transform.width:
+        return np.empty((count, 0), dtype=np.float32)
+    return np.concatenate([part[FEATURES] for part in parts()])
+
+
+def _gathered(parts: Iterator[Tensors], rows: NDArray[np.intp]) -> Tensors:
+    """The chosen rows out of a table that is encoded part by part."""
+    found: dict[int, Tensors] = {}
+    start = 0
+    for part in parts:
+        count = len(next(iter(part.values())))
+        inside = rows[(rows >= start) & (rows < start + count)]
+        found |= {int(row): take(part, int(row) - start) for row in inside}
+        start += count
+    chosen = [found[int(row)] for row in rows]
+    return {name: np.stack([row[name] for row in chosen]) for name in chosen[0]}
+
+
+def _small(rendered: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As many of the golden rows as a file of golden rows may hold, at least one."""
+    kept: list[dict[str, Any]] = []
+    room = _RENDERED_BYTES
+    for row in rendered:
+        room -= len(canonical(row))
+        if room >= 0:
+            kept.append(row)
+    if not kept:
+        raise PackError(
+            f"every golden row takes more than {_RENDERED_BYTES} bytes as JSON. Put a row with a small file "
+            "into the baseline."
+        )
+    return kept
+
+
+def _most(transform: Transform) -> int:
+    sizes = [np.dtype(s.dtype).itemsize * math.prod(side or 1 for side in s.shape) for s in transform.tensors]
+    return max(GOLDEN_ROWS, min(SAMPLE_ROWS, _SAMPLE_BYTES // max(1, sum(sizes))))
 
 
 def golden_rows(
@@ -51,14 +145,14 @@ def golden_rows(
     """Choose up to 16 rows that cover the table: the first two, then the first row with a missing or an
     unseen value of each field, the extremes of every feature, and an even spread.
 
-    ``features`` has shape (rows, width); ``columns`` are canonical; ``unseen`` maps field -> feature
+    ``features`` has shape (rows, width); ``columns`` are checked; ``unseen`` maps field -> feature
     column. Returns positions in the table, in order of importance.
     """  # noqa: D205
     count = len(features)
     wanted = [*range(min(2, count))]
     wanted += [first for column in columns.values() if (first := _first(_missing(column))) is not None]
     wanted += [first for place in unseen.values() if (first := _first(features[:, place] != 0)) is not None]
-    if len(wanted) < GOLDEN_ROWS:  # two passes over a wide table are not free
+    if len(wanted) < GOLDEN_ROWS and features.shape[1]:  # two passes over a wide table are not free
         lowest, highest = features.argmin(axis=0), features.argmax(axis=0)
         wanted += np.column_stack([lowest, highest]).ravel().tolist()
     wanted = list(dict.fromkeys(wanted))[: GOLDEN_ROWS - 4]
@@ -66,10 +160,10 @@ def golden_rows(
     return np.array(list(dict.fromkeys(wanted + spread))[:GOLDEN_ROWS], dtype=np.intp)
 
 
-def sample_rows(count: int, golden: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Choose up to 2,000 rows of ``count``: the golden ones, then an even spread."""
-    spread = np.linspace(0, count - 1, num=min(count, SAMPLE_ROWS)).astype(int).tolist()
-    return np.array(list(dict.fromkeys(golden.tolist() + spread))[:SAMPLE_ROWS], dtype=np.intp)
+def sample_rows(count: int, golden: NDArray[np.intp], *, most: int = SAMPLE_ROWS) -> NDArray[np.intp]:
+    """Choose up to ``most`` rows of ``count``: the golden ones, then an even spread."""
+    spread = np.linspace(0, count - 1, num=min(count, most)).astype(int).tolist()
+    return np.array(list(dict.fromkeys(golden.tolist() + spread))[:most], dtype=np.intp)
 
 
 def _missing(column: Any) -> NDArray[np.bool_]:
@@ -78,7 +172,7 @@ def _missing(column: Any) -> NDArray[np.bool_]:
         return np.asarray(mask, dtype=np.bool_)
     array = np.asarray(column)
     if array.dtype.kind == "f":
-        return np.asarray(np.isnan(array))
+        return np.asarray(np.isnan(array).reshape(len(array), -1).any(axis=1))
     if array.dtype.kind in "mM":
         return np.asarray(np.isnat(array))
     if array.dtype.kind != "O":

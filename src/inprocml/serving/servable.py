@@ -9,11 +9,11 @@ from __future__ import annotations
 import itertools
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from inprocml.values import Features, Prediction, Row, Table, Tensors
+from inprocml.values import FEATURES, Prediction, Row, Table, Tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ class Servable:
     output: Output
     runner: Runner
     backend: Backend
-    input_name: str
+    inputs: Mapping[str, str]
     baseline: Baseline
     counts: RowCounts
     telemetry: ModelTelemetry
@@ -62,14 +62,14 @@ class Servable:
 
     def predict(self, row: Row, deadline: float | None) -> tuple[Prediction, Result]:
         """Check, encode, batch and decode one row."""
-        features = self.transform.transform_one(row)
-        result = self.runner.run({self.input_name: features.reshape(1, -1)}, deadline=deadline)
+        inputs = self._inputs_one(self.transform.transform_one(row))
+        result = self.runner.run(inputs, deadline=deadline)
         return self._prediction(result, 0), result
 
     async def apredict(self, row: Row, deadline: float | None) -> tuple[Prediction, Result]:
         """As ``predict``; the model never runs on the event loop."""
-        features = self.transform.transform_one(row)
-        result = await self.runner.arun({self.input_name: features.reshape(1, -1)}, deadline=deadline)
+        inputs = self._inputs_one(self.transform.transform_one(row))
+        result = await self.runner.arun(inputs, deadline=deadline)
         return self._prediction(result, 0), result
 
     def predict_table(self, table: Table, deadline: float | None) -> Iterator[list[Prediction]]:
@@ -78,15 +78,29 @@ class Servable:
         Yields the answers so far known, in order. Holds a lease: a swap lets the table end on this version.
         """
         with self.leases:
-            features = self.transform.transform(table)
-            batch = self.runner.max_batch_size
-            for start in range(0, len(features), batch):
-                yield self._answer(features[start : start + batch], deadline)
+            for part in self._parts(table, self.runner.max_batch_size):
+                yield self._answer(part, deadline)
 
-    def _answer(self, features: Features, deadline: float | None) -> list[Prediction]:
-        rows = len(features)
-        result = self.runner.run({self.input_name: features}, rows=rows, deadline=deadline, patient=True)
+    def _parts(self, table: Table, rows: int) -> Iterator[Any]:
+        """Features are small enough to be made all at once, which is quicker; other tensors may not be."""
+        if len(self.transform.tensors) > 1 or FEATURES not in self.inputs:
+            return self.transform.batches(table, rows=rows)
+        features = self.transform.transform(table)
+        return (features[start : start + rows] for start in range(0, len(features), rows))
+
+    def _answer(self, part: Any, deadline: float | None) -> list[Prediction]:
+        inputs = {
+            given: part if type(part) is not dict else part[name] for name, given in self.inputs.items()
+        }
+        rows = len(next(iter(inputs.values())))
+        result = self.runner.run(inputs, rows=rows, deadline=deadline, patient=True)
         return [self._prediction(result, index) for index in range(rows)]
+
+    def _inputs_one(self, made: Any) -> dict[str, Any]:
+        """One row's tensors as a batch of one."""
+        if type(made) is dict:
+            return {given: made[name][None] for name, given in self.inputs.items()}
+        return {given: made.reshape(1, -1) for given in self.inputs.values()}
 
     def _prediction(self, result: Result, index: int) -> Prediction:
         value, probability, probabilities = self.output.decode(result.outputs, index)

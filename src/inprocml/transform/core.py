@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, Self
@@ -104,6 +104,16 @@ class Transform:
         A transform with tensors beside ``features`` returns a dict of them all, rows first: see ``tensors``.
         """
         return self._fitted().table(table)
+
+    def batches(self, table: Table, *, rows: int) -> Iterator[Any]:
+        """Yield what ``transform`` gives for ``rows`` rows at a time, so that pictures need not all fit.
+
+        Every field is checked before the first part comes; a file that cannot be decoded raises
+        ``InvalidRow`` when its part is reached.
+        """
+        if rows < 1:
+            raise ValueError("rows must be at least 1")
+        return self._fitted().batches(table, rows)
 
     def transform_one(self, row: Row) -> Any:
         """Return one row's features, fresh float32 of shape ``(width,)``: the bytes ``transform`` gives."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -18,12 +18,9 @@ from inprocml.schema.table import Opened, absent, as_row, open_table, report
 from inprocml.transform.arguments import WIDEST
 from inprocml.transform.rowcode import RowCode
 from inprocml.transform.step import Arrays, Entry, Step, TensorSpec, TensorStep
-from inprocml.values import Row, Table
+from inprocml.values import FEATURES, Row, Table
 
-__all__ = ["FEATURES", "Plan"]
-
-FEATURES = "features"
-"""The tensor that the tabular entries share."""
+__all__ = ["Plan"]
 
 _MOST_GENERATED = 1_000  # entries up to which the row path is generated: compiling takes some 50 us for each
 
@@ -76,7 +73,7 @@ class Plan:
     @once
     def starts(self) -> tuple[int, ...]:
         """The first feature column of each step."""
-        return tuple(accumulate((step.width for step in self.steps[:-1]), initial=0))
+        return tuple(accumulate((step.width for step in self.steps), initial=0))[: len(self.steps)]
 
     @once
     def row(self) -> Callable[[Row], Any]:
@@ -149,10 +146,27 @@ class Plan:
     def _write(self, columns: _Judged, out: NDArray[np.float32], tensors: Arrays) -> None:
         for step, start in zip(self.steps, self.starts, strict=True):
             part = out[:, start : start + step.width]
-            if not step.write_raw([columns.raws[field.name] for field in step.fields], part):
+            raws = [columns.raws[field.name] for field in step.fields] if columns.raws else []
+            if not raws or not step.write_raw(raws, part):
                 step.write([columns[field.name] for field in step.fields], part)
         for other in self.others:
             tensors.update(other.many([columns[field.name] for field in other.fields]))
+
+    def batches(self, table: Table, size: int) -> Iterator[Any]:
+        """``table`` in parts of ``size`` rows: every field is judged first, then part after part encoded."""
+        opened = open_table(table, [field.name for field in self.schema.fields])
+        columns = self.schema.check_opened(opened)
+        for start in range(0, opened.rows, size):
+            part = {name: column[start : start + size] for name, column in columns.items()}
+            rows = min(size, opened.rows - start)
+            out = np.zeros((rows, self.width), dtype=np.float32)
+            tensors: Arrays = {}
+            try:
+                with np.errstate(all="ignore"):
+                    self._write(_Judged(self.schema, {}, part), out, tensors)
+            except Refused:
+                raise self._report(opened) from None
+            yield out if not self.others else ({FEATURES: out} if self.steps else {}) | tensors
 
     def _report(self, opened: Opened) -> InvalidRow:
         """Find everything that is wrong with a table that an entry refused."""
@@ -178,8 +192,10 @@ class Plan:
 class _Judged(dict[str, NDArray[Any]]):
     """Canonical columns, each judged when it is first asked for."""
 
-    def __init__(self, schema: Schema, raws: Mapping[str, Column]) -> None:
-        super().__init__()
+    def __init__(
+        self, schema: Schema, raws: Mapping[str, Column], judged: Mapping[str, NDArray[Any]] | None = None
+    ) -> None:
+        super().__init__(judged or {})
         self._fields = {field.name: field for field in schema.fields}
         self.raws = raws
 

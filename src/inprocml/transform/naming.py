@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from inprocml.transform.plan import FEATURES
 from inprocml.transform.specs import Category, Timestamp
 from inprocml.transform.specs_media import Audio, Image, Text
+from inprocml.values import FEATURES
 
 __all__ = ["LONGEST_NAME", "check_distinct", "valid_name"]
 

@@ -74,7 +74,7 @@ class TokenStep:
 
     def one(self, values: Sequence[Canonical]) -> Arrays:
         """Return the tensors of canonical values, without an axis for rows; may raise ``Refused``."""
-        return {name: tensor[0] for name, tensor in self._filled(values).items()}
+        return {name: tensor.reshape(tensor.shape[1:]) for name, tensor in self._filled(values).items()}
 
     def many(self, columns: Sequence[NDArray[Any]]) -> Arrays:
         """Return the tensors of canonical columns, rows first; may raise ``Refused`` with the row."""

@@ -338,7 +338,7 @@ def test_declarations_that_make_no_sense_are_refused_at_once(declare, fault):
 
 
 def test_filters_that_would_see_nothing_are_told_when_fitting():
-    transform = Transform({"call": Audio(sample_rate=8000, seconds=1, n_fft=128, hop=64, mels=64)})
+    transform = Transform({"call": Audio(sample_rate=44_100, seconds=1, n_fft=128, hop=64, mels=64)})
     with pytest.raises(TransformError, match="call: a filter would see no bin"):
         transform.fit([{"call": [0.0]}])
 

@@ -5,8 +5,9 @@ DEV = .venv
 DEMO = .venv-demo
 ARGS ?=
 TESTS ?= tests
+ROWS ?= 1000000
 
-.PHONY: demo test check bench setup clean
+.PHONY: demo test fuzz check bench setup clean
 
 $(DEV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEV)
@@ -26,6 +27,10 @@ demo: $(DEMO)/.installed
 
 test: $(DEV)/.installed
 	$(DEV)/bin/python -m pytest $(TESTS) $(ARGS)
+
+# The nightly one: ROWS hostile rows through every door, on every instruction set that numpy has here.
+fuzz: $(DEV)/.installed
+	FUZZ_ROWS=$(ROWS) $(DEV)/bin/python -m pytest tests/transform -m nightly $(ARGS)
 
 check: $(DEV)/.installed
 	$(DEV)/bin/ruff check .

@@ -28,7 +28,8 @@ Row: TypeAlias = Mapping[str, object]
 """One request: field name -> value, as JSON or Python gives it."""
 
 Table: TypeAlias = Any
-"""Many rows: a pandas DataFrame, a mapping of columns (name -> sequence or 1-d array), or a list of rows."""
+"""Many rows: a frame (pandas, polars, pyarrow), a mapping of columns (name -> sequence or 1-d array), or a
+list of rows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -307,3 +307,15 @@ def test_rows_drawn_for_these_tests_cover_what_they_should():
         for name in silent
         if not name.startswith(("hash_wide#", "wide=", "at.month=", "vector_plain#1", "fold=?unseen"))
     ]
+
+
+def test_every_kind_can_be_seen_compared_and_described():
+    assert TRANSFORM.diff(TRANSFORM).rows == "same"
+    assert all(name in TRANSFORM._repr_html_() for name in FIELDS)
+    schema = TRANSFORM.Row.model_json_schema(by_alias=True)
+    assert list(schema["properties"]) == READ
+    assert schema["properties"]["flag"]["type"] == "boolean"
+    assert schema["properties"]["vector"]["type"] == ["array", "null"]
+    for row in rows(100, 9):
+        model = TRANSFORM.Row.model_validate(row)
+        assert TRANSFORM.transform_one(model.model_dump()).tobytes() == TRANSFORM.transform_one(row).tobytes()

@@ -119,7 +119,7 @@ def test_a_text_that_is_too_long_is_refused():
     assert "surrogate" in reason("note", "\ud800")
 
 
-LONG = Text(tokenizer=tokenizer_file(), characters=400_000)
+LONG = Text(tokenizer=tokenizer_file(), characters=400_000, lengths=True)
 
 
 @pytest.mark.parametrize(

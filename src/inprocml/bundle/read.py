@@ -117,6 +117,11 @@ class Bundle:
             self.golden, self.manifest.golden, backend, inputs=self.inputs, output=self.output_name
         )
 
+    def _repr_html_(self) -> str:
+        from inprocml.bundle import display
+
+        return display.html(self)
+
 
 def _transform(content: bytes, manifest: Manifest) -> Transform:
     transform = _of_file("transform.json", lambda: Transform.from_json(content))

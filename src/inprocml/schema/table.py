@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from inprocml.errors import InvalidRow
-from inprocml.schema.columns import Column, as_column, length
+from inprocml.schema.columns import SEVERAL, Column, as_column, length
+from inprocml.schema.raw import maker
 from inprocml.schema.refusal import MISSING, Refused
 from inprocml.values import Row, Table
 
@@ -30,18 +33,27 @@ class Opened:
 
 
 def open_table(table: Table, names: Sequence[str]) -> Opened:
-    """Read the columns called ``names`` from a DataFrame, a mapping of columns, or a list of rows.
+    """Read the columns called ``names`` from a frame, a mapping of columns, or a list of rows.
 
+    A frame is a pandas or polars DataFrame, a pyarrow Table or RecordBatch, or what behaves like the first.
     ``TypeError`` for anything else. Frames and mappings may have more columns; rows may not.
     """
     if isinstance(table, (list, tuple)):
         return _from_rows(table, names)
     if isinstance(table, Mapping):
-        return _from_columns(table, names, set(table), None)
+        return _from_columns(table.__getitem__, names, set(table), None, table)
+    make = maker(type(table))
+    if make == "polars" and not hasattr(table, "__len__"):
+        raise TypeError("a LazyFrame has no rows yet: give the DataFrame that its collect() returns")
+    if make == "pyarrow" and hasattr(table, "column_names"):
+        return _from_arrow(table, names)
+    if make == "pandas" and type(table).__name__ == "DataFrame":
+        return _from_pandas(table, names)
     if hasattr(table, "columns") and hasattr(table, "__getitem__") and hasattr(table, "__len__"):
-        return _from_columns(table, names, set(table.columns), len(table))
+        return _from_columns(table.__getitem__, names, set(table.columns), len(table))
     raise TypeError(
-        f"a table is a DataFrame, a mapping of columns or a list of rows, not {type(table).__name__}"
+        "a table is a DataFrame, a mapping of columns or a list of rows (or a pyarrow Table), "
+        f"not {type(table).__name__}"
     )
 
 
@@ -71,17 +83,28 @@ def _printable(name: object) -> str:
 
 
 def _from_rows(rows: Sequence[Any], names: Sequence[str]) -> Opened:
-    for position, row in enumerate(rows):
-        if not isinstance(row, Mapping):
-            reason = f"must be a mapping of field names to values, not {type(row).__name__}"
-            raise InvalidRow({ROW: reason}, row=position)
-    plain = [row if type(row) is dict else as_row(row) for row in rows]
-    opened = Opened(len(plain), {name: [row.get(name) for row in plain] for name in names})
+    plain = rows if set(map(type, rows)) <= {dict} else _plain(rows)
+    opened = Opened(len(plain))
+    try:
+        opened.columns = {name: list(map(itemgetter(name), plain)) for name in names}
+    except KeyError:  # a field is absent somewhere
+        opened.columns = {name: [row.get(name) for row in plain] for name in names}
+    else:
+        if set(map(len, plain)) <= {len(names)}:
+            return opened  # all have every field, and nothing else
     known = frozenset(names)
     for position, row in enumerate(plain):
         if not known.issuperset(row):
             _merge(opened.issues, unknown_fields(row, known), position)
     return opened
+
+
+def _plain(rows: Sequence[Any]) -> list[dict[str, object]]:
+    for position, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            reason = f"must be a mapping of field names to values, not {type(row).__name__}"
+            raise InvalidRow({ROW: reason}, row=position)
+    return [row if type(row) is dict else as_row(row) for row in rows]
 
 
 def _merge(issues: dict[str, Refused], found: dict[str, Refused], row: int) -> None:
@@ -93,22 +116,47 @@ def _merge(issues: dict[str, Refused], found: dict[str, Refused], row: int) -> N
             issues[name] = refused
 
 
-def _from_columns(table: Any, names: Sequence[str], present: set[str], rows: int | None) -> Opened:
+def _from_pandas(frame: Any, names: Sequence[str]) -> Opened:
+    """Read a plain DataFrame past ``frame[name]``, which would take most of the time."""
+    arrays = getattr(frame, "_iter_column_arrays", None)
+    labels = frame.columns
+    if arrays is None or not labels.is_unique:
+        return _from_columns(frame.__getitem__, names, set(labels), len(frame))
+    columns = dict(zip(labels.tolist(), arrays(), strict=True))
+    return _from_columns(columns.__getitem__, names, columns.keys(), len(frame))
+
+
+def _from_arrow(table: Any, names: Sequence[str]) -> Opened:
+    labels = table.column_names
+    columns = dict(zip(labels, table.columns, strict=True))
+    opened = _from_columns(columns.__getitem__, names, columns.keys(), table.num_rows)
+    for name in names if len(columns) < len(labels) else ():
+        if labels.count(name) > 1:
+            del opened.columns[name]
+            opened.issues[name] = Refused(SEVERAL)
+    return opened
+
+
+def _from_columns(
+    read: Callable[[str], object],
+    names: Sequence[str],
+    present: AbstractSet[str],
+    rows: int | None,
+    mapping: Mapping[str, object] | None = None,
+) -> Opened:
     opened = Opened(0)
     for name in names:
         if name not in present:
             continue
         try:
-            opened.columns[name] = as_column(table[name])
+            opened.columns[name] = as_column(read(name))
         except Refused as refused:
             opened.issues[name] = refused
-    if rows is None:
-        rows = _rows(opened, table)
-    opened.rows = rows
+    opened.rows = _rows(opened, mapping or {}) if rows is None else rows
     for name in names:
-        if name in opened.columns and length(opened.columns[name]) != rows:
+        if name in opened.columns and length(opened.columns[name]) != opened.rows:
             found = length(opened.columns.pop(name))
-            opened.issues[name] = Refused(f"has {found} values in a table of {rows} rows")
+            opened.issues[name] = Refused(f"has {found} values in a table of {opened.rows} rows")
     return opened
 
 

@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.errors import TransformError
 from inprocml.schema import Schema
+from inprocml.schema.table import Opened
 from inprocml.transform import document
 from inprocml.transform.fitting import fit_plan
 from inprocml.transform.kinds import SPECS, Spec, fields_read
 from inprocml.transform.naming import check_distinct, valid_name
 from inprocml.transform.plan import Plan
+from inprocml.transform.seen import Sample, sample
 from inprocml.transform.step import TensorSpec
 from inprocml.values import Row, Table
+
+if TYPE_CHECKING:
+    from inprocml.transform.difference import Difference
+    from inprocml.transform.row_model import RowModel
 
 __all__ = ["Transform"]
 
@@ -47,6 +53,7 @@ class Transform:
         check_distinct(fields)
         self._fields: Mapping[str, Spec] = MappingProxyType(dict(fields))
         self._plan: Plan | None = None
+        self._sample: Sample | None = None  # for the eye in a notebook, and nothing else
 
     @property
     def fields(self) -> Mapping[str, Spec]:
@@ -90,13 +97,13 @@ class Transform:
 
         Raises ``InvalidRow`` with every bad field, or ``TransformError`` where nothing can be learnt.
         """
-        self._plan, _, _ = fit_plan(self._fields, table)
+        self._fit(table)
         return self
 
     def fit_transform(self, table: Table) -> Any:
         """``fit`` and ``transform`` in one reading of the table."""
-        self._plan, opened, _ = fit_plan(self._fields, table)
-        return self._plan.opened(opened)
+        plan, opened = self._fit(table)
+        return plan.opened(opened)
 
     def transform(self, table: Table) -> Any:
         """Return features, float32 ``(rows, width)``, of a DataFrame, a dict of columns or a list of rows.
@@ -158,6 +165,41 @@ class Transform:
         transform._plan = plan
         return transform
 
+    def diff(self, other: Transform) -> Difference:
+        """Return what changes if ``other`` takes this one's place: for senders of rows, and for the model.
+
+        ``TransformError`` unless both are fitted.
+        """
+        from inprocml.transform.difference import difference
+
+        return difference(self, other)
+
+    @property
+    def Row(self) -> type[RowModel]:  # noqa: N802 - it is a class
+        """A pydantic model that accepts the rows this transform accepts; its JSON Schema fits OpenAPI 3.1."""
+        from inprocml.transform.row_model import row_model
+
+        return row_model(self)
+
+    def as_sklearn(self) -> Any:
+        """Return a scikit-learn transformer with this declaration, fitted if this is; the two share nothing.
+
+        ``TransformError`` if scikit-learn is not installed.
+        """
+        from inprocml.transform.views import sklearn_view
+
+        return sklearn_view(self)
+
+    def __str__(self) -> str:
+        from inprocml.transform import display
+
+        return display.text(self)
+
+    def _repr_html_(self) -> str:
+        from inprocml.transform import display
+
+        return display.html(self, {} if self._sample is None else display.drawn(self._sample))
+
     def __repr__(self) -> str:
         listed = ", ".join(f"{name!r}: {spec!r}" for name, spec in self._fields.items())
         return f"Transform({{{listed}}})"
@@ -167,6 +209,11 @@ class Transform:
         if self._plan is None:
             return (type(self), (dict(self._fields),))
         return (type(self).from_json, (self.to_json(),))
+
+    def _fit(self, table: Table) -> tuple[Plan, Opened]:
+        plan, opened, columns = fit_plan(self._fields, table)
+        self._plan, self._sample = plan, sample(plan.schema, columns)
+        return plan, opened
 
     def _fitted(self) -> Plan:
         if self._plan is None:

@@ -1,0 +1,28 @@
+"""The way from a transform to the rooms above it that show it to another library."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from inprocml.errors import TransformError
+
+if TYPE_CHECKING:
+    from inprocml.transform.core import Transform
+
+__all__ = ["sklearn_view"]
+
+# By name, not by import: the room lies above this one, so nothing here may depend on it, and most processes
+# that apply a transform have no scikit-learn. The name is a constant; nothing that is read decides it.
+_SKLEARN = "inprocml.sklearn"
+
+
+def sklearn_view(transform: Transform) -> Any:
+    """Return the transform as a scikit-learn transformer; ``TransformError`` without scikit-learn."""
+    try:
+        room = import_module(_SKLEARN)
+    except ModuleNotFoundError as missing:
+        raise TransformError(
+            "as_sklearn needs scikit-learn, which is not installed: pip install 'inprocml[sklearn]'"
+        ) from missing
+    return room.as_sklearn(transform)

@@ -13,6 +13,7 @@ from io import BytesIO
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,6 +32,7 @@ from tests.transform.media_content import (
 )
 
 from inprocml import Audio, Category, Image, InvalidRow, Numeric, Text, Transform, TransformError
+from inprocml.datasets import Collate
 
 TRANSFORM = fitted()
 NAMES = ["n", "photo", "note", "call"]
@@ -93,18 +95,46 @@ def test_every_door_gives_the_same_bytes():
     assert told(Transform(FIELDS).fit_transform(rows())) == expected
 
 
-def test_columns_of_polars_and_strings_of_pandas_give_the_same_bytes():
-    table = [GOOD | {"photo": picture(i), "call": wav(samples(i)), "n": float(i)} for i in range(3)]
+def frames(columns):
+    yield "pandas", pd.DataFrame(columns)
+    yield "polars", pl.DataFrame(columns)
+    yield "pyarrow", pa.table(columns)
+    yield "pandas on pyarrow", pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
+    yield "pandas from pyarrow", pa.table(columns).to_pandas()
+
+
+@pytest.mark.parametrize("gap", [False, True])
+def test_frames_of_every_make_give_the_same_bytes(gap):
+    table = [GOOD | {"photo": picture(i), "call": samples(i), "n": float(i)} for i in range(3)]
+    if gap:
+        table[1] = {"n": 1.0}
     expected = row_by_row(TRANSFORM, table)
-    columns = {name: [row[name] for row in table] for name in NAMES}
-    assert (
-        told(TRANSFORM.transform({name: pl.Series(values) for name, values in columns.items()})) == expected
-    )
-    coded = {
-        name: [base64(v) if isinstance(v, bytes) else v for v in values] for name, values in columns.items()
+    columns = {name: [row.get(name) for row in table] for name in NAMES}
+    files = columns | {"call": [None if call is None else wav(call) for call in columns["call"]]}
+    texts = {
+        name: [base64(value) if isinstance(value, bytes) else value for value in values]
+        for name, values in files.items()
     }
-    assert told(TRANSFORM.transform(pd.DataFrame(coded))) == expected
-    assert told(TRANSFORM.transform({n: pl.Series(values) for n, values in coded.items()})) == expected
+    for given_columns in (columns, files, texts):
+        for name, frame in frames(given_columns):
+            assert told(TRANSFORM.transform(frame)) == expected, name
+
+
+def test_torch_is_given_the_same_bytes():
+    pytest.importorskip("torch")
+    batch = Collate(TRANSFORM)(rows())
+    assert told({name: tensor.numpy() for name, tensor in batch.items()}) == row_by_row(TRANSFORM, rows())
+
+
+def test_views_show_no_file_and_no_text():
+    assert "description" in TRANSFORM.Row.model_json_schema()["properties"]["photo"]
+    assert "it is read as empty" in json.dumps(TRANSFORM.Row.model_json_schema())
+    shown = TRANSFORM._repr_html_() + repr(TRANSFORM)
+    assert "flight" not in shown
+    assert "shape" not in shown
+    assert len(shown) < 20_000
+    difference = TRANSFORM.diff(fitted(photo=Image(size=(6, 9), missing="empty")))
+    assert {change.what for change in difference.declared} == {"size", "fit", "mean", "std"}
 
 
 def test_a_row_is_the_same_through_json_and_bare():

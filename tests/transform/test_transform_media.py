@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -135,6 +136,20 @@ def test_views_show_no_file_and_no_text():
     assert len(shown) < 20_000
     difference = TRANSFORM.diff(fitted(photo=Image(size=(6, 9), missing="empty")))
     assert {change.what for change in difference.declared} == {"size", "fit", "mean", "std"}
+
+
+def test_a_change_that_refuses_other_files_is_breaking():
+    photo, call = FIELDS["photo"], FIELDS["call"]
+    same = TRANSFORM.diff(fitted(photo=replace(photo, mean=None), call=replace(call, log="decibel")))
+    assert same.rows == "compatible"
+    other = TRANSFORM.diff(fitted(photo=replace(photo, formats=("PNG", "BMP", "JPEG"))))
+    assert other.fields["photo"].verdict == "breaking"
+    assert other.fields["photo"].reasons == ("formats changed: other files are refused",)
+    rate = TRANSFORM.diff(fitted(call=replace(call, seconds=0.2)))
+    assert {name for name, field in rate.fields.items() if field.verdict == "breaking"} == {"call"}
+    assert (
+        TRANSFORM.diff(fitted(photo=replace(photo, max_bytes=10_000))).fields["photo"].verdict == "breaking"
+    )
 
 
 def test_a_row_is_the_same_through_json_and_bare():

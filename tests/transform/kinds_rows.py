@@ -23,6 +23,7 @@ NUMBERS = {
     "bins_log": Numeric(bins=5, log=True, clip=(0, 500), missing="median"),
     "bins_edges": Numeric(bins=(-1, 0, 0.5, 10), encoding="ordinal", missing="flag"),
     "bins_plain": Numeric(bins=3),
+    "bins_many": Numeric(bins=200, missing="flag"),
 }
 OTHERS = {
     "fold": Category(strip=True, casefold=True, missing="slot"),

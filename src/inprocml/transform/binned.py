@@ -18,9 +18,9 @@ from inprocml.schema import Canonical, Field
 from inprocml.schema.columns import Column
 from inprocml.schema.once import once
 from inprocml.transform.curve import Curve
-from inprocml.transform.edges import first_reaching, quantile_edges
+from inprocml.transform.edges import MOST_BINS, first_reaching, quantile_edges
 from inprocml.transform.numeric import learnt, number_test
-from inprocml.transform.rowcode import RowCode, block_of
+from inprocml.transform.rowcode import MOST_BLOCKS, RowCode, block_of
 from inprocml.transform.specs import Numeric
 from inprocml.transform.step import one_hot
 
@@ -38,8 +38,8 @@ class BinnedStep:
     unseen = None
 
     def __post_init__(self) -> None:
-        if not self.edges or not all(low < high for low, high in pairwise(self.edges)):
-            raise ValueError("edges must rise")
+        if not 0 < len(self.edges) < MOST_BINS or not all(low < high for low, high in pairwise(self.edges)):
+            raise ValueError(f"edges must rise, and be fewer than {MOST_BINS}")
         if not all(math.isfinite(edge) for edge in self.edges):
             raise ValueError("edges must be finite")
         if (self.fill is None) != (self.spec.missing in {None, "flag"}):
@@ -83,20 +83,18 @@ class BinnedStep:
         marks = [f"{self.name}=bin{place}" for place in range(len(self.edges) + 1)]
         return [*marks, f"{self.name}=?missing"] if self.slot else marks
 
-    @once
-    def blocks(self) -> tuple[bytes, ...]:
-        """The features of each bin."""
-        if self.spec.encoding == "ordinal":
-            return tuple(struct.pack("=f", place) for place in range(self.bins))
-        return tuple(block_of(place, self.bins) for place in range(self.bins))
-
     def block(self, values: Sequence[Canonical]) -> bytes:
         """Return the features of canonical values as native float32."""
-        value: Any = values[0]
+        return self._bytes(self._place(values[0]))
+
+    def _place(self, value: Any) -> int:
         if value is None and self.slot:
-            return self.blocks[-1]
+            return self.bins - 1
         filled: Any = self.fill if value is None else value
-        return self.blocks[bisect_right(self.edges, filled)]
+        return bisect_right(self.edges, filled)
+
+    def _bytes(self, place: int) -> bytes:
+        return block_of(place, self.bins) if self.spec.encoding == "onehot" else struct.pack("=f", place)
 
     def write(self, columns: Sequence[NDArray[Any]], out: NDArray[np.float32]) -> None:
         """Write canonical columns; ``out`` is zeros of shape ``(rows, width)``."""
@@ -122,16 +120,22 @@ class BinnedStep:
     def emit(self, code: RowCode, raws: Sequence[str]) -> None:
         """Add its part of the generated row path."""
         raw, found = raws[0], code.variable()
-        blocks, edges, find = code.bind(self.blocks), code.bind(self.edges), code.bind(bisect_right)
+        edges, find = code.bind(self.edges), code.bind(bisect_right)
         code.line(f"if {number_test(raw, self.field)}:")
-        code.line(f"    {found} = {blocks}[{find}({edges}, {raw})]")
+        code.line(f"    {found} = {find}({edges}, {raw})")
         code.line("else:")
         code.line(f"    {found} = {code.bind(self._odd())}({raw})")
-        code.block(found, self.width)
+        if self.spec.encoding == "ordinal":
+            code.scalar(found)
+        elif self.bins <= MOST_BLOCKS:
+            blocks = tuple(self._bytes(place) for place in range(self.bins))
+            code.block(f"{code.bind(blocks)}[{found}]", self.width)
+        else:
+            code.mark(found, self.width)
 
-    def _odd(self) -> Callable[[object], bytes]:
-        judge, block = self.field.judge, self.block
-        return lambda value: block([judge(value)])
+    def _odd(self) -> Callable[[object], int]:
+        judge, place = self.field.judge, self._place
+        return lambda value: place(judge(value))
 
     def document(self) -> dict[str, Any]:
         """Return what rebuilds this entry, as JSON holds it."""

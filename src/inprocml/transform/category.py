@@ -16,14 +16,11 @@ from inprocml.errors import TransformError
 from inprocml.schema import Canonical, Field, Refused
 from inprocml.schema.columns import Column, scalars
 from inprocml.schema.once import once
-from inprocml.transform.rowcode import Lookup, RowCode, block_of
+from inprocml.transform.rowcode import MOST_BLOCKS, Lookup, RowCode, block_of
 from inprocml.transform.specs import Category
 from inprocml.transform.step import Arrays, TensorSpec, one_hot
 
-__all__ = ["MOST_BLOCKS", "CategoryStep", "IndexStep", "fit_category"]
-
-MOST_BLOCKS = 128
-"""Features of one entry up to which the bytes of every choice are kept: 64 KiB."""
+__all__ = ["CategoryStep", "IndexStep", "fit_category"]
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,17 @@ from numpy.typing import NDArray
 
 from inprocml.transform.arguments import finite
 
-__all__ = ["checked_bins", "first_reaching", "number_at", "position", "quantile", "quantile_edges"]
+__all__ = [
+    "MOST_BINS",
+    "checked_bins",
+    "first_reaching",
+    "number_at",
+    "position",
+    "quantile",
+    "quantile_edges",
+]
 
-_MOST_BINS = 4096
+MOST_BINS = 4096
 
 
 def checked_bins(bins: object) -> int | tuple[float, ...] | None:
@@ -23,12 +31,12 @@ def checked_bins(bins: object) -> int | tuple[float, ...] | None:
     if isinstance(bins, bool) or not isinstance(bins, (int, list, tuple)):
         raise TypeError("bins must be the number of bins, or a sequence of edges between them")
     if isinstance(bins, int):
-        if not 2 <= bins <= _MOST_BINS:
-            raise ValueError(f"bins must be from 2 to {_MOST_BINS}")
+        if not 2 <= bins <= MOST_BINS:
+            raise ValueError(f"bins must be from 2 to {MOST_BINS}")
         return bins
     edges = tuple(finite("bins", edge) for edge in bins)
-    if not 1 <= len(edges) < _MOST_BINS or list(edges) != sorted(set(edges)):
-        raise ValueError(f"bins must be 1 to {_MOST_BINS - 1} edges in rising order")
+    if not 1 <= len(edges) < MOST_BINS or list(edges) != sorted(set(edges)):
+        raise ValueError(f"bins must be 1 to {MOST_BINS - 1} edges in rising order")
     return edges
 
 

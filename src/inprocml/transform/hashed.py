@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from inprocml.schema import Canonical, Field, Refused
 from inprocml.schema.columns import Column, scalars
 from inprocml.schema.once import once
-from inprocml.transform.category import MOST_BLOCKS
 from inprocml.transform.murmur import murmurhash3
-from inprocml.transform.rowcode import Lookup, RowCode, block_of
+from inprocml.transform.rowcode import MOST_BLOCKS, Lookup, RowCode, block_of
 from inprocml.transform.specs import Hashed
 from inprocml.transform.step import one_hot
 

@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 
 from inprocml.values import Row
 
-__all__ = ["Lookup", "RowCode", "block_of"]
+__all__ = ["MOST_BLOCKS", "Lookup", "RowCode", "block_of"]
 
 T = TypeVar("T")
+
+MOST_BLOCKS = 128
+"""Features of one entry up to which the bytes of every choice are kept: 64 KiB."""
 
 _Row = Callable[[Row], Any]
 

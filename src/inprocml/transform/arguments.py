@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["WIDEST", "a_bool", "a_count", "a_field", "a_slot", "finite", "number_range", "one_of"]
+__all__ = [
+    "WIDEST",
+    "a_bool",
+    "a_count",
+    "a_field",
+    "a_slot",
+    "a_whole",
+    "finite",
+    "number_range",
+    "numbers",
+    "one_of",
+    "wholes",
+]
 
 WIDEST = 1_000_000
 """Feature columns a transform may have."""
@@ -62,3 +74,24 @@ def a_count(name: str, value: object) -> None:
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
     if not 1 <= value <= WIDEST:
         raise ValueError(f"{name} must be from 1 to {WIDEST}")
+
+
+def a_whole(name: str, value: object) -> int:
+    """Return an integer."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
+    return value
+
+
+def wholes(name: str, value: object) -> tuple[int, ...]:
+    """Return a sequence of integers as a tuple."""
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"{name} must be a sequence of integers, not {type(value).__name__}")
+    return tuple(a_whole(name, number) for number in value)
+
+
+def numbers(name: str, value: object) -> tuple[float, ...]:
+    """Return a sequence of finite numbers as a tuple of floats."""
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"{name} must be a sequence of numbers, not {type(value).__name__}")
+    return tuple(finite(name, number) for number in value)

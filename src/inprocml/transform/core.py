@@ -138,8 +138,11 @@ class Transform:
         schema = self._fitted().schema
         return schema.wall(schema.check_table(table))
 
-    def render(self, table: Table, indices: Iterable[int]) -> list[dict[str, float | int | str | None]]:
-        """Return the rows at ``indices`` as JSON-able dictionaries that give the same features."""
+    def render(self, table: Table, indices: Iterable[int]) -> list[dict[str, Any]]:
+        """Return the rows at ``indices`` as JSON-able dictionaries that give the same features.
+
+        Files become base64, samples of sound a list of numbers.
+        """
         schema = self._fitted().schema
         return schema.render(schema.check_table(table), indices)
 

@@ -71,6 +71,11 @@ class Tokens:
         if self._pad is None:
             raise ValueError("pad_token must be a token that the tokenizer knows")
 
+    @property
+    def pad(self) -> int:
+        """The id that stands for padding."""
+        return int(self._pad)
+
     def one(self, value: object) -> list[int]:
         """Return the ids of one text, not padded; raises ``Refused``."""
         text = written(value, self.options.characters, self.options.longer)

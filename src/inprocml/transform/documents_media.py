@@ -36,6 +36,7 @@ class _Text(_Media):
     kind: Literal["text@1"]
     tokenizer: str
     max_length: int
+    pad_to: Whole | None
     pad_token: str | None
     special: bool
     lengths: bool

@@ -21,7 +21,7 @@ LARGEST_TENSOR = 2**24
 """Numbers that one row's picture or spectrogram may have: 64 MiB of float32."""
 
 _MOST = {"max_pixels": 2**28, "max_bytes": 2**30}
-_OF_TOKENS = ("max_length", "pad_token", "special", "lengths")
+_OF_TOKENS = ("max_length", "pad_to", "pad_token", "special", "lengths")
 _OF_NGRAMS = ("by", "ngrams", "lowercase", "binary", "norm", "signed")
 
 
@@ -42,7 +42,9 @@ class Text:
     and the transform carries it from then on. The entry gives the int64 tensors ``<name>_ids`` and
     ``<name>_mask`` (1 for tokens, 0 for padding), each of shape ``(max_length,)``, and with ``lengths``
     ``<name>_lengths``, the number of tokens. Longer texts are cut on the right. ``special`` adds the tokens
-    that the file says, ``pad_token`` names the one that pads (default: id 0).
+    that the file says, ``pad_token`` names the one that pads (default: id 0). With ``pad_to``, lengths in
+    ascending order of which the last is ``max_length``, the rows of one call are padded to the smallest that
+    holds the longest of them: the tokens are the same whatever the call, only padding differs.
 
     ``buckets`` counts n-grams as scikit-learn's ``HashingVectorizer`` does, into as many features. ``by`` is
     "word", "char" or "char_wb", ``ngrams`` the (least, most) units together; ``binary`` counts presence only,
@@ -55,6 +57,7 @@ class Text:
 
     tokenizer: str | os.PathLike[str] | bytes | None = None
     max_length: int = 128
+    pad_to: tuple[int, ...] | None = None
     pad_token: str | None = None
     special: bool = True
     lengths: bool = False
@@ -94,6 +97,8 @@ class Text:
         if self.pad_token is not None and not isinstance(self.pad_token, str):
             raise TypeError("pad_token must be the text of a token")
         self._check_left_out(_OF_NGRAMS, "buckets")
+        if self.pad_to is not None:
+            object.__setattr__(self, "pad_to", tuple(wholes("pad_to", self.pad_to)))
         _ = self.token_options
 
     def _check_left_out(self, names: Iterable[str], other: str) -> None:
@@ -107,6 +112,7 @@ class Text:
         """How text becomes ids."""
         return TokenOptions(
             max_length=self.max_length,
+            buckets=self.pad_to,
             pad_token=self.pad_token,
             special=self.special,
             characters=self.characters,

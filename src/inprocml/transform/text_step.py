@@ -68,9 +68,16 @@ class TokenStep:
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
         """Which tensors."""
-        shapes: list[tuple[int, ...]] = [(self.spec.max_length,), (self.spec.max_length,), ()]
+        length = self.spec.max_length if self.spec.pad_to is None else None
+        shapes: list[tuple[tuple[int | None, ...], int]] = [
+            ((length,), self.tokens.pad),
+            ((length,), 0),
+            ((), 0),
+        ]
         names = self.spec.tensors(self.name)
-        return tuple(TensorSpec(name, shape, "int64") for name, shape in zip(names, shapes, strict=False))
+        return tuple(
+            TensorSpec(name, shape, "int64", pad) for name, (shape, pad) in zip(names, shapes, strict=False)
+        )
 
     def one(self, values: Sequence[Canonical]) -> Arrays:
         """Return the tensors of canonical values, without an axis for rows; may raise ``Refused``."""
@@ -81,17 +88,18 @@ class TokenStep:
         return self._filled(columns[0].tolist())
 
     def _filled(self, values: Sequence[Canonical]) -> Arrays:
-        shape = (len(values), self.spec.max_length)
-        ids, mask = np.full(shape, self.tokens.pad, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-        lengths = np.zeros(len(values), dtype=np.int64)
+        found: list[list[int]] = [[] for _ in values]
 
         def place(row: int, value: Canonical) -> None:
-            found = self.tokens.one(value)
-            ids[row, : len(found)] = found
-            mask[row, : len(found)] = 1
-            lengths[row] = len(found)
+            found[row] = self.tokens.one(value)
 
         place_each(["" if value is None else value for value in values], place)
+        lengths = np.array([len(row) for row in found], dtype=np.int64)
+        shape = (len(values), self.tokens.width(int(lengths.max(initial=0))))
+        ids, mask = np.full(shape, self.tokens.pad, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+        for place_, row in enumerate(found):
+            ids[place_, : len(row)] = row
+            mask[place_, : len(row)] = 1
         return dict(zip(self.spec.tensors(self.name), (ids, mask, lengths), strict=False))
 
     def emit(self, code: RowCode, raws: Sequence[str]) -> None:
@@ -107,6 +115,7 @@ class TokenStep:
             "field": spec.field,
             "tokenizer": self.content,
             "max_length": spec.max_length,
+            "pad_to": None if spec.pad_to is None else list(spec.pad_to),
             "pad_token": spec.pad_token,
             "special": spec.special,
             "lengths": spec.lengths,

@@ -49,7 +49,7 @@ class TokenOptions:
         if self.buckets is not None:
             ends = (0, *self.buckets)
             if ends[-1] != self.max_length or any(first >= second for first, second in pairwise(ends)):
-                raise ValueError("buckets must be positive, ascending, and end in max_length")
+                raise ValueError("the lengths to pad to must be positive, ascending, and end in max_length")
         check_length(self.characters, self.longer)
 
 
@@ -92,7 +92,7 @@ class Tokens:
         """
         rows = [self.one(value) for value in values]
         lengths = np.array([len(row) for row in rows], dtype=np.int64)
-        width = self._width(max(map(len, rows), default=0))
+        width = self.width(max(map(len, rows), default=0))
         ids = np.full((len(rows), width), self._pad, dtype=np.int64)
         mask = np.zeros((len(rows), width), dtype=np.int64)
         for place, row in enumerate(rows):
@@ -100,7 +100,8 @@ class Tokens:
             mask[place, : len(row)] = 1
         return {"ids": ids, "mask": mask, "lengths": lengths}
 
-    def _width(self, longest: int) -> int:
+    def width(self, longest: int) -> int:
+        """Return the length that rows of which the longest has so many tokens are padded to."""
         ends = self.options.buckets or (self.options.max_length,)
         return next(end for end in ends if end >= longest)
 

@@ -107,7 +107,8 @@ def _check_lengths(
         if alone.shape != beside.shape or not np.allclose(alone, beside, rtol=1e-3, atol=1e-4):
             raise PackError(
                 "the model answers a row otherwise when it is padded less "
-                f"({', '.join(sorted(sample.ragged))} vary in length). Let padding count for nothing, by the mask, or declare Text without pad_to."
+                f"({', '.join(sorted(sample.ragged))} vary in length). Let padding count for nothing, by the "
+                "mask, or declare Text without pad_to."
             )
 
 

@@ -18,6 +18,7 @@ from inprocml.errors import TransformError, Untrusted
 from inprocml.schema import Canonical, Field, Refused
 from inprocml.schema.columns import Column
 from inprocml.schema.once import once
+from inprocml.transform.limits import OVERFLOW
 from inprocml.transform.rowcode import RowCode
 from inprocml.transform.specs_derived import Custom
 from inprocml.transform.step import emit_block
@@ -27,7 +28,6 @@ __all__ = ["CustomStep", "fit_custom", "register"]
 Function: TypeAlias = Callable[..., Any]
 
 _functions: dict[str, tuple[Function, str]] = {}
-_OVERFLOW = float.fromhex("0x1.ffffffp+127")
 
 
 def register(name: str, function: Function) -> None:
@@ -118,7 +118,7 @@ class CustomStep:
                 "for a row. Mend it, or declare its width."
             )
         numbers = [float(number) for number in listed]
-        if not all(math.isfinite(number) and abs(number) < _OVERFLOW for number in numbers):
+        if not all(math.isfinite(number) and abs(number) < OVERFLOW for number in numbers):
             raise Refused(f"makes the custom function {self.spec.function!r} give what float32 cannot hold")
         return numbers
 

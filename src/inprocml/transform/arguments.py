@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["WIDEST", "a_bool", "a_count", "a_field", "a_slot", "finite", "number_range", "one_of"]
+__all__ = [
+    "MOST_ENTRIES",
+    "WIDEST",
+    "a_bool",
+    "a_count",
+    "a_field",
+    "a_slot",
+    "finite",
+    "number_range",
+    "one_of",
+]
 
 WIDEST = 1_000_000
 """Feature columns a transform may have."""
+
+MOST_ENTRIES = 10_000
+"""Entries a transform may have; a vector of any size is one."""
 
 
 def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:

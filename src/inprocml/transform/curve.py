@@ -24,6 +24,7 @@ __all__ = ["Curve", "fit_exponent"]
 
 _ABOVE_MINUS_ONE = math.nextafter(-1.0, 0.0)
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
+_MOST_BENT = 2.0**500
 _MOST_POINTS = 5_000  # of the sorted values, evenly spread, judge an exponent
 
 
@@ -174,7 +175,8 @@ def fit_exponent(x: NDArray[np.float64]) -> float:
 
 def _likelihood(x: NDArray[np.float64], exponent: float, stretch: float) -> float:
     bent = yeo_johnson_many(x, exponent)
-    if not np.isfinite(bent).all():
+    # squares and sums must stay within float64 as well
+    if not (np.abs(bent) < _MOST_BENT).all():
         return -math.inf
     count = len(bent)
     mean = math.fsum(bent.tolist()) / count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 __all__ = [
     "MOST_ENTRIES",
@@ -50,10 +51,13 @@ def a_field(field: object) -> None:
 
 
 def finite(name: str, value: object) -> float:
-    """Return a finite float."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    """Return a finite float; numbers of numpy will do, as they come of a training table's minimum."""
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, not {type(value).__name__}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite")
     return number

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 __all__ = [
+    "MOST_ENTRIES",
     "WIDEST",
     "a_bool",
     "a_count",
@@ -20,6 +22,9 @@ __all__ = [
 
 WIDEST = 1_000_000
 """Feature columns a transform may have."""
+
+MOST_ENTRIES = 10_000
+"""Entries a transform may have; a vector of any size is one."""
 
 
 def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
@@ -49,10 +54,13 @@ def a_field(field: object) -> None:
 
 
 def finite(name: str, value: object) -> float:
-    """Return a finite float."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    """Return a finite float; numbers of numpy will do, as they come of a training table's minimum."""
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, not {type(value).__name__}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite")
     return number

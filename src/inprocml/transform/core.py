@@ -14,6 +14,7 @@ from inprocml.errors import TransformError
 from inprocml.schema import Schema
 from inprocml.schema.table import Opened
 from inprocml.transform import document
+from inprocml.transform.arguments import MOST_ENTRIES
 from inprocml.transform.fitting import fit_plan
 from inprocml.transform.kinds import SPECS, Spec, fields_read
 from inprocml.transform.naming import check_distinct, valid_name
@@ -43,6 +44,10 @@ class Transform:
             raise TypeError(f"fields must be a mapping of names to kinds, not {type(fields).__name__}")
         if not fields:
             raise ValueError("fields must name at least one field")
+        if len(fields) > MOST_ENTRIES:
+            raise ValueError(
+                f"a transform may have at most {MOST_ENTRIES} entries. Use Vector for many numbers."
+            )
         for name, spec in fields.items():
             valid_name(name)
             if type(spec) not in SPECS:

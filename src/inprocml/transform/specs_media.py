@@ -112,7 +112,7 @@ class Text:
         """How text becomes ids."""
         return TokenOptions(
             max_length=self.max_length,
-            buckets=self.pad_to,
+            pad_to=self.pad_to,
             pad_token=self.pad_token,
             special=self.special,
             characters=self.characters,

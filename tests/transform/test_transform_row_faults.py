@@ -150,3 +150,16 @@ def test_entries_that_share_a_field_but_no_value_are_refused():
     assert moved.count("1e") == 3
     with pytest.raises(Corrupt, match="no value in common"):
         Transform.from_json(moved)
+
+
+@pytest.mark.parametrize("table", [{"x": 1.0, "c": "a"}, {"x": 1.0}, {"c": "a", "x": [1.0]}])
+def test_a_row_given_to_fit_is_told_what_a_table_is(table):
+    with pytest.raises(InvalidRow, match="must be a column: a list or a one-dimensional array"):
+        Transform({"x": Numeric(), "c": Category()}).fit(table)
+
+
+@pytest.mark.parametrize("first", [1.0, math.nan])
+def test_integers_that_pandas_made_floats_of_are_explained_while_fitting(first):
+    column = np.array([first, 2.0, math.nan])
+    with pytest.raises(InvalidRow, match=r"pandas makes floats of integers .* astype\('Int64'\)"):
+        Transform({"c": Category(missing="slot")}).fit({"c": column})

@@ -116,16 +116,16 @@ def value_column(
         if judged is not None:
             out[:] = [judged[value] for value in values]
             return out
-    if own is int and isinstance(column, np.ndarray) and column.dtype.kind == "f":
-        check = _not_floats(check, column.dtype)
+    if isinstance(column, np.ndarray) and column.dtype.kind == "f":
+        check = _not_floats(check, column.dtype, "an integer" if own is int else "a string")
     out[:] = each(check, values)
     return out
 
 
-def _not_floats(check: Check[Any], dtype: np.dtype[Any]) -> Check[Any]:
+def _not_floats(check: Check[Any], dtype: np.dtype[Any], wanted: str) -> Check[Any]:
     """Judge a column that pandas may have spoilt, and say so: one missing value makes floats of integers."""
     reason = (
-        f"must be an integer, not {dtype}: pandas makes floats of integers when some are missing; keep them "
+        f"must be {wanted}, not {dtype}: pandas makes floats of integers when some are missing; keep them "
         "with astype('Int64')"
     )
 

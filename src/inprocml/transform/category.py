@@ -6,6 +6,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from types import NoneType
 from typing import Any, Literal
 
@@ -35,11 +36,13 @@ class Slots:
     def __post_init__(self) -> None:
         if any(type(category) is not self.own for category in self.categories):
             raise ValueError("categories must be of the declared type")
-        if list(self.categories) != sorted(set(self.categories), key=_itself):
+        rising: Any = pairwise(self.categories)
+        if not all(one < other for one, other in rising):
             raise ValueError("categories must be sorted, and none may appear twice")
         if self.dtype == "int" and (self.spec.strip or self.spec.casefold):
             raise ValueError("strip and casefold are for strings; the categories are integers")
-        if any(self.field.check(category) != category for category in self.categories):
+        judge = self.field.judge
+        if any(judge(category) != category for category in self.categories):
             raise ValueError(
                 "categories must be in Unicode normal form C, stripped and folded if so declared"
             )
@@ -239,10 +242,6 @@ def category_step(
 ) -> CategoryStep | IndexStep:
     """Return the step of the declared encoding."""
     return (IndexStep if spec.encoding == "index" else CategoryStep)(name, spec, dtype, categories)
-
-
-def _itself(category: Any) -> Any:
-    return category
 
 
 def _escaped(category: str | int) -> str:

@@ -34,9 +34,9 @@ class Transform:
     """Turns rows into features, the same bytes for one row, a list of rows, columns, and a DataFrame.
 
     ``fields`` maps each field's name to a kind, ``Numeric`` or ``Category`` for instance; features come in
-    that order. A kind with ``field=`` reads that field instead. ``TypeError`` or ``ValueError`` for anything
-    else. Once fitted it may be used from any
-    thread. Use before ``fit`` raises ``TransformError``; rows that break the schema raise ``InvalidRow``.
+    that order, at most 10,000 entries. A kind with ``field=`` reads that field instead. ``TypeError`` or
+    ``ValueError`` for anything else. Once fitted it may be used from any thread. Use before ``fit`` raises
+    ``TransformError``; rows that break the schema raise ``InvalidRow``.
     """
 
     def __init__(self, fields: Mapping[str, Spec]) -> None:

@@ -25,7 +25,7 @@ def fit_plan(entries: Mapping[str, Spec], table: Table) -> tuple[Plan, Opened, d
     """
     names = dict.fromkeys(field for name, spec in entries.items() for field in fields_read(name, spec))
     opened = open_table(table, list(names))
-    if not opened.rows:
+    if not opened.rows and not opened.issues:
         raise TransformError("there are no rows to learn from. Fit on at least one row.")
     read = {name: fields_of(name, spec, opened.columns) for name, spec in entries.items()}
     fields: dict[str, Field] = {}

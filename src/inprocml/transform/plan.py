@@ -24,6 +24,8 @@ __all__ = ["Plan"]
 
 _MOST_GENERATED = 1_000  # entries up to which the row path is generated: compiling takes some 50 us for each
 
+_PART = 64  # rows that are encoded at a time to say what is wrong: pictures of a whole table need not fit
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -184,10 +186,20 @@ class Plan:
     @staticmethod
     def _encode_column(entry: Any, columns: list[NDArray[Any]], rows: int) -> None:
         if hasattr(entry, "tensors"):
-            entry.many(columns)
+            _try_parts(entry, columns, rows)
         else:
             with np.errstate(all="ignore"):
                 entry.write(columns, np.zeros((rows, entry.width), dtype=np.float32))
+
+
+def _try_parts(entry: TensorStep, columns: list[NDArray[Any]], rows: int) -> None:
+    """Encode a few rows at a time and keep nothing, up to the first part that is refused."""
+    for start in range(0, rows, _PART):
+        try:
+            entry.many([column[start : start + _PART] for column in columns])
+        except Refused as refused:
+            refused.row += start
+            raise
 
 
 class _Judged(dict[str, NDArray[Any]]):

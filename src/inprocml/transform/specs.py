@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 from zoneinfo import ZoneInfo
 
 from inprocml.schema import Refused
@@ -223,12 +223,30 @@ def _parts(parts: object, since: str | None) -> tuple[str, ...] | dict[str, str]
 
 
 class FrozenParts(dict[str, str]):
-    """The mapping form of ``parts``: equal to a dict of the same, and hashable, as declarations are."""
+    """A mapping within a declaration: hashable, and as fixed as the rest of it.
+
+    Equal to a dict of the same in the same order: that is the order of the features.
+    """
 
     __slots__ = ()
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, dict) and list(self.items()) == list(other.items())
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(tuple(self.items()))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (dict(self),))  # a dict is copied item by item, and this takes none
+
+    def _fixed(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("a declaration does not change: write a new one")
+
+    __setitem__ = __delitem__ = __ior__ = _fixed
+    clear = pop = popitem = setdefault = update = _fixed
 
 
 def known_zone(name: str) -> ZoneInfo:

@@ -54,7 +54,10 @@ def number_column(
 def _within(floats: NDArray[np.float64], low: float, high: float, *, required: bool) -> bool:
     if not len(floats) or (low <= floats.min() and floats.max() <= high):  # both are NaN if any value is
         return True
-    return not required and bool((((floats >= low) & (floats <= high)) | np.isnan(floats)).all())
+    if required:
+        return False
+    least, most = np.fmin.reduce(floats), np.fmax.reduce(floats)  # pass NaN by, unless there is nothing else
+    return bool(low <= least and most <= high) or bool(np.isnan(least))
 
 
 def _exact(value: object) -> float | None:

@@ -8,6 +8,7 @@ from inprocml.schema.sound import sound
 from inprocml.schema.strict_json import LARGEST_TEXT, corrupt
 from inprocml.transform.arguments import WIDEST
 from inprocml.transform.documents import MODELS, EntryModel
+from inprocml.transform.documents_imported import IMPORTED_MODELS
 from inprocml.transform.naming import check_distinct, valid_name
 from inprocml.transform.plan import Plan
 from inprocml.transform.step import Entry
@@ -16,6 +17,7 @@ __all__ = ["read", "write"]
 
 _WHAT = "the transform"
 _KIND = "transform@1"
+_MODELS = MODELS | IMPORTED_MODELS
 
 
 def write(plan: Plan) -> str:
@@ -46,9 +48,9 @@ def _step(position: int, field: object) -> Entry:
     kind = field.get("kind") if isinstance(field, dict) else None
     if not isinstance(kind, str):
         raise corrupt(_WHAT, f"field {position} has no kind")
-    if kind not in MODELS:
-        raise _unsupported(kind, list(MODELS))
-    model = MODELS[kind]
+    if kind not in _MODELS:
+        raise _unsupported(kind, sorted(_MODELS))
+    model = _MODELS[kind]
     return sound(_WHAT, lambda: _built(model.model_validate(field)), where=f"field {position}")
 
 

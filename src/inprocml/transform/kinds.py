@@ -12,30 +12,43 @@ from inprocml.schema.columns import Column, scalars
 from inprocml.schema.missing import is_missing
 from inprocml.transform.binned import fit_binned
 from inprocml.transform.category import CategoryStep, fit_category
+from inprocml.transform.coded import CodedStep
 from inprocml.transform.curve import Curve
 from inprocml.transform.custom import fit_custom
 from inprocml.transform.derived import derived_fields, fit_derived
 from inprocml.transform.flag import FlagStep
+from inprocml.transform.formula import FormulaStep
 from inprocml.transform.hashed import HashedStep
 from inprocml.transform.numeric import fit_numeric
 from inprocml.transform.specs import Category, Flag, Hashed, Numeric, Timestamp, Vector
 from inprocml.transform.specs_derived import Custom, Derived
+from inprocml.transform.specs_imported import Coded, Formula
 from inprocml.transform.step import Entry
 from inprocml.transform.timestamp import TimestampStep
 from inprocml.transform.vector import fit_vector
 
 __all__ = ["SPECS", "Spec", "fields_read", "fit_entry"]
 
-Spec: TypeAlias = Numeric | Category | Hashed | Flag | Vector | Timestamp | Derived | Custom
-SPECS = (Numeric, Category, Hashed, Flag, Vector, Timestamp, Derived, Custom)
+Spec: TypeAlias = (
+    Numeric | Category | Hashed | Flag | Vector | Timestamp | Derived | Custom | Formula | Coded
+)
+SPECS = (Numeric, Category, Hashed, Flag, Vector, Timestamp, Derived, Custom, Formula, Coded)
 
-_UNFITTED: dict[type, type] = {Hashed: HashedStep, Flag: FlagStep, Timestamp: TimestampStep}
+_UNFITTED: dict[type, type] = {
+    Hashed: HashedStep,
+    Flag: FlagStep,
+    Timestamp: TimestampStep,
+    Formula: FormulaStep,
+    Coded: CodedStep,
+}
 
 
 def fields_read(name: str, spec: Spec) -> tuple[str, ...]:
     """Return the names of the fields that an entry reads."""
     if isinstance(spec, Derived):
         return tuple(field.name for field in derived_fields(spec))
+    if isinstance(spec, Formula):
+        return tuple(dict.fromkeys(operand.field for operand in spec.operands))
     return tuple(spec.reads) if isinstance(spec, Custom) else (spec.field or name,)
 
 
@@ -45,6 +58,8 @@ def fields_of(name: str, spec: Any, raws: dict[str, Column]) -> tuple[Field, ...
         return derived_fields(spec)
     if isinstance(spec, Custom):
         return fit_custom(name, spec).fields
+    if isinstance(spec, Formula):
+        return FormulaStep(name, spec).fields
     read = spec.field or name
     if isinstance(spec, Numeric):
         return (Field(read, "number", required=spec.missing is None, limits=Curve.of(spec).domain),)

@@ -20,10 +20,11 @@ from inprocml.transform.edges import quantile
 from inprocml.transform.rowcode import RowCode
 from inprocml.transform.specs import Numeric
 
-__all__ = ["NumericStep", "fit_numeric", "learnt", "number_test", "spread_of"]
+__all__ = ["OVERFLOW", "NumericStep", "fit_numeric", "learnt", "number_test", "spread_of"]
 
-# The first float64 that rounds to no finite float32: halfway between the last one and what would follow.
-_OVERFLOW = float.fromhex("0x1.ffffffp+127")
+OVERFLOW = float.fromhex("0x1.ffffffp+127")
+"""The first float64 that rounds to no finite float32: halfway between the last one and what would follow."""
+
 _DOWN = 2.0**-64
 _EXACT = 2**53
 
@@ -189,7 +190,7 @@ class NumericStep:
 
     def _fits(self, x: float) -> bool:
         low, high = self.curve.domain
-        return low <= x <= high and abs(self.encode(x)) < _OVERFLOW
+        return low <= x <= high and abs(self.encode(x)) < OVERFLOW
 
 
 def number_test(raw: str, field: Field) -> str:

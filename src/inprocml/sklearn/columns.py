@@ -87,7 +87,11 @@ class Issue:
 
 
 class Denied(Exception):
-    """A step cannot be converted; why was noted."""
+    """A step cannot be converted; why was noted. ``columns`` are those of its parts that can."""
+
+    def __init__(self, columns: tuple[Column, ...] = ()) -> None:
+        super().__init__("cannot be converted")
+        self.columns = columns
 
 
 @dataclass
@@ -124,7 +128,9 @@ class Walk:
         kind = self.kinds[column.field]
         if kind not in {"number", "integer", "flag", "unknown"} or column.fill is not None:
             holds = "text" if column.fill is not None else kind
-            self.note(f"it holds {holds.removeprefix('other: ')}, which is no number: encode it first", column)
+            self.note(
+                f"it holds {holds.removeprefix('other: ')}, which is no number: encode it first", column
+            )
             raise Denied
         return Number(column.group, column.label, ((column.field, ()),), key=column.key)
 

@@ -24,6 +24,7 @@ from inprocml.transform.plan import Plan
 
 __all__ = ["from_sklearn"]
 
+_END = "(features)"
 _BENT_RTOL = 1e-6
 _SHOWN = 40
 
@@ -34,9 +35,12 @@ def from_sklearn(fitted: Any, table: Any, rtol: float | None) -> Transform:
     walk = Walk(_kinds(table, names))
     try:
         block = converted(fitted, Block(tuple(Raw(name, name, name) for name in names)), walk)
-    except Denied:
+    except Denied as denied:
+        fitted_steps(
+            Block(denied.columns), walk.into(_END)
+        )  # so that what is wrong with the other parts is told too
         raise _refused(walk.issues) from None
-    steps = fitted_steps(block, walk)
+    steps = fitted_steps(block, walk.into(_END))
     if walk.issues:
         raise _refused(walk.issues)
     if not steps:
@@ -60,18 +64,20 @@ def _field_names(fitted: Any, table: Any) -> list[str]:
     except NotFittedError:
         raise TransformError("the transformer is not fitted. Call its fit(table) first.") from None
     except TypeError:
-        raise TypeError(
-            f"fitted must be a scikit-learn transformer, not {type(fitted).__name__}"
-        ) from None
+        raise TypeError(f"fitted must be a scikit-learn transformer, not {type(fitted).__name__}") from None
     if not len(table):
         raise TransformError("table has no rows, so nothing can be compared. Give some of the training rows.")
     names = list(getattr(fitted, "feature_names_in_", table.columns))
     if any(not isinstance(name, str) for name in names):
-        raise TransformError("fields have names, and the columns of the table have none: name them by strings.")
+        raise TransformError(
+            "fields have names, and the columns of the table have none: name them by strings."
+        )
     lacking = [name for name in names if name not in set(table.columns)]
     if lacking:
         listed = ", ".join(map(repr, lacking[:_SHOWN]))
-        raise TransformError(f"table lacks columns that were fitted on: {listed}. Give a table that has them.")
+        raise TransformError(
+            f"table lacks columns that were fitted on: {listed}. Give a table that has them."
+        )
     return names
 
 
@@ -164,7 +170,9 @@ def _is_bent(step: Any) -> bool:
 
 def _bends(part: Any) -> bool:
     if isinstance(part, dict):
-        return any(_bends(value) for key, value in part.items() if key in {"operands", "outputs", "operations"})
+        return any(
+            _bends(value) for key, value in part.items() if key in {"operands", "outputs", "operations"}
+        )
     if isinstance(part, list):
         return (bool(part) and part[0] in BENDS) or any(_bends(one) for one in part)
     return False

@@ -167,7 +167,9 @@ def _values(estimator: Any, place: int, column: Column, walk: Walk) -> _Values:
         walk.note("None and NaN are two categories to it, and one thing here: make them one", column)
         raise Denied
     known = tuple(value for value in keys if value is not None)
-    return _Values(column, field, known, fill, fill in keys)
+    # a missing category behind an imputer is the one of None and NaN that the imputer does not look for
+    given = None if None in keys else fill
+    return _Values(column, field, known, given, given in keys)
 
 
 def _read(column: Column, walk: Walk) -> tuple[str, Any]:

@@ -119,7 +119,11 @@ def _bins(name: str, group: Sequence[Number], walk: Walk) -> Step | None:
     """Return the columns as one feature per bin, ``None`` if some are not there or are not left as they were."""
     singles = [column.single for column in group]
     first = singles[0]
-    if first is None or walk.kinds[first[0]] == "flag" or [one[0] for one in first[1]][-2:] != ["bin", "equals"]:
+    if (
+        first is None
+        or walk.kinds[first[0]] == "flag"
+        or [one[0] for one in first[1]][-2:] != ["bin", "equals"]
+    ):
         return None
     before = first[1][:-1]
     wanted = [(first[0], (*before, ("equals", float(bin_)))) for bin_ in range(len(before[-1]))]
@@ -134,9 +138,7 @@ def _binned(
         return None
     fill = float(before[0][1]) if before else None
     edges = tuple(float(edge) for edge in numbers)
-    return BinnedStep(
-        name, Numeric(missing=fill, bins=edges, encoding=encoding, field=field), edges, fill
-    )
+    return BinnedStep(name, Numeric(missing=fill, bins=edges, encoding=encoding, field=field), edges, fill)
 
 
 def _formula(name: str, group: Sequence[Number], walk: Walk) -> Step:

@@ -56,20 +56,21 @@ def _unknown(estimator: Any) -> str:
 
 
 def _pipeline(pipeline: Pipeline, block: Block, walk: Walk) -> Block:
-    lost = False
+    lost: Denied | None = None
     for name, step in pipeline.steps:
         if step is None or (isinstance(step, str) and step == "passthrough"):
             continue
         inner = walk.into(name)
-        if lost:  # its columns are not known, but what it is can be told
+        if lost is not None:  # its columns are not known, but what it is can be told
             _look(step, inner)
+            lost = Denied()
             continue
         try:
             block = converted(step, block, inner)
-        except Denied:
-            lost = True
-    if lost:
-        raise Denied
+        except Denied as denied:
+            lost = denied
+    if lost is not None:
+        raise lost
     return block
 
 
@@ -91,12 +92,11 @@ def _column_transformer(transformer: ColumnTransformer, block: Block, walk: Walk
         try:
             columns = converted(step, part, inner).columns
             columns = _weighted(columns, (transformer.transformer_weights or {}).get(name), inner)
-        except Denied:
-            lost = True
-            continue
+        except Denied as denied:
+            lost, columns = True, denied.columns
         found += _prefixed(columns, name, verbose=bool(transformer.verbose_feature_names_out))
     if lost:
-        raise Denied
+        raise Denied(tuple(found))
     return Block(tuple(found), bool(transformer.sparse_output_))
 
 
@@ -110,13 +110,13 @@ def _union(union: FeatureUnion, block: Block, walk: Walk) -> Block:
         try:
             part = converted(step, block, inner)
             columns = _weighted(part.columns, (union.transformer_weights or {}).get(name), inner)
-        except Denied:
-            lost = True
-            continue
-        sparse = sparse or part.sparse
+        except Denied as denied:
+            lost, columns = True, denied.columns
+        else:
+            sparse = sparse or part.sparse
         found += _prefixed(columns, name, verbose=bool(union.verbose_feature_names_out))
     if lost:
-        raise Denied
+        raise Denied(tuple(found))
     return Block(tuple(found), sparse)
 
 

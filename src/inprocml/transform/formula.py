@@ -75,9 +75,7 @@ class FormulaStep:
         numbers = [_NAN if value is None else float(value) for value in values]  # type: ignore[arg-type]
         pairs = zip(self.spec.operands, self.sources, strict=True)
         operands = [run_one(operand.operations, numbers[source]) for operand, source in pairs]
-        features = [
-            run_one(output.operations, _product(output, operands)) for output in self.spec.outputs
-        ]
+        features = [run_one(output.operations, _product(output, operands)) for output in self.spec.outputs]
         if not all(-OVERFLOW < feature < OVERFLOW for feature in features):
             raise Refused(self._reason)
         return struct.pack(f"={self.width}f", *features)

@@ -29,9 +29,7 @@ from inprocml.transform.vector import fit_vector
 
 __all__ = ["SPECS", "Spec", "fields_read", "fit_entry"]
 
-Spec: TypeAlias = (
-    Numeric | Category | Hashed | Flag | Vector | Timestamp | Derived | Custom | Formula | Coded
-)
+Spec: TypeAlias = Numeric | Category | Hashed | Flag | Vector | Timestamp | Derived | Custom | Formula | Coded
 SPECS = (Numeric, Category, Hashed, Flag, Vector, Timestamp, Derived, Custom, Formula, Coded)
 
 _UNFITTED: dict[type, type] = {

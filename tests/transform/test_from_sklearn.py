@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from examples.flask_app import flights
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.sparse import issparse
 from sklearn.compose import ColumnTransformer, make_column_selector
@@ -207,10 +207,13 @@ def transformers(draw):
     return made if last is None else make_pipeline(made, last)
 
 
-@settings(max_examples=60)
+@settings(max_examples=600)
 @given(transformers(), st.integers(0, 100))
 def test_any_mixture_of_known_steps_has_the_same_features(transformer, seed):
-    transformer.fit(TRAIN, TARGET)
+    try:
+        transformer.fit(TRAIN, TARGET)
+    except (ValueError, TypeError):  # a mixture that scikit-learn itself refuses, such as centring a sparse matrix
+        assume(False)
     if np.isfinite(theirs(transformer, TRAIN)).all():
         check(transformer, fresh=frame(15, seed, fresh=True))
 

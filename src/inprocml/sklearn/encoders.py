@@ -114,8 +114,11 @@ def ordinal(estimator: Any, block: Block, walk: Walk) -> Block:
     before, found = len(walk.issues), []
     for place, column in enumerate(block.columns):
         groups, _ = _grouped(estimator, place)
-        numbers = {value: float(code) for code, (_, group) in enumerate(groups) for value in group}
-        if None in numbers:
+        # to scikit-learn NaN is a missing value here, without a number, and None a category like any other
+        nan = any(value != value for value in estimator.categories_[place].tolist())  # noqa: PLR0124
+        counted = [group for _, group in groups if not (nan and None in group)]
+        numbers = {value: float(code) for code, group in enumerate(counted) for value in group}
+        if nan:
             numbers[None] = float(estimator.encoded_missing_value)
         try:
             found.append(_values(estimator, place, column, walk).code(numbers, unknown))

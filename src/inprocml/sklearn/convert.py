@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from inprocml.errors import InvalidRow, ParityError, TransformError
@@ -50,7 +51,7 @@ def from_sklearn(fitted: Any, table: Any, rtol: float | None) -> Transform:
         transform = Transform._of(plan)  # noqa: SLF001 - what was fitted elsewhere has no other way in
     except ValueError as refused:
         raise TransformError(f"the converted steps do not fit together: {refused}.") from None
-    _check_parity(transform, plan, _features(fitted, table), table, rtol)
+    _check_parity(transform, plan, _features(fitted, table, names), table, rtol)
     return transform
 
 
@@ -67,10 +68,14 @@ def _field_names(fitted: Any, table: Any) -> list[str]:
         raise TypeError(f"fitted must be a scikit-learn transformer, not {type(fitted).__name__}") from None
     if not len(table):
         raise TransformError("table has no rows, so nothing can be compared. Give some of the training rows.")
-    names = list(getattr(fitted, "feature_names_in_", table.columns))
+    reader = _reader(fitted)
+    names = list(getattr(reader, "feature_names_in_", table.columns))
     if any(not isinstance(name, str) for name in names):
+        raise TransformError("fields have names, and these columns have none: name them by strings.")
+    if len(names) != getattr(reader, "n_features_in_", len(names)):
         raise TransformError(
-            "fields have names, and the columns of the table have none: name them by strings."
+            f"table has {len(names)} columns, and an array of {reader.n_features_in_} was fitted on: give a "
+            "table of as many, in the same order."
         )
     lacking = [name for name in names if name not in set(table.columns)]
     if lacking:
@@ -114,8 +119,8 @@ def _floats(column: Column) -> bool:
 def _refused(issues: list[Issue]) -> TransformError:
     listed = "".join(f"\n- {issue}" for issue in dict.fromkeys(issues))
     return TransformError(
-        "this transformer cannot be converted; all of it, not some, must be:"
-        f"{listed}\nReplace or leave out these steps, or declare the transform by hand and train on its features."
+        "this transformer cannot be converted, for these reasons:"
+        f"{listed}\nReplace these steps, or declare the transform by hand and train on its features."
     )
 
 
@@ -129,34 +134,45 @@ def _check_parity(
     except InvalidRow as refused:
         raise TransformError(
             f"rows of the table are refused once converted: {refused} Where scikit-learn gives NaN or takes "
-            "what no feature can be made of, impute, or set unknown_value and encoded_missing_value to numbers."
+            "what no feature can be made of, impute, or give unknown_value and encoded_missing_value."
         ) from None
     if ours.shape != theirs.shape:
         raise TransformError(
-            f"converted, there are {ours.shape[1]} features, and scikit-learn gives {theirs.shape[1]}: a step "
-            "does something that its class does not usually do. Declare the transform by hand."
+            f"converted, there are {ours.shape[1]} features, and scikit-learn gives {theirs.shape[1]}: a "
+            "step does something that its class does not usually do. Declare the transform by hand."
         )
     limits = _limits(plan, theirs, rtol)
     with np.errstate(all="ignore"):
         apart = np.abs(ours.astype(np.float64) - theirs)
     over = ~((apart <= limits) | (ours == theirs))
     if over.any():
-        raise _parity_error(transform, np.where(over, np.where(np.isnan(apart), np.inf, apart), 0.0), limits)
+        known = np.where(np.isnan(apart), np.inf, apart)
+        raise _parity_error(transform, np.where(over, known, 0.0), limits)
 
 
-def _features(fitted: Any, table: Any) -> NDArray[np.float64]:
-    named = hasattr(fitted, "feature_names_in_")
+def _features(fitted: Any, table: Any, names: list[str]) -> NDArray[np.float64]:
+    chosen = table[names] if hasattr(_reader(fitted), "feature_names_in_") else table.to_numpy()
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # of unknown categories, and of names: the features are compared
-        found: Any = fitted.transform(table if named else table.to_numpy())
-    found = found.toarray() if issparse(found) else found
-    found = found.to_numpy() if hasattr(found, "to_numpy") else found
-    return np.asarray(found, dtype=np.float64)
+        found: Any = fitted.transform(chosen)
+    dense: Any = found.toarray() if issparse(found) else found
+    features: NDArray[np.float64] = np.asarray(dense, dtype=np.float64)
+    return features
+
+
+def _reader(fitted: Any) -> Any:
+    """Return the first step that reads the table: it knows the names of what it reads."""
+    while isinstance(fitted, Pipeline):
+        working = [step for _, step in fitted.steps if step is not None and step != "passthrough"]
+        if not working:
+            return fitted
+        fitted = working[0]
+    return fitted
 
 
 def _limits(plan: Plan, theirs: NDArray[np.float32], rtol: float | None) -> NDArray[np.float64]:
     """Return how far each feature may be off, relative to the largest value of its column."""
-    largest = np.abs(theirs.astype(np.float64)).max(axis=0)
+    largest: NDArray[np.float64] = np.abs(theirs.astype(np.float64)).max(axis=0)
     if rtol is not None:
         return largest * rtol
     bent = [_is_bent(step) for step in plan.steps for _ in range(step.width)]
@@ -188,9 +204,9 @@ def _parity_error(
     name = transform.get_feature_names_out()[place]
     bad = int((apart > 0).any(axis=0).sum())
     return ParityError(
-        f"converted, feature {name!r} is {apart[row, place]:.3g} away from scikit-learn's in row {row} of the "
-        f"table, and {bad} features differ in all. If the table holds float32 or mixed types, make its numbers "
-        "float64 and fit again; or pass rtol= to allow as much of each feature's largest value.",
+        f"converted, feature {name!r} is {apart[row, place]:.3g} away from scikit-learn's in row {row} of "
+        f"the table, and {bad} features differ in all. If the table holds float32 or mixed types, make its "
+        "numbers float64 and fit again; or pass rtol= to allow as much of each feature's largest value.",
         rows=tuple(int(one) for one in rows if furthest[one] > 0),
         distance=float(apart[row, place]),
         limit=float(limits[place]),

@@ -176,7 +176,7 @@ def _values(estimator: Any, place: int, column: Column, walk: Walk) -> _Values:
 
 
 def _read(column: Column, walk: Walk) -> tuple[str, Any]:
-    """Return the field whose values are encoded, and what stands in for a missing one, ``None`` if nothing."""
+    """Return the field whose values are encoded, and what stands in for a missing one if anything does."""
     if isinstance(column, Raw):
         return column.field, column.fill
     single = column.single if isinstance(column, Number) else None

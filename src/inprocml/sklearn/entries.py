@@ -1,4 +1,4 @@
-"""From columns to fitted entries: the plainest kind that says a column to the bit, a formula or codes else."""
+"""From columns to fitted entries: the plainest kind that says a column to the bit, else formula or codes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WIDEST_CODES = 4_000_000  # numbers that are not 0 in the codes of one field
 
 
 def fitted_steps(block: Block, walk: Walk) -> list[Step]:
-    """Return an entry for each column, or for those side by side that belong together; notes what has none."""
+    """Return an entry for each column, or for those that belong together; notes what can have none."""
     columns = [column for column in (_outermost(column, walk) for column in block.columns) if column]
     summed = {field for column in columns if isinstance(column, Number) for field, _ in column.factors}
     steps: list[Step] = []
@@ -94,7 +94,7 @@ def _simple(name: str, column: Number, walk: Walk) -> Step | None:
 def _numeric(name: str, column: Number, field: str, operations: tuple[Operation, ...]) -> Step | None:
     rest = list(operations)
     fill = float(rest.pop(0)[1]) if rest and rest[0][0] == "fill" else None
-    bends = {"log1p": {"log": True}, "yeo-johnson": {"power": "yeo-johnson"}}
+    bends: dict[str, dict[str, Any]] = {"log1p": {"log": True}, "yeo-johnson": {"power": "yeo-johnson"}}
     bends |= {power: {"power": power} for power in ("sqrt", "square")}
     bend: dict[str, Any] = {}
     exponent = 1.0
@@ -116,7 +116,7 @@ def _numeric(name: str, column: Number, field: str, operations: tuple[Operation,
 
 
 def _bins(name: str, group: Sequence[Number], walk: Walk) -> Step | None:
-    """Return the columns as one feature per bin, ``None`` if some are not there or are not left as they were."""
+    """Return the columns as one feature per bin, ``None`` if they are not just that."""
     singles = [column.single for column in group]
     first = singles[0]
     if (
@@ -173,7 +173,7 @@ def _in_common(chains: Sequence[tuple[Operation, ...]]) -> int:
 
 def _codes(name: str, group: Sequence[Code], walk: Walk, summed: set[str]) -> Step:
     first = group[0]
-    reads = _reads(first, walk, first.field in summed)
+    reads = _reads(first, walk, summed=first.field in summed)
     canonical = _canonical(first, reads, walk)
     codes = {value: _row(group, value) for value in first.categories}
     if sum(map(len, codes.values())) > _WIDEST_CODES:
@@ -195,7 +195,7 @@ def _codes(name: str, group: Sequence[Code], walk: Walk, summed: set[str]) -> St
     return CodedStep(name, spec)
 
 
-def _reads(code: Code, walk: Walk, summed: bool) -> Literal["text", "integer", "number", "flag"]:
+def _reads(code: Code, walk: Walk, *, summed: bool) -> Literal["text", "integer", "number", "flag"]:
     """Say how the field is read; two entries that read one field must read it alike."""
     kind = walk.kinds[code.field]
     if kind.startswith("other"):
@@ -212,7 +212,7 @@ def _reads(code: Code, walk: Walk, summed: bool) -> Literal["text", "integer", "
 def _canonical(code: Code, reads: str, walk: Walk) -> dict[Any, Any]:
     """Return each category as rows hold it."""
     own: dict[str, Any] = {"text": _text, "integer": int, "number": float, "flag": bool}
-    accepted = {"text": str, "integer": int, "number": (int, float), "flag": (bool, int, float)}[reads]
+    accepted: Any = {"text": str, "integer": int, "number": (int, float), "flag": (bool, int, float)}[reads]
     if not all(isinstance(value, accepted) for value in code.categories):
         walk.note("its categories are of another type than the values of the table", code)
         raise Denied

@@ -23,7 +23,7 @@ from sklearn.preprocessing import (
 from inprocml.sklearn.columns import Block, Code, Column, Denied, Number, Walk, applied
 from inprocml.transform.operations import Operation
 
-__all__ = ["NUMBERS", "binned", "bent", "each", "products", "selected"]
+__all__ = ["NUMBERS", "selected"]
 
 _UFUNCS: dict[Any, tuple[Operation, ...]] = {
     np.absolute: (("absolute",),),
@@ -38,7 +38,7 @@ _UFUNCS: dict[Any, tuple[Operation, ...]] = {
 _HIGHEST_DEGREE = 3
 _MOST_PRODUCTS = 5_000
 
-Scaling = Callable[[Any, int, bool], tuple[tuple[Operation, ...], str | None]]
+Scaling = Callable[..., tuple[tuple[Operation, ...], str | None]]
 
 
 def each(estimator: Any, block: Block, walk: Walk) -> Block:
@@ -46,7 +46,7 @@ def each(estimator: Any, block: Block, walk: Walk) -> Block:
     scaling, before, found = _SCALINGS[type(estimator)], len(walk.issues), []
     for place, column in enumerate(block.columns):
         try:
-            operations, scale_by = scaling(estimator, place, block.sparse)
+            operations, scale_by = scaling(estimator, place, sparse=block.sparse)
             found.append(applied(walk.number(column), *operations, **_by(column, scale_by)))
         except Denied:
             continue
@@ -57,13 +57,13 @@ def _by(column: Column, scale_by: str | None) -> dict[str, Any]:
     return {} if isinstance(column, Code) else {"scale_by": scale_by}
 
 
-def _standard(estimator: Any, place: int, sparse: bool) -> tuple[tuple[Operation, ...], str | None]:
+def _standard(estimator: Any, place: int, *, sparse: bool) -> tuple[tuple[Operation, ...], str | None]:
     subtract = [("subtract", float(estimator.mean_[place]))] if estimator.with_mean else []
     divide = [_divided(estimator.scale_[place], sparse=sparse)] if estimator.with_std else []
     return (*subtract, *divide), "standard" if len(subtract) == len(divide) == 1 else None
 
 
-def _robust(estimator: Any, place: int, sparse: bool) -> tuple[tuple[Operation, ...], str | None]:
+def _robust(estimator: Any, place: int, *, sparse: bool) -> tuple[tuple[Operation, ...], str | None]:
     subtract = [("subtract", float(estimator.center_[place]))] if estimator.with_centering else []
     divide = [_divided(estimator.scale_[place], sparse=sparse)] if estimator.with_scaling else []
     quartiles = tuple(estimator.quantile_range) == (25.0, 75.0) and not estimator.unit_variance
@@ -71,26 +71,27 @@ def _robust(estimator: Any, place: int, sparse: bool) -> tuple[tuple[Operation, 
     return (*subtract, *divide), "robust" if both and quartiles else None
 
 
-def _minmax(estimator: Any, place: int, _sparse: bool) -> tuple[tuple[Operation, ...], None]:
+def _minmax(estimator: Any, place: int, **_sparse: bool) -> tuple[tuple[Operation, ...], None]:
     scale, shift = float(estimator.scale_[place]), float(estimator.min_[place])
-    clip = [("clip", *map(float, estimator.feature_range))] if estimator.clip else []
+    low, high = map(float, estimator.feature_range)
+    clip = [("clip", low, high)] if estimator.clip else []
     return (("multiply", scale), ("add", shift), *clip), None
 
 
-def _maxabs(estimator: Any, place: int, sparse: bool) -> tuple[tuple[Operation, ...], None]:
+def _maxabs(estimator: Any, place: int, *, sparse: bool) -> tuple[tuple[Operation, ...], None]:
     clip = [("clip", -1.0, 1.0)] if getattr(estimator, "clip", False) else []
     return (_divided(estimator.scale_[place], sparse=sparse), *clip), None
 
 
-def _power(estimator: Any, place: int, _sparse: bool) -> tuple[tuple[Operation, ...], str | None]:
+def _power(estimator: Any, place: int, **_sparse: bool) -> tuple[tuple[Operation, ...], str | None]:
     bend: Operation = ("yeo-johnson", float(estimator.lambdas_[place]))
     if not estimator.standardize:
         return (bend,), None
-    operations, scale_by = _standard(estimator._scaler, place, False)  # noqa: SLF001 - it has no other name
+    operations, scale_by = _standard(estimator._scaler, place, sparse=False)  # noqa: SLF001 - it has no other name
     return (bend, *operations), scale_by
 
 
-def _above(estimator: Any, _place: int, _sparse: bool) -> tuple[tuple[Operation, ...], None]:
+def _above(estimator: Any, _place: int, **_sparse: bool) -> tuple[tuple[Operation, ...], None]:
     return (("above", float(estimator.threshold)),), None
 
 

@@ -1,4 +1,4 @@
-"""How scikit-learn puts steps together: pipelines, column transformers, unions; each step by its exact class."""
+"""How scikit-learn puts steps together: pipelines, column transformers, unions; a step by its exact class."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _places(chosen: Any, names: list[str], width: int) -> list[int]:
     """Return the positions of what a fitted column transformer says it selects, in its order."""
     if isinstance(chosen, slice):
         return _sliced(chosen, names, width)
-    listed = [chosen] if isinstance(chosen, (str, int)) else list(chosen)
+    listed: list[Any] = [chosen] if isinstance(chosen, (str, int)) else list(chosen)
     if listed and all(isinstance(one, str) for one in listed):
         return [names.index(one) for one in listed]
     if listed and all(type(one).__name__ in {"bool", "bool_"} for one in listed):

@@ -164,11 +164,11 @@ class Transform:
         """Return the fitted transform that gives the features of a fitted scikit-learn transformer.
 
         ``fitted``: a ``ColumnTransformer``, a ``Pipeline`` without its model, a ``FeatureUnion`` or one step.
-        ``table``: a DataFrame of at least one row with the columns that it was fitted on. There, features must
-        be those of ``fitted.transform(table)``, rounded to float32, column by column: to the bit, but for
-        logarithms and exponentials, which may be 1e-6 of the feature's largest value away. ``rtol`` is allowed
-        instead, for all. Raises ``TransformError`` that lists every step and column without a counterpart,
-        and ``ParityError`` that names the feature and the row furthest away.
+        ``table``: a DataFrame of at least one row with the columns that it was fitted on. There, features
+        must be those of ``fitted.transform(table)``, rounded to float32, column by column: to the bit, but
+        for logarithms and exponentials, which may be 1e-6 of the feature's largest value away. ``rtol`` is
+        allowed instead, for all. Raises ``TransformError`` that lists every step and column without a
+        counterpart, and ``ParityError`` that names the feature and the row furthest away.
         """
         from inprocml.transform.views import sklearn_converted
 

@@ -60,9 +60,10 @@ class _Coded(EntryModel):
     missing: Cells | None
 
     def step(self) -> Entry:
+        categories: Any = tuple(self.categories)
         spec = Coded(
             reads=self.reads,
-            categories=tuple(self.categories),
+            categories=categories,
             labels=tuple(self.labels),
             rows=tuple(_row(cells) for cells in self.rows),
             unseen=None if self.unseen is None else _row(self.unseen),

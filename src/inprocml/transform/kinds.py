@@ -54,10 +54,8 @@ def fields_of(name: str, spec: Any, raws: dict[str, Column]) -> tuple[Field, ...
     """Return the fields as they are judged while fitting, before anything is known of their values."""
     if isinstance(spec, Derived):
         return derived_fields(spec)
-    if isinstance(spec, Custom):
-        return fit_custom(name, spec).fields
-    if isinstance(spec, Formula):
-        return FormulaStep(name, spec).fields
+    if isinstance(spec, (Custom, Formula)):
+        return (fit_custom(name, spec) if isinstance(spec, Custom) else FormulaStep(name, spec)).fields
     read = spec.field or name
     if isinstance(spec, Numeric):
         return (Field(read, "number", required=spec.missing is None, limits=Curve.of(spec).domain),)

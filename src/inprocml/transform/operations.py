@@ -11,7 +11,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,7 +170,7 @@ _ONE: dict[str, Callable[..., float]] = {
     "subtract": lambda x, number: x - number,
     "multiply": lambda x, number: x * number,
     "divide": lambda x, number: x / number,
-    "clip": lambda x, low, high: low if x < low else high if x > high else x,
+    "clip": lambda x, low, high: low if x < low else high if x > high else x,  # noqa: FURB136 - NaN stays
     "fill": lambda x, number: number if x != x else x,  # noqa: PLR0124 - NaN
     "replace": lambda x, old, new: new if x == old else x,
     "above": lambda x, number: _kept(x, answer=x > number),
@@ -187,7 +187,7 @@ _ONE: dict[str, Callable[..., float]] = {
     "expm1": expm1_float,
     "yeo-johnson": _yeo_johnson,
 }
-_MANY: dict[str, Callable[..., Floats]] = {
+_MANY: dict[str, Callable[..., Any]] = {
     "add": lambda x, number: x + number,
     "subtract": lambda x, number: x - number,
     "multiply": lambda x, number: x * number,

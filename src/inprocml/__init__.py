@@ -35,12 +35,15 @@ if TYPE_CHECKING:
     from inprocml.model import Model
     from inprocml.packing import pack
     from inprocml.transform import (
+        Audio,
         Category,
         Custom,
         Derived,
         Flag,
         Hashed,
+        Image,
         Numeric,
+        Text,
         Timestamp,
         Transform,
         Vector,
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Audio": "inprocml.transform",
     "Bundle": "inprocml.bundle",
     "Category": "inprocml.transform",
     "Classes": "inprocml.bundle",
@@ -57,10 +61,12 @@ _HOME = {
     "Derived": "inprocml.transform",
     "Flag": "inprocml.transform",
     "Hashed": "inprocml.transform",
+    "Image": "inprocml.transform",
     "Model": "inprocml.model",
     "Numeric": "inprocml.transform",
     "Prediction": "inprocml.values",
     "Regression": "inprocml.bundle",
+    "Text": "inprocml.transform",
     "Timestamp": "inprocml.transform",
     "Transform": "inprocml.transform",
     "Vector": "inprocml.transform",
@@ -68,6 +74,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Audio",
     "BackendError",
     "BackendFailed",
     "BackendMissing",
@@ -83,6 +90,7 @@ __all__ = [
     "Derived",
     "Flag",
     "Hashed",
+    "Image",
     "InprocmlError",
     "InvalidRow",
     "Model",
@@ -93,6 +101,7 @@ __all__ = [
     "ParityError",
     "Prediction",
     "Regression",
+    "Text",
     "Timestamp",
     "Transform",
     "TransformError",

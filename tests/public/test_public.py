@@ -26,6 +26,8 @@ HEAVY = [
     "sklearn",
     "opentelemetry",
     "cachetools",
+    "PIL",
+    "tokenizers",
 ]
 
 

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from scipy.sparse import issparse
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.decomposition import PCA
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.feature_selection import SelectKBest, VarianceThreshold
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -406,6 +407,34 @@ def test_selected_features_are_all_that_is_computed():
     check(hot, TRAIN[["city", "zip"]], TRAIN.head(20))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"norm": "l2"},
+        {"norm": None, "alternate_sign": False, "ngram_range": (1, 3), "lowercase": False},
+        {"analyzer": "char_wb", "ngram_range": (2, 4), "binary": True, "alternate_sign": False},
+    ],
+)
+def test_hashed_texts_are_the_same_to_the_bit(options):
+    texts = ["Late and cold", "late, late, late!", "", "Straße über den Fluß", "a bb ccc dddd"] * 3
+    table = pd.DataFrame({"note": texts, "x": np.arange(15.0)})
+    fitted = ColumnTransformer(
+        [("words", HashingVectorizer(n_features=32, **options), "note"), ("x", MinMaxScaler(), ["x"])]
+    ).fit(table)
+    transform = check(fitted, table, table)
+    assert list(transform.fields) == ["words__note", "x__x"]
+
+
+def test_polars_tables_are_read_like_others():
+    table = TRAIN[["fare", "rooms", "city"]]
+    fitted = ColumnTransformer([("s", StandardScaler(), ["fare", "rooms"]), ("c", OneHotEncoder(), ["city"])])
+    frames = pl.DataFrame({name: table[name].tolist() for name in table})
+    assert (
+        Transform.from_sklearn(fitted.fit(frames), frames).to_json()
+        == check(fitted.fit(table), fresh=table).to_json()
+    )
+
+
 def test_target_means_of_several_classes():
     classes = TRAIN["rooms"].to_numpy() % 3
     check(TargetEncoder(random_state=0).fit(TRAIN[["city", "kind"]], classes), TRAIN[["city", "kind"]])
@@ -439,10 +468,14 @@ REFUSED = [
         "products of encoded",
     ),
     (make_pipeline(StandardScaler(), OneHotEncoder()), ["rooms"], "column t__rooms|it encodes what earlier"),
-    (OrdinalEncoder(), ["kind"], "a category would be|refused once converted"),
+    (OrdinalEncoder(), ["floor"], "refused once converted"),
+    (HashingVectorizer(), "city", "it gives 1048576 features"),
+    (HashingVectorizer(stop_words="english", n_features=8), "city", "with stop_words other than usual"),
+    (make_pipeline(HashingVectorizer(n_features=8), StandardScaler(with_mean=False)), "city", "as it is"),
+    (make_pipeline(HashingVectorizer(n_features=8), VarianceThreshold()), "city", "some of its buckets"),
     (SimpleImputer(strategy="most_frequent"), ["city"], "it holds text, which is no number"),
     ("passthrough", ["city"], "it holds text, which is no number"),
-    (TfidfVectorizer(), "city", "TfidfVectorizer: cannot be converted: text is not converted"),
+    (TfidfVectorizer(), "city", "TfidfVectorizer: cannot be converted: a vocabulary"),
     (StandardScaler(), ["age"], "refused once converted: row .* age: is missing"),
 ]
 

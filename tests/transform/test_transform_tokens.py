@@ -147,7 +147,7 @@ def test_a_row_alone_has_the_bytes_it_has_in_a_table(texts):
 def test_buckets_change_trailing_padding_and_nothing_else():
     texts = ["the", "the flight is late", "the " * 40]
     whole = Tokens(word_pieces(), TokenOptions(max_length=32))
-    tokens = Tokens(word_pieces(), TokenOptions(max_length=32, buckets=(4, 8, 32), pad_token="[SEP]"))
+    tokens = Tokens(word_pieces(), TokenOptions(max_length=32, pad_to=(4, 8, 32), pad_token="[SEP]"))
     for count, width in ((0, 4), (1, 4), (2, 8), (3, 32)):
         made, full = tokens.many(texts[:count]), whole.many(texts[:count])
         assert made["ids"].shape == made["mask"].shape == (count, width)
@@ -337,10 +337,10 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     [
         {"max_length": 0},
         {"max_length": 10**6},
-        {"buckets": ()},
-        {"buckets": (4,)},
-        {"buckets": (8, 4, 16)},
-        {"buckets": (0, 16)},
+        {"pad_to": ()},
+        {"pad_to": (4,)},
+        {"pad_to": (8, 4, 16)},
+        {"pad_to": (0, 16)},
         {"characters": 0},
         {"longer": "wrap"},
     ],

@@ -7,14 +7,19 @@ the threads above deal with one kind of failure.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inprocml.errors import BackendFailed
 from inprocml.protocols import Backend
 from inprocml.values import Tensors
 
 __all__ = ["check_inputs", "compute", "cut", "join"]
+
+_NONE: Mapping[str, int] = MappingProxyType({})
 
 
 def check_inputs(inputs: Tensors, rows: int) -> None:
@@ -29,19 +34,33 @@ def check_inputs(inputs: Tensors, rows: int) -> None:
             )
 
 
-def join(parts: Sequence[Tensors]) -> Tensors:
+def join(parts: Sequence[Tensors], padding: Mapping[str, int] = _NONE) -> Tensors:
     """Put the tensors of several callers one after the other, name by name.
 
     Shapes (but for the rows), dtypes and names must agree; ``ValueError`` or ``TypeError`` otherwise. No
-    dtype is converted: a caller's answer must not depend on who shares its batch.
+    dtype is converted: a caller's answer must not depend on who shares its batch. Inputs that ``padding``
+    names may differ in length, their second axis: shorter ones end in the number that it says.
     """
     first = parts[0]
     if any(part.keys() != first.keys() for part in parts):
         raise ValueError(f"the callers of one batch name different inputs than {sorted(first)}")
-    return {
-        name: np.concatenate([part[name] for part in parts], dtype=array.dtype, casting="no")
-        for name, array in first.items()
-    }
+    joined = {}
+    for name, array in first.items():
+        arrays = [part[name] for part in parts]
+        if name in padding:
+            arrays = _padded(arrays, padding[name])
+        joined[name] = np.concatenate(arrays, dtype=array.dtype, casting="no")
+    return joined
+
+
+def _padded(arrays: list[NDArray[Any]], pad: int) -> list[NDArray[Any]]:
+    longest = max(array.shape[1] for array in arrays)
+    return [
+        array
+        if array.shape[1] == longest
+        else np.pad(array, ((0, 0), (0, longest - array.shape[1])), constant_values=pad)
+        for array in arrays
+    ]
 
 
 def compute(backend: Backend, inputs: Tensors, rows: int, *, model: str) -> Tensors:

@@ -12,7 +12,7 @@ import math
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from inprocml.batching.compute import check_inputs, compute, cut
@@ -45,7 +45,8 @@ class Runner:
     clock with a ``subscribe(callback)`` method is one that is moved by hand (``testing.ManualClock``).
     Observers get a ``BatchRecord`` of every run: of a batch after its callers have their answers, of an
     inline run before its caller does (``protocols.Observer``). The backend stays the property of whoever
-    made it: ``close`` here does not close it.
+    made it: ``close`` here does not close it. ``padding`` names the inputs whose length, the second axis, may
+    differ from caller to caller, and the number that shorter ones are filled up with.
 
     A runner belongs to the process that made it; after a fork, make a new one. One that is dropped without
     ``close`` lets its worker thread end; an ending interpreter waits at most a second for a running batch.
@@ -63,6 +64,7 @@ class Runner:
         max_queue_size: int = 1024,
         clock: Clock = time.monotonic,
         observers: Iterable[Observer] = (),
+        padding: Mapping[str, int] | None = None,
     ) -> None:
         queue = Queue(
             name=name,
@@ -72,7 +74,7 @@ class Runner:
         )
         self.name = name
         self.max_batch_size = max_batch_size
-        self._core = Core(backend, queue, clock, observers)
+        self._core = Core(backend, queue, clock, observers, padding or {})
         subscribe = getattr(clock, "subscribe", None)
         if subscribe is not None:
             subscribe(self._core.look)

@@ -17,7 +17,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import cast
 
 from inprocml.batching.compute import compute, failed, join
@@ -55,8 +55,16 @@ class Call(Ticket):
 class Core:
     """The state that callers and worker share; ``lock`` guards ``queue`` and the fields of its tickets."""
 
-    def __init__(self, backend: Backend, queue: Queue, clock: Clock, observers: Iterable[Observer]) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        queue: Queue,
+        clock: Clock,
+        observers: Iterable[Observer],
+        padding: Mapping[str, int],
+    ) -> None:
         self.backend = backend
+        self.padding = padding
         self.queue = queue
         self.clock = clock
         self.observers = tuple(observers)
@@ -204,7 +212,7 @@ class Core:
         began = self.clock()
         try:
             if len(batch) > 1:
-                inputs = join([call.inputs for call in batch])
+                inputs = join([call.inputs for call in batch], self.padding)
             outputs = compute(self.backend, inputs, rows, model=self.queue.name)
         except BackendFailed as raised:
             error = raised

@@ -117,9 +117,13 @@ def replay_features(golden: Golden, transform: Transform) -> Golden:
         raise Corrupt(f"{GOLDEN}: its rows are refused by transform.json ({error}) {ANEW}") from error
     if set(batch) != {*golden.tensors, *golden.digests}:
         raise Corrupt(f"{GOLDEN}: holds other tensors than transform.json makes. {ANEW}")
-    for name, array in batch.items():
+    for spec in transform.tensors:
+        name, array = spec.name, batch[spec.name]
         told = golden.tensors.get(name)
-        wrong = _first_other(array, [row[name] for row in single])
+        rows = [row[name] for row in single]
+        if spec.ragged:  # alone, a row need not be as long as beside others
+            rows = [_lengthened(row, array.shape[1], spec.pad) for row in rows]
+        wrong = _first_other(array, rows)
         if wrong is None and told is not None:
             wrong = _first_other(told, list(array))
         elif wrong is None and _digest(array) != golden.digests[name]:
@@ -136,6 +140,10 @@ def replay_features(golden: Golden, transform: Transform) -> Golden:
 def as_tensors(made: Any) -> dict[str, NDArray[Any]]:
     """Return what a transform gave as named tensors: an array alone is its ``features``."""
     return {FEATURES: made} if isinstance(made, np.ndarray) else dict(made)
+
+
+def _lengthened(row: NDArray[Any], length: int, pad: int) -> NDArray[Any]:
+    return row if len(row) >= length else np.pad(row, (0, length - len(row)), constant_values=pad)
 
 
 def _first_other(array: NDArray[Any], rows: list[NDArray[Any]]) -> int | None:

@@ -46,6 +46,11 @@ def _assemble(bundle: Bundle, backend: Backend, options: Options, clock: Clock) 
         max_queue_size=options.max_queue_size,
         clock=clock,
         observers=(telemetry, counts),
+        padding={
+            bundle.inputs[spec.name]: spec.pad
+            for spec in bundle.transform.tensors
+            if spec.ragged and spec.name in bundle.inputs
+        },
     )
     telemetry.loaded()
     return Servable(

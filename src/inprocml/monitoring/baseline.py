@@ -25,13 +25,14 @@ from inprocml.monitoring.bins import (
 from inprocml.schema import Kind, Schema, dump, parse
 from inprocml.schema.sound import sound
 from inprocml.schema.strict_json import LARGEST_TEXT
-from inprocml.schema.text import canonical_text
+from inprocml.schema.text import LONGEST, canonical_text
 
 __all__ = ["Baseline", "build_baseline"]
 
 _WHAT = "the baseline"
 _KIND = "baseline@1"
 _MOST_EDGES = 64
+_WHOLE = frozenset({"vector", "content", "signal"})  # values of which hardly any comes twice
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,12 @@ def build_baseline(
 ) -> Baseline:
     """Make bins from training rows, and count these rows on them.
 
-    ``columns`` are checked, as ``Transform.columns`` gives them; ``outputs`` are the model's answers on the
-    same rows, shape ``(rows,)`` or ``(rows, k)``, numbers. ``ValueError`` where lengths differ.
+    Vectors, files, and texts that may be long are not counted: hardly a value comes twice, and none should be
+    kept. ``columns`` are checked, as ``Transform.columns`` gives them; ``outputs`` are the model's answers on
+    the same rows, shape ``(rows,)`` or ``(rows, k)``, numbers. ``ValueError`` where lengths differ.
     """
-    fields = {field.name: _bins(field.kind, columns[field.name]) for field in schema.fields}
+    counted = [field for field in schema.fields if field.kind not in _WHOLE and field.longest <= LONGEST]
+    fields = {field.name: _bins(field.kind, columns[field.name]) for field in counted}
     given = _output_columns(outputs or {})
     rows = {len(column) for column in (*columns.values(), *given.values())}
     if len(rows) != 1:

@@ -1,7 +1,8 @@
-"""From a trained model to a bundle; build time only, serving never imports this."""
+"""From a trained model to a bundle, or to other runtimes; build time only, serving never imports this."""
 
 from __future__ import annotations
 
 from inprocml.packing.pack import pack
+from inprocml.packing.transform_onnx import onnx_inputs, transform_to_onnx
 
-__all__ = ["pack"]
+__all__ = ["onnx_inputs", "pack", "transform_to_onnx"]

@@ -12,7 +12,7 @@ from inprocml.bundle import Classes, Manifest, Output, Parity
 from inprocml.bundle.canonical import sha256
 from inprocml.bundle.card import render_card
 from inprocml.bundle.folder import CAPS
-from inprocml.bundle.golden import Golden, tolerance
+from inprocml.bundle.golden import Golden, as_tensors, tolerance
 from inprocml.bundle.manifest import FileEntry, ModelEntry, TransformEntry, model_file, seal
 from inprocml.errors import PackError
 from inprocml.packing.exported import Exported
@@ -47,7 +47,9 @@ class Contents:
     def files(self, version: str) -> dict[str, bytes]:
         """Return file name -> bytes, the manifest last; raises ``PackError`` for a file above its cap."""
         count = len(self.sample.rendered)
-        golden = Golden.of(self.sample.rendered, self.sample.golden, self.answers[:count])
+        # made from the rows as they are stored: beside longer rows of the sample, texts are padded further
+        made = as_tensors(self.transform.transform(list(self.sample.rendered)))
+        golden = Golden.of(self.sample.rendered, made, self.answers[:count])
         transform = self.transform.to_json().encode()
         files = {
             "transform.json": transform,

@@ -27,14 +27,20 @@ def is_onnx(model: object) -> bool:
     return isinstance(model, bytes | bytearray | str | os.PathLike)
 
 
-def export_onnx(model: bytes | str | os.PathLike[str], *, tensors: Tensors, output: Output) -> Exported:
+def export_onnx(
+    model: bytes | str | os.PathLike[str],
+    *,
+    tensors: Tensors,
+    output: Output,
+    ragged: frozenset[str] = frozenset(),
+) -> Exported:
     """Check the model and take it in, without the texts that tell of its author's machine.
 
     ``tensors`` are what the transform makes of some rows. Raises ``PackError`` that says what was found and
     how to export instead.
     """
     given = bytes(model) if isinstance(model, bytes | bytearray) else _file(Path(model))
-    checked = _checked(given, tensors)
+    checked = _checked(given, tensors, ragged)
     try:
         backend = open_backend("onnx", checked)
     except BackendMissing:
@@ -65,7 +71,7 @@ def _file(path: Path) -> bytes:
         ) from error
 
 
-def _checked(given: bytes, tensors: Tensors) -> bytes:
+def _checked(given: bytes, tensors: Tensors, ragged: frozenset[str]) -> bytes:
     try:
         import onnx
     except ImportError:
@@ -86,7 +92,7 @@ def _checked(given: bytes, tensors: Tensors) -> bytes:
             "'one.onnx')."
         )
     _check_types(proto)
-    check_inputs(proto, tensors)
+    check_inputs(proto, tensors, ragged)
     graph.strip(proto)
     stripped: bytes = proto.SerializeToString(deterministic=True)
     try:

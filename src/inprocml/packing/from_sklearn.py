@@ -18,6 +18,7 @@ from inprocml.bundle import Classes, Output, Regression
 from inprocml.errors import PackError
 from inprocml.packing import graph
 from inprocml.packing.exported import INPUT, OWN_EXPORT, Exported, quietly
+from inprocml.packing.sklearn_trees import check_splits, thresholds_down, votes_before_division
 from inprocml.values import Tensors
 
 __all__ = ["export_sklearn", "is_sklearn"]
@@ -42,6 +43,7 @@ def export_sklearn(model: Any, *, width: int, output: Output) -> Exported:
     """
     kind = type(model).__name__
     _check_fitted(model, kind, width)
+    check_splits(model, kind)
     classifier = hasattr(model, "classes_")
     if classifier:
         _check_classes(model, kind, output)
@@ -54,6 +56,7 @@ def export_sklearn(model: Any, *, width: int, output: Output) -> Exported:
     if tensor not in names:
         raise PackError(f"skl2onnx gives {kind} the outputs {names}, not {tensor!r}. {OWN_EXPORT}")
     graph.keep_output(proto, tensor)
+    votes_before_division(proto)
     graph.strip(proto)
 
     def trained(tensors: Tensors) -> NDArray[Any]:
@@ -138,7 +141,7 @@ def _convert(model: Any, kind: str, width: int, *, zipmap: bool) -> Any:
             "packing a scikit-learn model needs skl2onnx: pip install 'inprocml[sklearn]'"
         ) from error
     try:
-        with quietly(), _plain_attributes():
+        with quietly(), _plain_attributes(), thresholds_down():
             return skl2onnx.to_onnx(
                 model,
                 initial_types=[(INPUT, FloatTensorType([None, width]))],

@@ -38,7 +38,9 @@ def is_torch(model: object) -> bool:
     return any(base.__module__ == "torch.nn.modules.module" for base in type(model).__mro__)
 
 
-def export_torch(model: Any, *, tensors: Tensors, output: Output) -> Exported:
+def export_torch(
+    model: Any, *, tensors: Tensors, output: Output, ragged: frozenset[str] = frozenset()
+) -> Exported:
     """Export ``model`` to ONNX; ``tensors`` are what the transform makes of example rows.
 
     It is called with the one tensor there is, or with those that ``forward`` has arguments for, by name. The
@@ -51,9 +53,9 @@ def export_torch(model: Any, *, tensors: Tensors, output: Output) -> Exported:
     example = take(taken, some)
     names = _output_names(_eager(model, example, kind))
     tensor = choose_tensor(output.tensor, names)
-    proto = _export(model, example, names, kind)
+    proto = _export(model, example, names, kind, ragged)
     _check_batch_free(proto, kind)
-    check_inputs(proto, taken)
+    check_inputs(proto, taken, ragged)
     graph.strip(proto)
     graph.keep_output(proto, tensor)
     return Exported(
@@ -140,12 +142,13 @@ def _called(model: Any, tensors: Tensors) -> Any:
     return model(*given.values()) if len(given) == 1 else model(**given)
 
 
-def _export(model: Any, example: Tensors, names: tuple[str, ...], kind: str) -> Any:
+def _export(model: Any, example: Tensors, names: tuple[str, ...], kind: str, ragged: frozenset[str]) -> Any:
     import torch
 
     device = _device(model)
     given = {name: torch.from_numpy(np.array(array)).to(device) for name, array in example.items()}
-    free = {0: torch.export.Dim.DYNAMIC}
+    auto = torch.export.Dim.DYNAMIC
+    free = {name: {0: auto, 1: auto} if name in ragged else {0: auto} for name in given}
     alone = len(given) == 1
 
     try:
@@ -161,7 +164,7 @@ def _export(model: Any, example: Tensors, names: tuple[str, ...], kind: str) -> 
                 opset_version=OPSET,
                 # by position: the parameter's name is the author's. DYNAMIC, unlike AUTO, objects when
                 # the model fixes the size
-                dynamic_shapes=(free,) if alone else dict.fromkeys(given, free),
+                dynamic_shapes=tuple(free.values()) if alone else free,
                 verbose=False,
             )
             return program.model_proto

@@ -26,14 +26,25 @@ def matched(names: tuple[str, ...], tensors: Tensors) -> dict[str, str]:
     return {name: name for name in tensors if name in names}
 
 
-def check_inputs(proto: Any, tensors: Tensors) -> None:
-    """Demand inputs for tensors, of their types and shapes, with a free batch axis; raises ``PackError``."""
+def check_inputs(proto: Any, tensors: Tensors, ragged: frozenset[str] = frozenset()) -> None:
+    """Demand inputs for tensors, of their types and shapes, with a free batch axis; raises ``PackError``.
+
+    Those of ``ragged`` tensors must have a free length, too.
+    """
     initializers = {tensor.name for tensor in proto.graph.initializer}
     inputs = [value for value in proto.graph.input if value.name not in initializers]
     fed = matched(tuple(value.name for value in inputs), tensors)
-    by_input = {name: tensors[tensor] for tensor, name in fed.items()}
+    by_input = {name: tensor for tensor, name in fed.items()}
     for value in inputs:
-        _check_input(value, by_input[value.name], tensors)
+        tensor = by_input[value.name]
+        _check_input(value, tensors[tensor], tensors)
+        length = value.type.tensor_type.shape.dim[1] if tensor in ragged else None
+        if length is not None and length.HasField("dim_value"):
+            raise PackError(
+                f"input {value.name!r} of the model has the fixed length {length.dim_value}, but the "
+                "transform pads its rows to one of several. Export it with a dynamic second axis, or leave "
+                "pad_to out."
+            )
 
 
 def _check_input(value: Any, array: NDArray[Any], tensors: Tensors) -> None:

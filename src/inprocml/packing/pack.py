@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from inprocml.backends import open_backend
 from inprocml.bundle import Bundle, Classes, Output, Parity, Regression
+from inprocml.bundle.golden import as_tensors
 from inprocml.bundle.write import publish
 from inprocml.errors import BackendMissing, InprocmlError, PackError
 from inprocml.monitoring.baseline import build_baseline
@@ -77,6 +78,8 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
         everywhere = np.concatenate([_run(backend, exported, part) for part in sample.parts()])
         decoder.check(everywhere)
         answers = everywhere[sample.rows]
+        if sample.ragged:
+            _check_lengths(backend, exported, transform, sample, answers)
         contents = Contents(
             name=_name(path),
             transform=transform,
@@ -93,6 +96,20 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
     finally:
         backend.close()
     return _publish(Path(path), version, contents)
+
+
+def _check_lengths(
+    backend: Backend, exported: Exported, transform: Transform, sample: Sample, answers: NDArray[Any]
+) -> None:
+    """Demand that a row alone, shorter than beside others, is answered alike; raises ``PackError``."""
+    for row, beside in zip(sample.rendered, answers, strict=False):
+        (alone,) = _run(backend, exported, as_tensors(transform.transform([row])))
+        if alone.shape != beside.shape or not np.allclose(alone, beside, rtol=1e-3, atol=1e-4):
+            raise PackError(
+                "the model answers a row otherwise when it is padded less "
+                f"({', '.join(sorted(sample.ragged))} vary in length). Let padding count for nothing, by the "
+                "mask, or declare Text without pad_to."
+            )
 
 
 def _publish(store: Path, version: str | None, contents: Contents) -> Bundle:
@@ -156,7 +173,7 @@ def _export(model: Any, sample: Sample, output: Output, runtime: str, module: st
     if is_torch(model):
         if module is not None:
             return weights_of(model, module=module, tensors=sample.tensors, output=output)
-        return export_torch(model, tensors=sample.tensors, output=output)
+        return export_torch(model, tensors=sample.tensors, output=output, ragged=sample.ragged)
     if module is not None:
         raise PackError(f"runtime='torch' packs a torch.nn.Module, not {type(model).__name__}.")
     if is_sklearn(model):
@@ -164,7 +181,7 @@ def _export(model: Any, sample: Sample, output: Output, runtime: str, module: st
             raise PackError("a scikit-learn model is fitted on features, and this transform makes none.")
         return export_sklearn(model, width=sample.tensors[FEATURES].shape[1], output=output)
     if is_onnx(model):
-        return export_onnx(model, tensors=sample.tensors, output=output)
+        return export_onnx(model, tensors=sample.tensors, output=output, ragged=sample.ragged)
     raise PackError(
         f"model= is {type(model).__name__}, which cannot be packed. Give a fitted scikit-learn classifier or "
         "regressor, a torch.nn.Module, or an ONNX file (its path or bytes); others can be exported to ONNX."

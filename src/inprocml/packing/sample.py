@@ -34,6 +34,7 @@ WHOLE = 500
 """Rows per call of a model: a sample of pictures in one call would not fit a laptop."""
 
 _SAMPLE_BYTES = 256 * 2**20  # of tensors that the sample may take
+_LONGEST = 1024  # what a length that varies counts for in that
 _RENDERED_BYTES = 8 * 2**20  # of golden rows as JSON: half of what golden.json may have
 
 
@@ -42,7 +43,8 @@ class Sample:
     """The training table, checked, and the rows of it that stand for all, encoded.
 
     ``rows`` are positions in the table and begin with the golden ones, which are ``rendered``; ``tensors``
-    are theirs. ``parts`` encodes the whole table of ``count`` rows, part by part.
+    are theirs. ``parts`` encodes the whole table of ``count`` rows, part by part. ``ragged`` names the
+    tensors whose length varies from call to call.
     """
 
     columns: Mapping[str, Any]
@@ -51,11 +53,7 @@ class Sample:
     rows: NDArray[np.intp]
     rendered: tuple[dict[str, Any], ...]
     parts: Callable[[], Iterator[Tensors]]
-
-    @property
-    def golden(self) -> Tensors:
-        """The tensors of the golden rows."""
-        return take(self.tensors, slice(len(self.rendered)))
+    ragged: frozenset[str] = frozenset()
 
 
 def take(tensors: Tensors, rows: Any) -> Tensors:
@@ -65,12 +63,6 @@ def take(tensors: Tensors, rows: Any) -> Tensors:
 
 def take_sample(transform: Transform, table: Table) -> Sample:
     """Check and encode ``table``; raises ``InvalidRow`` for a bad one, ``PackError`` for an empty one."""
-    for spec in transform.tensors:
-        if None in spec.shape:
-            raise PackError(
-                f"tensor {spec.name!r} is padded to one of several lengths, so requests could not share a "
-                "batch. Declare the entry without buckets."
-            )
     columns = transform.columns(table)
     whole: Tensors | None = None
     if [spec.name for spec in transform.tensors] == [FEATURES]:
@@ -90,8 +82,9 @@ def take_sample(transform: Transform, table: Table) -> Sample:
     rendered = _small(transform.render(table, golden.tolist()))
     golden = golden[: len(rendered)]
     rows = sample_rows(count, golden, most=_most(transform))
-    chosen = take(whole, rows) if whole is not None else _gathered(parts(), rows)
-    return Sample(columns, count, chosen, rows, tuple(rendered), parts)
+    padding = {spec.name: spec.pad for spec in transform.tensors if spec.ragged}
+    chosen = take(whole, rows) if whole is not None else _gathered(parts(), rows, padding)
+    return Sample(columns, count, chosen, rows, tuple(rendered), parts, frozenset(padding))
 
 
 def _features(
@@ -105,7 +98,7 @@ def _features(
     return np.concatenate([part[FEATURES] for part in parts()])
 
 
-def _gathered(parts: Iterator[Tensors], rows: NDArray[np.intp]) -> Tensors:
+def _gathered(parts: Iterator[Tensors], rows: NDArray[np.intp], padding: Mapping[str, int]) -> Tensors:
     """The chosen rows out of a table that is encoded part by part."""
     found: dict[int, Tensors] = {}
     start = 0
@@ -115,7 +108,15 @@ def _gathered(parts: Iterator[Tensors], rows: NDArray[np.intp]) -> Tensors:
         found |= {int(row): take(part, int(row) - start) for row in inside}
         start += count
     chosen = [found[int(row)] for row in rows]
-    return {name: np.stack([row[name] for row in chosen]) for name in chosen[0]}
+    return {name: np.stack(_alike([row[name] for row in chosen], padding.get(name))) for name in chosen[0]}
+
+
+def _alike(rows: list[NDArray[Any]], pad: int | None) -> list[NDArray[Any]]:
+    """Rows of one length, those of varying lengths padded as a call with all of them would."""
+    if pad is None:
+        return rows
+    longest = max(map(len, rows))
+    return [np.pad(row, (0, longest - len(row)), constant_values=pad) for row in rows]
 
 
 def _small(rendered: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -135,7 +136,10 @@ def _small(rendered: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _most(transform: Transform) -> int:
-    sizes = [np.dtype(s.dtype).itemsize * math.prod(side or 1 for side in s.shape) for s in transform.tensors]
+    sizes = [
+        np.dtype(s.dtype).itemsize * math.prod(_LONGEST if side is None else side for side in s.shape)
+        for s in transform.tensors
+    ]
     return max(GOLDEN_ROWS, min(SAMPLE_ROWS, _SAMPLE_BYTES // max(1, sum(sizes))))
 
 

@@ -46,6 +46,8 @@ def _pairs(values: NDArray[Any], masked: NDArray[np.bool_]) -> Iterable[tuple[ob
 
 
 def _one_dimensional(values: NDArray[Any]) -> Column:
+    if values.ndim == 2 and values.dtype.kind in "fiu":
+        return list(values)  # a vector a row; whoever reads single values refuses those
     if values.ndim != 1:
         raise Refused("must be a one-dimensional column")
     column: Column = _known(values.tolist()) if values.dtype == object else values

@@ -146,6 +146,11 @@ def merged(one: Field, other: Field) -> Field:
             f"field {one.name!r} is read in two ways that exclude each other ({one.kind} and {other.kind}): "
             "entries that share a field must read it as the same kind, dtype and time zone"
         )
+    if limits[0] > limits[1]:
+        raise ValueError(
+            f"field {one.name!r} is read by entries that accept no value in common: what one can scale, the "
+            "other cannot"
+        )
     return replace(one, **shared)  # type: ignore[arg-type]
 
 

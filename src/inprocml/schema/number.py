@@ -85,6 +85,8 @@ def _whole(value: int) -> float:
 
 
 def _not_a_number(value: object) -> Refused:
+    if isinstance(value, np.ndarray):
+        return Refused("must be a number, not an array: a column of numbers is one-dimensional")
     return Refused(f"must be a number, not {type(value).__name__}")
 
 

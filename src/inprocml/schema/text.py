@@ -19,6 +19,10 @@ __all__ = ["LONGEST", "canonical_text", "integer_check", "text_check", "value_co
 LONGEST = 4096
 """Characters a string may have: normalising hostile text takes time quadratic in its length."""
 
+_MOST_MARKS = (
+    64  # combining marks in a row that a longer string may hold; Unicode's stream-safe format knows 30
+)
+
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -34,10 +38,21 @@ def canonical_text(value: str, longest: int = LONGEST) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise Refused("must be valid Unicode: it holds half of a surrogate pair") from None
+    if len(value) > LONGEST:
+        _check_marks(value)
     value = unicodedata.normalize("NFC", value)
     if len(value) > longest:  # a few characters grow
         raise Refused(f"must have at most {longest} characters")
     return value
+
+
+def _check_marks(value: str) -> None:
+    """Refuse what would make normalising slow: marks on one letter are sorted, in quadratic time."""
+    run = 0
+    for character in value:
+        run = run + 1 if unicodedata.combining(character) else 0
+        if run > _MOST_MARKS:
+            raise Refused(f"must have at most {_MOST_MARKS} combining marks on one letter")
 
 
 def _folding(longest: int, *, strip: bool, casefold: bool) -> Callable[[str], str]:

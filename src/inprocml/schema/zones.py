@@ -40,12 +40,12 @@ def local(utc: NDArray[np.int64], zone: ZoneInfo) -> NDArray[np.int64]:
     if not len(utc):
         return utc
     days = utc // _DAY
-    low, high = int(days.min()), int(days.max())
-    if high - low >= _MOST_KEPT:
+    table = _offsets(int(days.min()), int(days.max()), zone, worth=4 * len(days) + 366)
+    if table is None:
         distinct, place = np.unique(days, return_inverse=True)
         shift = np.array([_offset(day, zone) for day in distinct.tolist()], dtype=np.int64)[place]
     else:
-        first, offsets = _offsets(low, high, zone)
+        first, offsets = table
         shift = offsets[days - first]
     changing = shift == _CHANGES
     if changing.any():
@@ -54,17 +54,21 @@ def local(utc: NDArray[np.int64], zone: ZoneInfo) -> NDArray[np.int64]:
     return wall
 
 
-def _offsets(low: int, high: int, zone: ZoneInfo) -> tuple[int, NDArray[np.int64]]:
-    """Return a day up to ``low`` and the offsets from it to ``high`` or beyond, kept for the next call."""
+def _offsets(low: int, high: int, zone: ZoneInfo, *, worth: int) -> tuple[int, NDArray[np.int64]] | None:
+    """Return a day up to ``low`` and the offsets from it to ``high`` or beyond, kept for the next call.
+
+    ``None`` where more days than it is ``worth`` would have to be asked, or too many kept.
+    """
     first, known = _kept.get(zone.key, (low, np.empty(0, dtype=np.int64)))
     last = first + len(known) - 1
     if first <= low and high <= last:
         return first, known
-    if max(high, last) - min(low, first) >= _MOST_KEPT:  # too far apart to keep both and all between
-        first, known, last = low, known[:0], low - 1
-    before = [_offset(day, zone) for day in range(min(low, first), first)]
-    after = [_offset(day, zone) for day in range(last + 1, max(high, last) + 1)]
-    found = (min(low, first), np.concatenate([np.array(part, np.int64) for part in (before, known, after)]))
+    start, end = min(low, first), max(high, last)
+    if end - start >= _MOST_KEPT or end - start + 1 - len(known) > worth:
+        return None
+    before = [_offset(day, zone) for day in range(start, first)]
+    after = [_offset(day, zone) for day in range(last + 1, end + 1)]
+    found = (start, np.concatenate([np.array(part, np.int64) for part in (before, known, after)]))
     _kept[zone.key] = found
     return found
 

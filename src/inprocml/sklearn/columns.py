@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from inprocml.transform.operations import Operation, run_one
+from inprocml.transform.specs_media import Text
 
-__all__ = ["Block", "Code", "Column", "Denied", "Issue", "Number", "Raw", "Walk", "applied"]
+__all__ = ["Block", "Code", "Column", "Denied", "Issue", "Number", "Raw", "Walk", "Words", "applied"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,15 @@ class Code(Named):
     missing: float | None
 
 
-Column: TypeAlias = Raw | Number | Code
+@dataclass(frozen=True)
+class Words(Named):
+    """The number at ``place`` of the n-grams that ``spec`` counts in the text of a field."""
+
+    spec: Text
+    place: int
+
+
+Column: TypeAlias = Raw | Number | Code | Words
 
 
 @dataclass(frozen=True)
@@ -123,6 +132,9 @@ class Walk:
 
     def number(self, column: Column) -> Number | Code:
         """Return the column as one that arithmetic can be done on; raises ``Denied``."""
+        if isinstance(column, Words):
+            self.note("hashed text goes to the model as it is: leave the steps after it out", column)
+            raise Denied
         if not isinstance(column, Raw):
             return column
         kind = self.kinds[column.field]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, Literal
 
-from inprocml.sklearn.columns import Block, Code, Column, Denied, Named, Number, Walk
+from inprocml.sklearn.columns import Block, Code, Column, Denied, Named, Number, Walk, Words
 from inprocml.transform.binned import BinnedStep
 from inprocml.transform.coded import CodedStep
 from inprocml.transform.derived import DerivedStep
@@ -21,6 +21,7 @@ from inprocml.transform.specs import Flag, Numeric
 from inprocml.transform.specs_derived import Derived
 from inprocml.transform.specs_imported import Coded, Formula, Operand, Output, Row
 from inprocml.transform.step import Step
+from inprocml.transform.text_step import NgramStep
 
 __all__ = ["fitted_steps"]
 
@@ -46,8 +47,10 @@ def fitted_steps(block: Block, walk: Walk) -> list[Step]:
     return steps
 
 
-def _outermost(column: Column, walk: Walk) -> Number | Code | None:
+def _outermost(column: Column, walk: Walk) -> Number | Code | Words | None:
     """Return the column as features can be made of it."""
+    if isinstance(column, Words):
+        return column
     try:
         return walk.number(column)
     except Denied:
@@ -73,8 +76,17 @@ def _step(name: str, group: Sequence[Any], walk: Walk, summed: set[str]) -> Step
     first = group[0]
     if isinstance(first, Code):
         return _codes(name, group, walk, summed)
+    if isinstance(first, Words):
+        return _words(name, group, walk)
     single = _simple(name, first, walk) if len(group) == 1 else _bins(name, group, walk)
     return _formula(name, group, walk) if single is None else single
+
+
+def _words(name: str, group: Sequence[Words], walk: Walk) -> Step:
+    if [column.place for column in group] != list(range(group[0].spec.ngram_options.buckets)):
+        walk.note("some of its buckets were left out: keep them all", group[0])
+        raise Denied
+    return NgramStep(name, group[0].spec)
 
 
 def _simple(name: str, column: Number, walk: Walk) -> Step | None:

@@ -12,15 +12,18 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from inprocml.sklearn.columns import Block, Column, Denied, Walk, applied
 from inprocml.sklearn.encoders import ENCODERS
 from inprocml.sklearn.numbers import NUMBERS, selected
+from inprocml.sklearn.texts import TEXTS
 
 __all__ = ["converted"]
 
-_TEXTS = {"CountVectorizer", "FeatureHasher", "HashingVectorizer", "TfidfTransformer", "TfidfVectorizer"}
+_TEXTS = {"CountVectorizer", "TfidfTransformer", "TfidfVectorizer"}
 _WHY = {
+    "FeatureHasher": "declare the field with Hashed(...), and train on its features",
     "Normalizer": "its sums over a row depend on the machine",
     "QuantileTransformer": "it interpolates between a thousand quantiles: bin the numbers instead",
     **dict.fromkeys(
-        _TEXTS, "text is not converted: declare the field with Hashed(...), and train on its features"
+        _TEXTS,
+        "a vocabulary of words is no kind of entry: fit a HashingVectorizer instead, nothing is learnt",
     ),
 }
 
@@ -40,11 +43,12 @@ def converted(estimator: Any, block: Block, walk: Walk) -> Block:
 
 
 def _known(estimator: Any) -> Any:
-    convert = NUMBERS.get(type(estimator)) or ENCODERS.get(type(estimator))
+    kind = type(estimator)
+    convert = NUMBERS.get(kind) or ENCODERS.get(kind) or TEXTS.get(kind)
     if convert is not None:
         return convert
     # a selector of scikit-learn's own does nothing but select; a class of someone else's may do more
-    own = type(estimator).__module__.partition(".")[0] == "sklearn"
+    own = kind.__module__.partition(".")[0] == "sklearn"
     return selected if own and isinstance(estimator, SelectorMixin) else None
 
 

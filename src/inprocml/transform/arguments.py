@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 
-__all__ = ["WIDEST", "a_bool", "a_count", "a_field", "a_slot", "finite", "number_range", "one_of"]
+__all__ = [
+    "MOST_ENTRIES",
+    "WIDEST",
+    "a_bool",
+    "a_count",
+    "a_field",
+    "a_slot",
+    "a_whole",
+    "finite",
+    "number_range",
+    "numbers",
+    "one_of",
+    "wholes",
+]
 
 WIDEST = 1_000_000
 """Feature columns a transform may have."""
+
+MOST_ENTRIES = 10_000
+"""Entries a transform may have; a vector of any size is one."""
 
 
 def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
@@ -37,10 +54,13 @@ def a_field(field: object) -> None:
 
 
 def finite(name: str, value: object) -> float:
-    """Return a finite float."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    """Return a finite float; numbers of numpy will do, as they come of a training table's minimum."""
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, not {type(value).__name__}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite")
     return number
@@ -62,3 +82,24 @@ def a_count(name: str, value: object) -> None:
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
     if not 1 <= value <= WIDEST:
         raise ValueError(f"{name} must be from 1 to {WIDEST}")
+
+
+def a_whole(name: str, value: object) -> int:
+    """Return an integer."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
+    return value
+
+
+def wholes(name: str, value: object) -> tuple[int, ...]:
+    """Return a sequence of integers as a tuple."""
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"{name} must be a sequence of integers, not {type(value).__name__}")
+    return tuple(a_whole(name, number) for number in value)
+
+
+def numbers(name: str, value: object) -> tuple[float, ...]:
+    """Return a sequence of finite numbers as a tuple of floats."""
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"{name} must be a sequence of numbers, not {type(value).__name__}")
+    return tuple(finite(name, number) for number in value)

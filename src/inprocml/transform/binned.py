@@ -20,7 +20,7 @@ from inprocml.schema.once import once
 from inprocml.transform.curve import Curve
 from inprocml.transform.edges import MOST_BINS, first_reaching, quantile_edges
 from inprocml.transform.numeric import learnt, number_test
-from inprocml.transform.rowcode import MOST_BLOCKS, RowCode, block_of
+from inprocml.transform.rowcode import MOST_BLOCKS, RowCode, block_of, blocks_of
 from inprocml.transform.specs import Numeric
 from inprocml.transform.step import one_hot
 
@@ -128,8 +128,7 @@ class BinnedStep:
         if self.spec.encoding == "ordinal":
             code.scalar(found)
         elif self.bins <= MOST_BLOCKS:
-            blocks = tuple(self._bytes(place) for place in range(self.bins))
-            code.block(f"{code.bind(blocks)}[{found}]", self.width)
+            code.block(f"{code.bind(blocks_of(self.bins))}[{found}]", self.width)
         else:
             code.mark(found, self.width)
 

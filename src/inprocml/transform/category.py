@@ -16,7 +16,7 @@ from inprocml.errors import TransformError
 from inprocml.schema import Canonical, Field, Refused
 from inprocml.schema.columns import Column, scalars
 from inprocml.schema.once import once
-from inprocml.transform.rowcode import MOST_BLOCKS, Lookup, RowCode, block_of
+from inprocml.transform.rowcode import MOST_BLOCKS, Lookup, RowCode, block_of, blocks_of
 from inprocml.transform.specs import Category
 from inprocml.transform.step import Arrays, TensorSpec, one_hot
 
@@ -165,7 +165,9 @@ class CategoryStep(Slots):
         return self._bytes(self.slot(values[0]))
 
     def _bytes(self, slot: int) -> bytes:
-        return struct.pack("=f", slot) if self.ordinal else block_of(slot, self.size)
+        if self.ordinal:
+            return struct.pack("=f", slot)
+        return blocks_of(self.size)[slot] if self.size <= MOST_BLOCKS else block_of(slot, self.size)
 
     def write(self, columns: Sequence[NDArray[Any]], out: NDArray[np.float32]) -> None:
         """Write canonical columns; ``out`` is zeros of shape ``(rows, width)``."""

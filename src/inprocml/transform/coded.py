@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from inprocml.schema import Canonical, Field, Kind, Refused
 from inprocml.schema.columns import Column, scalars
 from inprocml.schema.once import once
-from inprocml.transform.numeric import OVERFLOW
+from inprocml.transform.limits import OVERFLOW
 from inprocml.transform.rowcode import MOST_BLOCKS, Lookup, RowCode
 from inprocml.transform.specs_imported import Coded, Row
 from inprocml.transform.step import emit_block

@@ -14,6 +14,7 @@ from inprocml.errors import TransformError
 from inprocml.schema import Schema
 from inprocml.schema.table import Opened
 from inprocml.transform import document
+from inprocml.transform.arguments import MOST_ENTRIES
 from inprocml.transform.fitting import fit_plan
 from inprocml.transform.kinds import SPECS, Spec, fields_read
 from inprocml.transform.naming import check_distinct, valid_name
@@ -43,6 +44,10 @@ class Transform:
             raise TypeError(f"fields must be a mapping of names to kinds, not {type(fields).__name__}")
         if not fields:
             raise ValueError("fields must name at least one field")
+        if len(fields) > MOST_ENTRIES:
+            raise ValueError(
+                f"a transform may have at most {MOST_ENTRIES} entries. Use Vector for many numbers."
+            )
         for name, spec in fields.items():
             valid_name(name)
             if type(spec) not in SPECS:
@@ -138,8 +143,11 @@ class Transform:
         schema = self._fitted().schema
         return schema.wall(schema.check_table(table))
 
-    def render(self, table: Table, indices: Iterable[int]) -> list[dict[str, float | int | str | None]]:
-        """Return the rows at ``indices`` as JSON-able dictionaries that give the same features."""
+    def render(self, table: Table, indices: Iterable[int]) -> list[dict[str, Any]]:
+        """Return the rows at ``indices`` as JSON-able dictionaries that give the same features.
+
+        Files become base64, samples of sound a list of numbers.
+        """
         schema = self._fitted().schema
         return schema.render(schema.check_table(table), indices)
 
@@ -214,6 +222,16 @@ class Transform:
         from inprocml.transform import display
 
         return display.html(self, {} if self._sample is None else display.drawn(self._sample))
+
+    def to_onnx(self) -> bytes:
+        """Return an ONNX model that gives the same features in another runtime, byte for byte.
+
+        See ``inprocml.packing.transform_to_onnx`` for its inputs and outputs. Raises ``TransformError`` where
+        entries cannot be expressed, or the ``onnx`` package is missing.
+        """
+        from inprocml.transform.exports import onnx_model
+
+        return onnx_model(self)
 
     def __repr__(self) -> str:
         listed = ", ".join(f"{name!r}: {spec!r}" for name, spec in self._fields.items())

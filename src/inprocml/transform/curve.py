@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from inprocml.schema.number import LARGEST
 from inprocml.schema.once import once
-from inprocml.transform.edges import number_at, position
 from inprocml.transform.elementary import expm1_array, expm1_float, log_float
 from inprocml.transform.logarithm import log1p_array, log1p_float
 from inprocml.transform.rowcode import RowCode
 from inprocml.transform.specs import Numeric
 
-__all__ = ["Curve", "fit_exponent", "limits_where"]
+__all__ = ["Curve", "fit_exponent"]
 
 _ABOVE_MINUS_ONE = math.nextafter(-1.0, 0.0)
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
+_MOST_BENT = 2.0**500
 _MOST_POINTS = 5_000  # of the sorted values, evenly spread, judge an exponent
 
 
@@ -96,6 +96,16 @@ class Curve:
         bend = self._bend()
         return clipped if bend is None else f"{code.bind(bend)}({clipped})"
 
+    def undone(self, y: float) -> float:
+        """Return about where the curve, but for its clip, reaches ``y``; no exact inverse, and inf beyond."""
+        if self.log:
+            return expm1_float(y)
+        if self.power == "sqrt":
+            return y * y
+        if self.power == "square":
+            return math.sqrt(abs(y))
+        return _yeo_johnson_undone(y, self.exponent) if self.power else y
+
     @property
     def straight(self) -> bool:
         """Whether it changes nothing but by clipping."""
@@ -122,6 +132,15 @@ def yeo_johnson(x: float, exponent: float) -> float:
     rate = exponent if x >= 0.0 else 2.0 - exponent
     bent = grown if rate == 0.0 else expm1_float(rate * grown) / rate
     return bent if x >= 0.0 else -bent
+
+
+def _yeo_johnson_undone(y: float, exponent: float) -> float:
+    rate = exponent if y >= 0.0 else 2.0 - exponent
+    bent = rate * abs(y)
+    if bent <= -1.0:  # the curve ends before it is there
+        return math.copysign(math.inf, y)
+    grown = abs(y) if rate == 0.0 else log1p_float(bent) / rate if math.isfinite(bent) else math.inf
+    return math.copysign(expm1_float(grown), y)
 
 
 def yeo_johnson_many(x: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
@@ -156,7 +175,8 @@ def fit_exponent(x: NDArray[np.float64]) -> float:
 
 def _likelihood(x: NDArray[np.float64], exponent: float, stretch: float) -> float:
     bent = yeo_johnson_many(x, exponent)
-    if not np.isfinite(bent).all():
+    # squares and sums must stay within float64 as well
+    if not (np.abs(bent) < _MOST_BENT).all():
         return -math.inf
     count = len(bent)
     mean = math.fsum(bent.tolist()) / count
@@ -165,23 +185,3 @@ def _likelihood(x: NDArray[np.float64], exponent: float, stretch: float) -> floa
     if not 0.0 < variance < math.inf:
         return -math.inf
     return -count / 2.0 * log_float(variance) + (exponent - 1.0) * stretch
-
-
-def limits_where(
-    fits: Callable[[float], bool], good: float, domain: tuple[float, float]
-) -> tuple[float, float]:
-    """Return the widest range around ``good``, within ``domain``, at whose ends a value still fits."""
-    return _limit(fits, good, domain[0]), _limit(fits, good, domain[1])
-
-
-def _limit(fits: Callable[[float], bool], good: float, end: float) -> float:
-    if fits(end):
-        return end
-    inside, outside = position(good), position(end)
-    while abs(inside - outside) > 1:
-        middle = (inside + outside) // 2
-        if fits(number_at(middle)):
-            inside = middle
-        else:
-            outside = middle
-    return number_at(inside)

@@ -18,6 +18,7 @@ from inprocml.errors import TransformError, Untrusted
 from inprocml.schema import Canonical, Field, Refused
 from inprocml.schema.columns import Column
 from inprocml.schema.once import once
+from inprocml.transform.limits import OVERFLOW
 from inprocml.transform.rowcode import RowCode
 from inprocml.transform.specs_derived import Custom
 from inprocml.transform.step import emit_block
@@ -27,7 +28,6 @@ __all__ = ["CustomStep", "fit_custom", "register"]
 Function: TypeAlias = Callable[..., Any]
 
 _functions: dict[str, tuple[Function, str]] = {}
-_OVERFLOW = float.fromhex("0x1.ffffffp+127")
 
 
 def register(name: str, function: Function) -> None:
@@ -111,14 +111,14 @@ class CustomStep:
         return struct.pack(f"={self.width}f", *self._numbers(found))
 
     def _numbers(self, found: Any) -> list[float]:
-        listed = [found] if self.width == 1 and np.ndim(found) == 0 else list(found)
+        listed = [found] if self.width == 1 and np.ndim(found) == 0 else _listed(found)
         if len(listed) != self.width or not all(isinstance(number, _NUMBER) for number in listed):
             raise TransformError(
                 f"{self.name}: the custom function {self.spec.function!r} must return {self.width} numbers "
                 "for a row. Mend it, or declare its width."
             )
-        numbers = [float(number) for number in listed]
-        if not all(math.isfinite(number) and abs(number) < _OVERFLOW for number in numbers):
+        numbers = [_float(number) for number in listed]
+        if not all(abs(number) < OVERFLOW for number in numbers):  # false for NaN as well
             raise Refused(f"makes the custom function {self.spec.function!r} give what float32 cannot hold")
         return numbers
 
@@ -153,6 +153,20 @@ class CustomStep:
             "optional": spec.optional,
             "source": self.source,
         }
+
+
+def _listed(found: Any) -> list[Any]:
+    try:
+        return list(found)
+    except TypeError:  # None, say
+        return []
+
+
+def _float(number: Any) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # Python's integers have no end
+        return math.inf
 
 
 _NUMBER = (int, float, np.integer, np.floating)

@@ -23,6 +23,10 @@ REACH = 1e30
 
 _WORST: tuple[Verdict, ...] = ("same", "compatible", "needs default", "breaking")
 _SHOWN = 3
+_DECODED = frozenset(
+    {"formats", "max_pixels", "background", "size", "fit", "sample_rate", "seconds", "channels", "longer"}
+)
+"""Arguments that decide which files can be decoded, whatever the field accepts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +150,7 @@ def difference(before: Transform, after: Transform) -> Difference:
     learnt = tuple(change for change, given in changes if not given)
     layout = _places(old), _places(new)
     return Difference(
-        MappingProxyType(_compared_fields(before, after, _touched(old, new))),
+        MappingProxyType(_compared_fields(before, after, _touched(old, new), _decoding(old, declared))),
         added=tuple(name for name in layout[1] if name not in layout[0]),
         removed=tuple(name for name in layout[0] if name not in layout[1]),
         moved=tuple(name for name, place in layout[0].items() if layout[1].get(name, place) != place),
@@ -155,16 +159,30 @@ def difference(before: Transform, after: Transform) -> Difference:
     )
 
 
-def _compared_fields(before: Transform, after: Transform, touched: set[str]) -> dict[str, FieldDifference]:
+def _compared_fields(
+    before: Transform, after: Transform, touched: set[str], decoding: Mapping[str, list[str]]
+) -> dict[str, FieldDifference]:
     old = {field.name: field for field in before.schema.fields}
     new = {field.name: field for field in after.schema.fields}
     return {
-        name: _field(old.get(name), new.get(name), touched=name in touched)
+        name: _field(old.get(name), new.get(name), decoding.get(name, []), touched=name in touched)
         for name in [*old, *(name for name in new if name not in old)]
     }
 
 
-def _field(before: Field | None, after: Field | None, *, touched: bool) -> FieldDifference:
+def _decoding(old: list[Entry], declared: tuple[Change, ...]) -> dict[str, list[str]]:
+    """By field of a file, what may refuse files that were accepted."""
+    reads = {entry.name: entry.reads for entry in old if entry.document["kind"] in {"image@1", "audio@1"}}
+    found: dict[str, list[str]] = {}
+    for change in declared:
+        for field in reads.get(change.entry, ()) if change.what in _DECODED else ():
+            found.setdefault(field, []).append(f"{change.what} changed: other files are refused")
+    return found
+
+
+def _field(
+    before: Field | None, after: Field | None, decoding: list[str], *, touched: bool
+) -> FieldDifference:
     if after is None:
         return FieldDifference("breaking", ("is no field any more: rows that hold it are refused",))
     if before is None:
@@ -173,7 +191,7 @@ def _field(before: Field | None, after: Field | None, *, touched: bool) -> Field
             if after.required
             else FieldDifference("compatible", ("is new and may be left out",))
         )
-    breaking = [*_other_kind(before, after), *_narrower(before.limits, after.limits)]
+    breaking = [*_other_kind(before, after), *_narrower(before.limits, after.limits), *decoding]
     if after.required and not before.required:
         became = "is required now"
         return FieldDifference("breaking" if breaking else "needs default", (*breaking, became))

@@ -70,6 +70,8 @@ def _tells(entry: Entry, key: str, value: object) -> bool:
 def _value(key: str, value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, Mapping):  # arrays, as base64
+        return ", ".join(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
         listed = ", ".join(short(_value(key, item), 24) for item in value[:_SHOWN])
         return f"({len(value)}): {listed}" + (", ..." if len(value) > _SHOWN else "")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from inprocml.errors import TransformError, Unsupported
 from inprocml.schema import dump, parse
 from inprocml.schema.sound import sound
-from inprocml.schema.strict_json import LARGEST_TEXT, corrupt
-from inprocml.transform.arguments import WIDEST
+from inprocml.schema.strict_json import LARGEST_TEXT, corrupt, crowded
+from inprocml.transform.arguments import MOST_ENTRIES
 from inprocml.transform.documents import MODELS, EntryModel
 from inprocml.transform.documents_imported import IMPORTED_MODELS
+from inprocml.transform.documents_media import MEDIA_MODELS
 from inprocml.transform.naming import check_distinct, valid_name
 from inprocml.transform.plan import Plan
 from inprocml.transform.step import Entry
@@ -17,15 +18,16 @@ __all__ = ["read", "write"]
 
 _WHAT = "the transform"
 _KIND = "transform@1"
-_MODELS = MODELS | IMPORTED_MODELS
+_MODELS = MODELS | IMPORTED_MODELS | MEDIA_MODELS
 
 
 def write(plan: Plan) -> str:
     """Return canonical JSON; ``TransformError`` if it would be larger than a reader accepts."""
     text = dump({"kind": _KIND, "fields": [step.document() for step in plan.entries]})
-    if len(text.encode()) > LARGEST_TEXT:
+    if len(text.encode()) > LARGEST_TEXT or crowded(text):
         raise TransformError(
-            f"the fitted transform takes more than {LARGEST_TEXT} bytes. Use max_categories, or Hashed."
+            f"the fitted transform takes more than {LARGEST_TEXT} bytes. Use max_categories, or Hashed, "
+            "or a tokenizer with a smaller vocabulary."
         )
     return text
 
@@ -38,8 +40,10 @@ def read(text: str | bytes) -> Plan:
     if document["kind"] != _KIND:
         raise _unsupported(document["kind"], [_KIND])
     fields = document.get("fields")
-    if document.keys() != {"kind", "fields"} or not isinstance(fields, list) or not 0 < len(fields) <= WIDEST:
+    if document.keys() != {"kind", "fields"} or not isinstance(fields, list) or not fields:
         raise corrupt(_WHAT, "it must have fields, and nothing else")
+    if len(fields) > MOST_ENTRIES:
+        raise corrupt(_WHAT, f"it has more than {MOST_ENTRIES} entries")
     steps = [_step(position, field) for position, field in enumerate(fields)]
     return sound(_WHAT, lambda: _planned(steps), where="its fields")
 

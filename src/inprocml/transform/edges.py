@@ -28,6 +28,7 @@ def checked_bins(bins: object) -> int | tuple[float, ...] | None:
     """Return the declared bins: how many, or edges; ``TypeError`` or ``ValueError`` for what is neither."""
     if bins is None:
         return None
+    bins = bins.tolist() if isinstance(bins, np.ndarray) else bins
     if isinstance(bins, bool) or not isinstance(bins, (int, list, tuple)):
         raise TypeError("bins must be the number of bins, or a sequence of edges between them")
     if isinstance(bins, int):
@@ -53,10 +54,18 @@ def quantile(ordered: NDArray[np.float64], share: float) -> float:
 
 
 def quantile_edges(x: NDArray[np.float64], bins: int) -> tuple[float, ...]:
-    """Return the distinct edges between ``bins`` bins of about as many values each, within the range."""
+    """Return the edges between at most ``bins`` bins of about as many values each, none empty.
+
+    There are none only where all values are equal.
+    """
     ordered = np.sort(x)
-    edges = {quantile(ordered, k / bins) for k in range(1, bins)}
-    return tuple(sorted(edge for edge in edges if float(ordered[0]) < edge))
+    found = np.array(sorted({quantile(ordered, k / bins) for k in range(1, bins)}))
+    below = np.searchsorted(ordered, found)
+    # an edge with no value between it and the one before, or the lowest value, would bound an empty bin
+    edges: list[float] = found[np.diff(below, prepend=0) > 0].tolist()
+    if not edges:  # nearly all are the lowest value: it, and all that is above it
+        edges = ordered[ordered > ordered[0]][:1].tolist()
+    return tuple(edges)
 
 
 def first_reaching(rises: Callable[[float], float], goal: float, low: float, high: float) -> float:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from inprocml.schema import Canonical, Field, Refused
 from inprocml.schema.columns import Column
 from inprocml.schema.once import once
-from inprocml.transform.numeric import OVERFLOW, number_test
+from inprocml.transform.limits import OVERFLOW
+from inprocml.transform.numeric import number_test
 from inprocml.transform.operations import run_many, run_one, run_source
 from inprocml.transform.rowcode import RowCode
 from inprocml.transform.specs_imported import Formula, Output

@@ -13,7 +13,7 @@ from inprocml.schema import Canonical, Field, Refused
 from inprocml.schema.columns import Column, scalars
 from inprocml.schema.once import once
 from inprocml.transform.murmur import murmurhash3
-from inprocml.transform.rowcode import MOST_BLOCKS, Lookup, RowCode, block_of
+from inprocml.transform.rowcode import MOST_BLOCKS, Lookup, RowCode, block_of, blocks_of
 from inprocml.transform.specs import Hashed
 from inprocml.transform.step import one_hot
 
@@ -87,7 +87,7 @@ class HashedStep:
         if self.width > MOST_BLOCKS:
             code.mark(f"{code.bind(self.lookup)}[{raws[0]}]", self.width)
             return
-        blocks = tuple(block_of(place, self.width) for place in range(self.width))
+        blocks = blocks_of(self.width)
         judge, place = self.field.judge, self.place
         kept = Lookup({}, lambda value: blocks[place(judge(value))], most=_KEPT)
         code.block(f"{code.bind(kept)}[{raws[0]}]", self.width)

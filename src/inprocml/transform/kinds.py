@@ -19,25 +19,42 @@ from inprocml.transform.derived import derived_fields, fit_derived
 from inprocml.transform.flag import FlagStep
 from inprocml.transform.formula import FormulaStep
 from inprocml.transform.hashed import HashedStep
+from inprocml.transform.media_kinds import MEDIA, fit_media, media_field
 from inprocml.transform.numeric import fit_numeric
 from inprocml.transform.specs import Category, Flag, Hashed, Numeric, Timestamp, Vector
 from inprocml.transform.specs_derived import Custom, Derived
 from inprocml.transform.specs_imported import Coded, Formula
+from inprocml.transform.specs_media import Audio, Image, Text
 from inprocml.transform.step import Entry
 from inprocml.transform.timestamp import TimestampStep
 from inprocml.transform.vector import fit_vector
 
 __all__ = ["SPECS", "Spec", "fields_read", "fit_entry"]
 
-Spec: TypeAlias = Numeric | Category | Hashed | Flag | Vector | Timestamp | Derived | Custom | Formula | Coded
-SPECS = (Numeric, Category, Hashed, Flag, Vector, Timestamp, Derived, Custom, Formula, Coded)
+Spec: TypeAlias = (
+    Numeric
+    | Category
+    | Hashed
+    | Flag
+    | Vector
+    | Timestamp
+    | Derived
+    | Custom
+    | Formula
+    | Coded
+    | Text
+    | Image
+    | Audio
+)
+SPECS = (Numeric, Category, Hashed, Flag, Vector, Timestamp, Derived, Custom, Formula, Coded, *MEDIA)
 
-_UNFITTED: dict[type, type] = {
+_UNFITTED: dict[type, Any] = {
     Hashed: HashedStep,
     Flag: FlagStep,
     Timestamp: TimestampStep,
     Formula: FormulaStep,
     Coded: CodedStep,
+    **dict.fromkeys(MEDIA, fit_media),
 }
 
 
@@ -63,7 +80,10 @@ def fields_of(name: str, spec: Any, raws: dict[str, Column]) -> tuple[Field, ...
         return (Field(read, "vector", required=spec.missing is None, size=spec.size),)
     if isinstance(spec, Category):
         return CategoryStep(name, spec, _dtype(raws.get(read)), ()).fields
-    fields: tuple[Field, ...] = _UNFITTED[type(spec)](name, spec).fields
+    media = isinstance(spec, MEDIA)
+    fields: tuple[Field, ...] = (
+        (media_field(name, spec),) if media else _UNFITTED[type(spec)](name, spec).fields
+    )
     return fields
 
 

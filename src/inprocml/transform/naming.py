@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from inprocml.transform.specs import Timestamp
+from inprocml.transform.specs import Category, Timestamp
+from inprocml.transform.specs_media import Audio, Image, Text
+from inprocml.values import FEATURES
 
 __all__ = ["LONGEST_NAME", "check_distinct", "valid_name"]
 
@@ -23,11 +25,12 @@ def valid_name(name: object) -> str:
 
 
 def check_distinct(fields: Mapping[str, object]) -> None:
-    """Raise ``ValueError`` for two fields whose features could have one name.
+    """Raise ``ValueError`` for two fields whose features, or whose tensors, could have one name.
 
     A feature is called by a *head*, the field's name or ``field.part``, and what follows it begins with one
     of ``=#``. So two names can be equal only where one field's head, up to such a mark, is another's.
     """
+    _check_tensors(fields)
     heads = {name: name for name in fields}
     for name, spec in fields.items():
         if not isinstance(spec, Timestamp):
@@ -40,6 +43,30 @@ def check_distinct(fields: Mapping[str, object]) -> None:
         for place, character in enumerate(name):
             if character in _MARKS and name[:place] in heads:
                 raise ValueError(_fault(name, heads[name[:place]]))
+
+
+def _check_tensors(fields: Mapping[str, object]) -> None:
+    made: dict[str, str] = {}
+    for name, spec in fields.items():
+        for tensor in _tensors(name, spec) or (FEATURES,):
+            if tensor in made and tensor != FEATURES:
+                raise ValueError(
+                    f"entries {made[tensor]!r} and {name!r} would both make the tensor {tensor!r}: "
+                    "rename one of them"
+                )
+            made[tensor] = name
+    tabular = any(not _tensors(name, spec) for name, spec in fields.items())
+    if tabular and any(FEATURES in _tensors(name, spec) for name, spec in fields.items()):
+        raise ValueError(
+            f"an entry would make the tensor {FEATURES!r}, which the tabular ones share: rename it"
+        )
+
+
+def _tensors(name: str, spec: object) -> tuple[str, ...]:
+    """Return the names of the tensors that an entry makes for itself."""
+    if isinstance(spec, (Text, Image, Audio)):
+        return spec.tensors(name)
+    return (name,) if isinstance(spec, Category) and spec.encoding == "index" else ()
 
 
 def _fault(one: str, other: str) -> str:

@@ -15,15 +15,13 @@ from inprocml.errors import TransformError
 from inprocml.schema import Canonical, Field
 from inprocml.schema.columns import Column
 from inprocml.schema.once import once
-from inprocml.transform.curve import Curve, fit_exponent, limits_where
+from inprocml.transform.curve import Curve, fit_exponent
 from inprocml.transform.edges import quantile
+from inprocml.transform.limits import OVERFLOW, limit_where
 from inprocml.transform.rowcode import RowCode
 from inprocml.transform.specs import Numeric
 
-__all__ = ["OVERFLOW", "NumericStep", "fit_numeric", "learnt", "number_test", "spread_of"]
-
-OVERFLOW = float.fromhex("0x1.ffffffp+127")
-"""The first float64 that rounds to no finite float32: halfway between the last one and what would follow."""
+__all__ = ["NumericStep", "fit_numeric", "learnt", "number_test", "spread_of"]
 
 _DOWN = 2.0**-64
 _EXACT = 2**53
@@ -59,7 +57,10 @@ class NumericStep:
     @once
     def field(self) -> Field:
         """Limits are where the feature would leave float32, so that no row is ever encoded as infinity."""
-        limits = limits_where(self._fits, self._good, self.curve.domain)
+        (low, high), good = self.curve.domain, self._ordinary()[0]
+        above = self.curve.undone(self.offset + OVERFLOW * self.divisor)
+        below = -above if self._even else self.curve.undone(self.offset - OVERFLOW * self.divisor)
+        limits = (limit_where(self._fits, good, low, below), limit_where(self._fits, good, high, above))
         return Field(
             self.spec.field or self.name, "number", required=self.spec.missing is None, limits=limits
         )
@@ -175,9 +176,9 @@ class NumericStep:
         }
 
     @property
-    def _good(self) -> float:
-        """A value that must be encodable, whatever was learnt."""
-        return self._ordinary()[0]
+    def _even(self) -> bool:
+        """Whether the curve falls before it rises."""
+        return self.spec.power == "square"
 
     def _ordinary(self) -> list[float]:
         """Values that must be encodable: what is narrower than that is no scale for requests to come."""
@@ -186,6 +187,9 @@ class NumericStep:
             ordinary += self.spec.clip
         elif self.spec.log:
             ordinary += self.curve.domain
+        if self._even:  # where it turns: with that, all between values that fit do so as well
+            low, high = self.curve.ends
+            ordinary.insert(0, min(max(0.0, low), high))
         return ordinary or [0.0 if self.spec.power else self.offset]
 
     def _fits(self, x: float) -> bool:

@@ -14,7 +14,7 @@ from inprocml.errors import InvalidRow
 from inprocml.schema import Canonical, Field, Refused, Schema, merged
 from inprocml.schema.columns import Column
 from inprocml.schema.once import once
-from inprocml.schema.table import Opened, absent, as_row, open_table, report
+from inprocml.schema.table import ROW, Opened, absent, as_row, open_table, report
 from inprocml.transform.arguments import WIDEST
 from inprocml.transform.rowcode import RowCode
 from inprocml.transform.step import Arrays, Entry, Step, TensorSpec, TensorStep
@@ -130,15 +130,15 @@ class Plan:
             if field.name not in raws and not field.required:
                 raws[field.name] = absent(opened.rows, required=False)
         if opened.issues or len(raws) < len(self.schema.fields):
-            raise self._report(opened)
+            raise self._report(opened, Refused("is missing"))
         columns = _Judged(self.schema, raws)
         out = np.zeros((opened.rows, self.width), dtype=np.float32)
         tensors: Arrays = {}
         try:
             with np.errstate(all="ignore"):  # whatever the host set, arithmetic here is checked beforehand
                 self._write(columns, out, tensors)
-        except Refused:
-            raise self._report(opened) from None
+        except Refused as refused:
+            raise self._report(opened, refused) from None
         if not self.others:
             return out
         return ({FEATURES: out} if self.steps else {}) | tensors
@@ -164,12 +164,12 @@ class Plan:
             try:
                 with np.errstate(all="ignore"):
                     self._write(_Judged(self.schema, {}, part), out, tensors)
-            except Refused:
-                raise self._report(opened) from None
+            except Refused as refused:
+                raise self._report(opened, refused) from None
             yield out if not self.others else ({FEATURES: out} if self.steps else {}) | tensors
 
-    def _report(self, opened: Opened) -> InvalidRow:
-        """Find everything that is wrong with a table that an entry refused."""
+    def _report(self, opened: Opened, first: Refused) -> InvalidRow:
+        """Find everything that is wrong with a table that an entry refused for ``first``."""
         columns, issues = self.schema.judge_opened(opened)
         for entry in self.entries:
             if not all(field.name in columns for field in entry.fields):
@@ -178,7 +178,8 @@ class Plan:
                 self._encode_column(entry, [columns[field.name] for field in entry.fields], opened.rows)
             except Refused as refused:
                 issues[entry.fields[0].name] = refused
-        return report(issues, opened.rows)
+        # a custom function that changes its mind finds nothing wrong the second time
+        return report(issues or {ROW: first}, opened.rows)
 
     @staticmethod
     def _encode_column(entry: Any, columns: list[NDArray[Any]], rows: int) -> None:

@@ -202,6 +202,8 @@ def _missing(entry: Entry) -> str:
     missing = getattr(entry.spec, "missing", None)
     if missing in {"slot", "flag"}:
         return "that it is missing is a feature of its own"
+    if missing == "empty":
+        return "it is read as empty"
     if missing in {"median", "mean"}:
         return f"the {missing} of the training rows stands in for it"
     if isinstance(missing, (int, float)):

@@ -20,6 +20,7 @@ from inprocml.drawing import short
 from inprocml.schema import Field, Schema
 from inprocml.schema.moment import zone_named
 from inprocml.schema.once import once
+from inprocml.schema.text import LONGEST
 
 __all__ = ["Sample", "Seen", "sample"]
 
@@ -54,8 +55,9 @@ class Sample:
 
 def sample(schema: Schema, columns: Mapping[str, NDArray[Any]]) -> Sample:
     """Keep a few rows of canonical training columns, evenly spaced; not the table that they came from."""
-    # neither vectors, of which there is no one picture, nor files, which would be kept alive
-    drawn = [field.name for field in schema.fields if field.kind not in {"vector", "content", "signal"}]
+    # neither vectors, of which there is no one picture, nor files and long texts, which would be kept alive
+    whole = {"vector", "content", "signal"}
+    drawn = [f.name for f in schema.fields if f.kind not in whole and f.longest <= LONGEST]
     flat = {name: columns[name] for name in drawn if name in columns and len(columns[name])}
     return Sample(schema, {name: column[:: -(-len(column) // _ROWS)].copy() for name, column in flat.items()})
 

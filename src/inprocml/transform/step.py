@@ -20,11 +20,20 @@ Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One tensor that a transform makes: name, shape of one row (``None`` where it varies), dtype."""
+    """One tensor that a transform makes: name, shape of one row, dtype.
+
+    A side that is ``None`` is as long as the longest row of the call needs; shorter rows end in ``pad``.
+    """
 
     name: str
     shape: tuple[int | None, ...]
     dtype: str
+    pad: int = 0
+
+    @property
+    def ragged(self) -> bool:
+        """Whether its length varies from call to call."""
+        return None in self.shape
 
 
 class Entry(Protocol):

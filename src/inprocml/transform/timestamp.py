@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from inprocml.schema.columns import Column
 from inprocml.schema.moment import moment_check
 from inprocml.schema.once import once
 from inprocml.schema.zones import local, microseconds
-from inprocml.transform.rowcode import RowCode, block_of
+from inprocml.transform.rowcode import RowCode, block_of, blocks_of
 from inprocml.transform.specs import CYCLES, Timestamp
 from inprocml.transform.turns import table
 
@@ -65,12 +66,7 @@ class TimestampStep:
     @once
     def tables(self) -> tuple[tuple[str, tuple[bytes, ...], NDArray[np.float32]], ...]:
         """For each part its name, the features of each of its values as bytes, and the same as rows."""
-        tables = []
-        for part, encoding in self.spec.encodings:
-            blocks = _blocks(part, encoding)
-            rows = np.frombuffer(b"".join(blocks), dtype=np.float32).reshape(len(blocks), -1)
-            tables.append((part, blocks, rows))
-        return tuple(tables)
+        return tuple((part, *_blocks(part, encoding)) for part, encoding in self.spec.encodings)
 
     @property
     def width(self) -> int:
@@ -159,14 +155,17 @@ class TimestampStep:
         }
 
 
-def _blocks(part: str, encoding: str) -> tuple[bytes, ...]:
-    """The features of each value of a part, from the first on."""
+@cache  # of a closed vocabulary: some 20 tables, shared by all entries of the process
+def _blocks(part: str, encoding: str) -> tuple[tuple[bytes, ...], NDArray[np.float32]]:
+    """The features of each value of a part, from the first on: as bytes, and as read-only rows."""
     first, count = CYCLES.get(part, (0, 2))
     if encoding == "onehot":
-        return tuple(block_of(place, count) for place in range(count))
-    if encoding == "ordinal":
-        return tuple(struct.pack("=f", first + place) for place in range(count))
-    return tuple(struct.pack("=2f", *pair) for pair in table(count))
+        blocks = blocks_of(count)
+    elif encoding == "ordinal":
+        blocks = tuple(struct.pack("=f", first + place) for place in range(count))
+    else:
+        blocks = tuple(struct.pack("=2f", *pair) for pair in table(count))
+    return blocks, np.frombuffer(b"".join(blocks), dtype=np.float32).reshape(count, -1)
 
 
 _VALUE: dict[str, Callable[[datetime], int]] = {

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from inprocml.errors import TransformError
 from inprocml.schema import Canonical, Field
 from inprocml.schema.columns import Column
+from inprocml.schema.number import LARGEST
 from inprocml.schema.once import once
-from inprocml.transform.numeric import NumericStep, spread_of
+from inprocml.transform.limits import OVERFLOW, limit_where
+from inprocml.transform.numeric import spread_of
 from inprocml.transform.rowcode import RowCode
-from inprocml.transform.specs import Numeric, Vector
+from inprocml.transform.specs import Vector
 from inprocml.transform.step import emit_block
 
 __all__ = ["VectorStep", "fit_vector"]
@@ -39,6 +41,8 @@ class VectorStep:
             raise ValueError("a scaled vector has an offset and a divisor for each number, another has none")
         if not all(map(math.isfinite, self.offsets + self.divisors)):
             raise ValueError("offsets and divisors must be finite")
+        if not all(divisor > 0.0 for divisor in self.divisors):
+            raise ValueError("divisors must be positive")
         low, high = self.field.limits
         if not low < high:
             raise ValueError("the scale turns ordinary values into ones that float32 cannot hold")
@@ -51,17 +55,29 @@ class VectorStep:
     @once
     def field(self) -> Field:
         """Numbers that float32 holds once scaled, whichever of the numbers they are."""
-        scale = "standard" if self.offsets else "none"
-        single = Numeric(scale=scale)  # type: ignore[arg-type]
-        pairs = set(zip(self.offsets, self.divisors, strict=True)) or {(0.0, 1.0)}
-        limits = [NumericStep("number", single, None, *pair).field.limits for pair in pairs]
         return Field(
             self.spec.field or self.name,
             "vector",
             required=self.spec.missing is None,
-            limits=(max(low for low, _ in limits), min(high for _, high in limits)),
+            limits=self._limits(),
             size=self.spec.size,
         )
+
+    def _limits(self) -> tuple[float, float]:
+        """Search for all numbers at once: a million of them, one by one, would take minutes."""
+        offsets, divisors = np.array(self.offsets or [0.0]), np.array(self.divisors or [1.0])
+
+        def above(x: float) -> bool:
+            return bool(((x - offsets) / divisors > -OVERFLOW).all())
+
+        def below(x: float) -> bool:
+            return bool(((x - offsets) / divisors < OVERFLOW).all())
+
+        with np.errstate(all="ignore"):
+            lowest = float((offsets - OVERFLOW * divisors).max())
+            highest = float((offsets + OVERFLOW * divisors).min())
+            low = limit_where(above, LARGEST, -LARGEST, lowest)
+            return low, limit_where(below, -LARGEST, LARGEST, highest)
 
     @property
     def width(self) -> int:

@@ -22,7 +22,7 @@ from inprocml.schema import Refused
 from inprocml.transform.media.content import content_of
 from inprocml.transform.media.picture_file import FORMATS, PictureFile, audited, check_rows
 
-__all__ = ["ImageOptions", "read_image"]
+__all__ = ["ImageOptions", "pillow", "read_image"]
 
 _KERNELS = ("bilinear", "bicubic", "lanczos", "nearest", "box")
 _LARGEST_SIDE = 4096
@@ -104,7 +104,7 @@ def read_image(value: object, options: ImageOptions) -> NDArray[np.float32]:
         raise Refused("must be a picture of at least one pixel")
     if file.width * file.height > options.max_pixels:
         raise Refused(f"must be a picture of at most {options.max_pixels} pixels")
-    library = _pillow()
+    library = pillow()
     try:
         picture = _decoded(file)
         opaque = _opaque(library, picture, options).convert(options.colours)
@@ -117,7 +117,8 @@ def read_image(value: object, options: ImageOptions) -> NDArray[np.float32]:
     return _normalised(np.asarray(_resized(library, opaque, options)), options)
 
 
-def _pillow() -> Any:
+def pillow() -> Any:
+    """Return Pillow's ``Image`` module; ``BackendMissing`` where it is not installed."""
     try:
         from PIL import Image
     except ImportError:

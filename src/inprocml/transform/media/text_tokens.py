@@ -29,7 +29,7 @@ class TokenOptions:
     """How text becomes ids; ``ValueError`` for what makes no sense.
 
     At most ``max_length`` tokens a text, cut on the right, those the file adds (``special``) included.
-    Without ``buckets`` every row is padded to ``max_length``. With them, lengths in ascending order of which
+    Without ``pad_to`` every row is padded to ``max_length``. With them, lengths in ascending order of which
     the last is ``max_length``, the rows of one call are padded to the smallest that holds the longest: values
     are the same whatever the call, only padding on the right differs. Padding is ``pad_token``, by default id
     0, with mask 0. A text of more than ``characters`` is refused, or cut where ``longer="cut"``, before any
@@ -37,7 +37,7 @@ class TokenOptions:
     """
 
     max_length: int
-    buckets: tuple[int, ...] | None = None
+    pad_to: tuple[int, ...] | None = None
     pad_token: str | None = None
     special: bool = True
     characters: int = 100_000
@@ -46,10 +46,10 @@ class TokenOptions:
     def __post_init__(self) -> None:
         if not 1 <= self.max_length <= _LONGEST:
             raise ValueError(f"max_length must be from 1 to {_LONGEST}")
-        if self.buckets is not None:
-            ends = (0, *self.buckets)
+        if self.pad_to is not None:
+            ends = (0, *self.pad_to)
             if ends[-1] != self.max_length or any(first >= second for first, second in pairwise(ends)):
-                raise ValueError("buckets must be positive, ascending, and end in max_length")
+                raise ValueError("pad_to must be positive, ascending, and end in max_length")
         check_length(self.characters, self.longer)
 
 
@@ -71,6 +71,11 @@ class Tokens:
         if self._pad is None:
             raise ValueError("pad_token must be a token that the tokenizer knows")
 
+    @property
+    def pad(self) -> int:
+        """The id that stands for padding."""
+        return int(self._pad)
+
     def one(self, value: object) -> list[int]:
         """Return the ids of one text, not padded; raises ``Refused``."""
         text = written(value, self.options.characters, self.options.longer)
@@ -87,7 +92,7 @@ class Tokens:
         """
         rows = [self.one(value) for value in values]
         lengths = np.array([len(row) for row in rows], dtype=np.int64)
-        width = self._width(max(map(len, rows), default=0))
+        width = self.width(max(map(len, rows), default=0))
         ids = np.full((len(rows), width), self._pad, dtype=np.int64)
         mask = np.zeros((len(rows), width), dtype=np.int64)
         for place, row in enumerate(rows):
@@ -95,8 +100,9 @@ class Tokens:
             mask[place, : len(row)] = 1
         return {"ids": ids, "mask": mask, "lengths": lengths}
 
-    def _width(self, longest: int) -> int:
-        ends = self.options.buckets or (self.options.max_length,)
+    def width(self, longest: int) -> int:
+        """Return the length that rows of which the longest has so many tokens are padded to."""
+        ends = self.options.pad_to or (self.options.max_length,)
         return next(end for end in ends if end >= longest)
 
 

@@ -259,6 +259,8 @@ def test_unseen_values_are_zeros_or_share_the_rare_column_or_are_refused():
         error.transform_one({"city": "new"})
     with pytest.raises(InvalidRow, match="city: is missing"):
         error.transform_one({"city": None})
+    described = error.Row.model_json_schema()["properties"]["city"]["description"]
+    assert described == "One of the values that training has seen. Required."
 
 
 def test_a_learnt_missing_category_is_the_same_however_missing_is_spelt():

@@ -19,7 +19,7 @@ InprocmlError 500
         BackendMissing          a runtime is not installed; the message says what to install
         BackendFailed           the model raised, or answered with what cannot be an answer
     PackError 500
-        ParityError             the packed model answers differently from the trained one
+        ParityError             what was packed or converted answers differently from what was trained
 
 ``status_hint`` is the HTTP status a web layer should use; nothing below the web layer speaks HTTP.
 Messages say what happened, where, and what to do now, and never repeat a value from a row.
@@ -169,7 +169,7 @@ class PackError(InprocmlError):
 
 
 class ParityError(PackError):
-    """The packed model answers differently from the trained one, beyond the stated limit.
+    """What was packed or converted answers differently from what was trained, beyond the stated limit.
 
     ``rows`` are the zero-based sample rows furthest apart (worst first), ``distance`` the largest
     absolute difference, ``limit`` what was allowed.

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from inprocml import Category, Flag, Hashed, Numeric, Timestamp, Transform, Vector
+from inprocml.transform.specs_imported import Coded, Formula, Operand, Output
 
 CYCLES = {"hour": "cyclic", "weekday": "ordinal", "month": "onehot", "weekend": "onehot", "day": "cyclic"}
 NUMBERS = {
@@ -38,9 +39,49 @@ OTHERS = {
     "at": Timestamp(parts=CYCLES, timezone="Europe/Berlin", since="2020-01-01T00:00:00Z", missing="slot"),
     "wall": Timestamp(parts={"hour": "ordinal", "minute": "cyclic"}, since="2020-01-01T00:00:00"),
     "twice": Numeric(field="robust", missing="mean", bins=4),
+    "formula": Formula(
+        operands=(
+            Operand("robust", "number", (("fill", 2.0), ("subtract", 0.1), ("divide", 3.0))),
+            Operand("log", "number", (("fill", 1.0), ("clip", -0.5, 1e6), ("log1p",))),
+            Operand("flag", "flag", (("add", 0.5),)),
+            Operand("flag_slot", "flag", (("is_missing",),)),
+            Operand("square", "number"),
+        ),
+        outputs=(
+            Output("left", (0,)),
+            Output("product", (0, 1, 2), (("multiply", -0.7),)),
+            Output("bin", (0,), (("bin", -1.0, 0.0, 1.0),)),
+            Output("bin is 2", (0,), (("bin", -1.0, 0.0, 1.0), ("equals", 2.0))),
+            Output("gone", (3,)),
+            Output("late fill", (4, 4), (("absolute",), ("sqrt",), ("replace", 0.0, 9.0), ("fill", -3.0))),
+            Output("above", (4,), (("above", 0.5), ("fill", 0.25))),
+            Output("curves", (1,), (("expm1",), ("log1p",), ("yeo-johnson", 0.3), ("square",))),
+            Output("others", (2,), (("log",), ("exp",))),
+            Output("bias", (0,), (("constant", 1.0),)),
+        ),
+    ),
+    "coded": Coded(
+        reads="text",
+        categories=("b", "caf\u00e9", "x"),
+        labels=("one", "two", "three"),
+        rows=(((0, 1.0),), ((1, 0.1), (2, -2.0)), ()),
+        unseen=((2, 1.0),),
+        missing=((0, 0.5),),
+    ),
+    "coded_known": Coded(reads="number", categories=(-1.5, 2.0), labels=("x",), rows=(((0, 0.25),), ())),
+    "coded_flag": Coded(
+        reads="flag", categories=(False, True), labels=("x", "y"), rows=((), ((1, 1.0),)), missing=((0, 1.0),)
+    ),
+    "coded_wide": Coded(
+        reads="integer",
+        categories=tuple(range(150)),
+        labels=tuple(str(place) for place in range(150)),
+        rows=tuple(((place, 1.0),) for place in range(150)),
+        unseen=(),
+    ),
 }
 FIELDS = NUMBERS | OTHERS
-READ = [name for name in FIELDS if name != "twice"]
+READ = [name for name in FIELDS if name not in {"twice", "formula"}]
 START = datetime(2021, 1, 1, tzinfo=UTC)
 
 
@@ -69,6 +110,10 @@ def row(draw):
         "vector": [draw.gauss(0, 1), draw.randint(-5, 5), draw.random()],
         "vector_plain": (draw.random(), -0.0),
         "at": draw.choice([moment, moment.isoformat(), moment.isoformat(timespec="seconds")]),
+        "coded": draw.choice(["b", "cafe\u0301", "CAFÉ", "x", "", "b"]),
+        "coded_known": draw.choice([-1.5, 2, 2.0]),
+        "coded_flag": draw.random() < 0.5,
+        "coded_wide": draw.randint(-3, 160),
         "wall": draw.choice([wall, wall.isoformat(), wall.isoformat(" ", "minutes")]),
     }
     optional = [name for name in READ if FIELDS[name].missing is not None]

@@ -165,7 +165,25 @@ class Transform:
 
         Raises ``Unsupported`` for a kind that this release does not know, ``Corrupt`` for all else.
         """
-        plan = document.read(text)
+        return cls._of(document.read(text))
+
+    @classmethod
+    def from_sklearn(cls, fitted: Any, table: Any, *, rtol: float | None = None) -> Transform:
+        """Return the fitted transform that gives the features of a fitted scikit-learn transformer.
+
+        ``fitted``: a ``ColumnTransformer``, a ``Pipeline`` without its model, a ``FeatureUnion`` or one step.
+        ``table``: a DataFrame of at least one row with the columns that it was fitted on. There, features
+        must be those of ``fitted.transform(table)``, rounded to float32, column by column: to the bit, but
+        for logarithms and exponentials, which may be 1e-6 of the feature's largest value away. ``rtol`` is
+        allowed instead, for all. Raises ``TransformError`` that lists every step and column without a
+        counterpart, and ``ParityError`` that names the feature and the row furthest away.
+        """
+        from inprocml.transform.views import sklearn_converted
+
+        return sklearn_converted(fitted, table, rtol)
+
+    @classmethod
+    def _of(cls, plan: Plan) -> Transform:
         transform = cls({entry.name: entry.spec for entry in plan.entries})
         transform._plan = plan
         return transform

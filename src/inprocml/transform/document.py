@@ -8,6 +8,7 @@ from inprocml.schema.sound import sound
 from inprocml.schema.strict_json import LARGEST_TEXT, corrupt, crowded
 from inprocml.transform.arguments import MOST_ENTRIES
 from inprocml.transform.documents import MODELS, EntryModel
+from inprocml.transform.documents_imported import IMPORTED_MODELS
 from inprocml.transform.documents_media import MEDIA_MODELS
 from inprocml.transform.naming import check_distinct, valid_name
 from inprocml.transform.plan import Plan
@@ -17,7 +18,7 @@ __all__ = ["read", "write"]
 
 _WHAT = "the transform"
 _KIND = "transform@1"
-_MODELS = MODELS | MEDIA_MODELS
+_MODELS = MODELS | IMPORTED_MODELS | MEDIA_MODELS
 
 
 def write(plan: Plan) -> str:

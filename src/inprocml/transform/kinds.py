@@ -12,15 +12,18 @@ from inprocml.schema.columns import Column, scalars
 from inprocml.schema.missing import is_missing
 from inprocml.transform.binned import fit_binned
 from inprocml.transform.category import CategoryStep, fit_category
+from inprocml.transform.coded import CodedStep
 from inprocml.transform.curve import Curve
 from inprocml.transform.custom import fit_custom
 from inprocml.transform.derived import derived_fields, fit_derived
 from inprocml.transform.flag import FlagStep
+from inprocml.transform.formula import FormulaStep
 from inprocml.transform.hashed import HashedStep
 from inprocml.transform.media_kinds import MEDIA, fit_media, media_field
 from inprocml.transform.numeric import fit_numeric
 from inprocml.transform.specs import Category, Flag, Hashed, Numeric, Timestamp, Vector
 from inprocml.transform.specs_derived import Custom, Derived
+from inprocml.transform.specs_imported import Coded, Formula
 from inprocml.transform.specs_media import Audio, Image, Text
 from inprocml.transform.step import Entry
 from inprocml.transform.timestamp import TimestampStep
@@ -29,14 +32,28 @@ from inprocml.transform.vector import fit_vector
 __all__ = ["SPECS", "Spec", "fields_read", "fit_entry"]
 
 Spec: TypeAlias = (
-    Numeric | Category | Hashed | Flag | Vector | Timestamp | Derived | Custom | Text | Image | Audio
+    Numeric
+    | Category
+    | Hashed
+    | Flag
+    | Vector
+    | Timestamp
+    | Derived
+    | Custom
+    | Formula
+    | Coded
+    | Text
+    | Image
+    | Audio
 )
-SPECS = (Numeric, Category, Hashed, Flag, Vector, Timestamp, Derived, Custom, *MEDIA)
+SPECS = (Numeric, Category, Hashed, Flag, Vector, Timestamp, Derived, Custom, Formula, Coded, *MEDIA)
 
 _UNFITTED: dict[type, Any] = {
     Hashed: HashedStep,
     Flag: FlagStep,
     Timestamp: TimestampStep,
+    Formula: FormulaStep,
+    Coded: CodedStep,
     **dict.fromkeys(MEDIA, fit_media),
 }
 
@@ -45,6 +62,8 @@ def fields_read(name: str, spec: Spec) -> tuple[str, ...]:
     """Return the names of the fields that an entry reads."""
     if isinstance(spec, Derived):
         return tuple(field.name for field in derived_fields(spec))
+    if isinstance(spec, Formula):
+        return tuple(dict.fromkeys(operand.field for operand in spec.operands))
     return tuple(spec.reads) if isinstance(spec, Custom) else (spec.field or name,)
 
 
@@ -52,8 +71,8 @@ def fields_of(name: str, spec: Any, raws: dict[str, Column]) -> tuple[Field, ...
     """Return the fields as they are judged while fitting, before anything is known of their values."""
     if isinstance(spec, Derived):
         return derived_fields(spec)
-    if isinstance(spec, Custom):
-        return fit_custom(name, spec).fields
+    if isinstance(spec, (Custom, Formula)):
+        return (fit_custom(name, spec) if isinstance(spec, Custom) else FormulaStep(name, spec)).fields
     read = spec.field or name
     if isinstance(spec, Numeric):
         return (Field(read, "number", required=spec.missing is None, limits=Curve.of(spec).domain),)

@@ -192,6 +192,8 @@ def _described(field: Field, entries: list[Entry]) -> str:
     meaning = _MEANING.get(field.kind, f"Kind: {field.kind}.").format(
         timezone=field.timezone, size=field.size, longest=field.longest
     )
+    if any(entry.document.get("unseen", ()) is None for entry in entries):
+        meaning = "One of the values that training has seen."
     if field.required:
         return f"{meaning} Required."
     said = dict.fromkeys(_missing(entry) for entry in entries)

@@ -10,7 +10,7 @@ from inprocml.errors import TransformError
 if TYPE_CHECKING:
     from inprocml.transform.core import Transform
 
-__all__ = ["sklearn_view"]
+__all__ = ["sklearn_converted", "sklearn_view"]
 
 # By name, not by import: the room lies above this one, so nothing here may depend on it, and most processes
 # that apply a transform have no scikit-learn. The name is a constant; nothing that is read decides it.
@@ -19,10 +19,19 @@ _SKLEARN = "inprocml.sklearn"
 
 def sklearn_view(transform: Transform) -> Any:
     """Return the transform as a scikit-learn transformer; ``TransformError`` without scikit-learn."""
+    return _sklearn("as_sklearn").as_sklearn(transform)
+
+
+def sklearn_converted(fitted: Any, table: Any, rtol: float | None) -> Transform:
+    """Return the transform that does what a fitted transformer does; ``TransformError`` if there is none."""
+    converted: Transform = _sklearn("from_sklearn").from_sklearn(fitted, table, rtol)
+    return converted
+
+
+def _sklearn(asked: str) -> Any:
     try:
-        room = import_module(_SKLEARN)
+        return import_module(_SKLEARN)
     except ModuleNotFoundError as missing:
         raise TransformError(
-            "as_sklearn needs scikit-learn, which is not installed: pip install 'inprocml[sklearn]'"
+            f"{asked} needs scikit-learn, which is not installed: pip install 'inprocml[sklearn]'"
         ) from missing
-    return room.as_sklearn(transform)

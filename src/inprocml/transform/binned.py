@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from inprocml.errors import TransformError
 from inprocml.schema import Canonical, Field
-from inprocml.schema.columns import Column
 from inprocml.schema.once import once
 from inprocml.transform.curve import Curve
 from inprocml.transform.edges import MOST_BINS, first_reaching, quantile_edges
@@ -111,11 +110,6 @@ class BinnedStep:
             out[:, 0] = places
         else:
             one_hot(out, places)
-
-    def write_raw(self, columns: Sequence[Column], out: NDArray[np.float32]) -> bool:
-        """Judging a column of numbers is quick as it is."""
-        del columns, out
-        return False
 
     def emit(self, code: RowCode, raws: Sequence[str]) -> None:
         """Add its part of the generated row path."""

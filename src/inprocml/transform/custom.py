@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from inprocml.errors import TransformError, Untrusted
 from inprocml.schema import Canonical, Field, Refused
-from inprocml.schema.columns import Column
 from inprocml.schema.once import once
 from inprocml.transform.limits import OVERFLOW
 from inprocml.transform.rowcode import RowCode
@@ -131,11 +130,6 @@ class CustomStep:
             except Refused as refused:
                 refused.row = row
                 raise
-
-    def write_raw(self, columns: Sequence[Column], out: NDArray[np.float32]) -> bool:
-        """The function is called with canonical values only."""
-        del columns, out
-        return False
 
     def emit(self, code: RowCode, raws: Sequence[str]) -> None:
         """Add its part of the generated row path."""

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.schema import Canonical, Field, Kind, Refused
-from inprocml.schema.columns import Column
 from inprocml.schema.once import once
 from inprocml.schema.zones import microseconds
 from inprocml.transform.binned import BinnedStep, fit_binned
@@ -69,11 +68,6 @@ class DerivedStep:
             self.inner.write([self.inner.field.check_column(derive_column(self.spec, columns))], out)
         except Refused as refused:
             raise self._refused(refused) from None
-
-    def write_raw(self, columns: Sequence[Column], out: NDArray[np.float32]) -> bool:
-        """What is derived is derived from canonical columns."""
-        del columns, out
-        return False
 
     def emit(self, code: RowCode, raws: Sequence[str]) -> None:
         """Add its part of the generated row path."""

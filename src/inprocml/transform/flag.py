@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.schema import Canonical, Field
-from inprocml.schema.columns import Column
 from inprocml.schema.once import once
 from inprocml.transform.rowcode import Lookup, RowCode
 from inprocml.transform.specs import Flag
@@ -58,11 +57,6 @@ class FlagStep:
         out[:, 0] = columns[0] == 1.0
         if self.width == 2:
             out[:, 1] = np.isnan(columns[0])
-
-    def write_raw(self, columns: Sequence[Column], out: NDArray[np.float32]) -> bool:
-        """Judging a column of flags is quick as it is."""
-        del columns, out
-        return False
 
     def emit(self, code: RowCode, raws: Sequence[str]) -> None:
         """Add its part of the generated row path."""

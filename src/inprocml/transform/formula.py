@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.schema import Canonical, Field, Refused
-from inprocml.schema.columns import Column
 from inprocml.schema.once import once
 from inprocml.transform.limits import OVERFLOW
 from inprocml.transform.numeric import number_test
@@ -97,11 +96,6 @@ class FormulaStep:
         if not good.all():
             bad = np.flatnonzero(~good)
             raise Refused(self._reason, row=int(bad[0]), count=len(bad))
-
-    def write_raw(self, columns: Sequence[Column], out: NDArray[np.float32]) -> bool:
-        """Judging a column of numbers is quick as it is."""
-        del columns, out
-        return False
 
     def emit(self, code: RowCode, raws: Sequence[str]) -> None:
         """Add its part of the generated row path."""

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from inprocml.errors import TransformError
 from inprocml.schema import Canonical, Field
-from inprocml.schema.columns import Column
 from inprocml.schema.once import once
 from inprocml.transform.curve import Curve, fit_exponent
 from inprocml.transform.edges import quantile
@@ -104,11 +103,6 @@ class NumericStep:
         out[:, 0] = self.encode_column(columns[0])
         if self.flagged:
             out[:, 1] = np.isnan(columns[0])
-
-    def write_raw(self, columns: Sequence[Column], out: NDArray[np.float32]) -> bool:
-        """Judging a column of numbers is quick as it is."""
-        del columns, out
-        return False
 
     def encode_column(self, column: NDArray[np.float64]) -> NDArray[np.float64]:
         """``encode`` for a column, missing filled: the same float64 bits before either is rounded."""

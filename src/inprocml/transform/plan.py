@@ -148,8 +148,8 @@ class Plan:
     def _write(self, columns: _Judged, out: NDArray[np.float32], tensors: Arrays) -> None:
         for step, start in zip(self.steps, self.starts, strict=True):
             part = out[:, start : start + step.width]
-            raws = [columns.raws[field.name] for field in step.fields] if columns.raws else []
-            if not raws or not step.write_raw(raws, part):
+            write_raw = getattr(step, "write_raw", None) if columns.raws else None
+            if write_raw is None or not write_raw([columns.raws[field.name] for field in step.fields], part):
                 step.write([columns[field.name] for field in step.fields], part)
         for other in self.others:
             tensors.update(other.many([columns[field.name] for field in other.fields]))

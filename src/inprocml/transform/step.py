@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.schema import Canonical, Field
-from inprocml.schema.columns import Column
 from inprocml.transform.rowcode import RowCode
 
 __all__ = ["Arrays", "Entry", "Step", "TensorSpec", "TensorStep", "emit_block", "one_hot"]
@@ -64,7 +63,11 @@ class Entry(Protocol):
 
 
 class Step(Entry, Protocol):
-    """An entry that makes columns of the ``features`` tensor."""
+    """An entry that makes columns of the ``features`` tensor.
+
+    One that gains by it may have ``write_raw(columns, out) -> bool`` besides: it judges and writes raw columns
+    in one go, and answers False, with ``out`` untouched, for all but the plainest.
+    """
 
     @property
     def width(self) -> int:
@@ -86,10 +89,6 @@ class Step(Entry, Protocol):
 
     def write(self, columns: Sequence[NDArray[Any]], out: NDArray[np.float32]) -> None:
         """Write canonical columns; ``out`` is zeros of shape ``(rows, width)``."""
-        ...
-
-    def write_raw(self, columns: Sequence[Column], out: NDArray[np.float32]) -> bool:
-        """Judge and write raw columns in one go; False, with ``out`` untouched, for all but the plainest."""
         ...
 
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from inprocml.errors import TransformError
 from inprocml.schema import Canonical, Field
-from inprocml.schema.columns import Column
 from inprocml.schema.once import once
 from inprocml.transform.media.ngrams import ngram_block
 from inprocml.transform.media.text_tokens import Tokens
@@ -167,10 +166,6 @@ class NgramStep:
             out[row] = ngram_block(value, self.options)
 
         place_each(columns[0].tolist(), place)
-
-    def write_raw(self, _columns: Sequence[Column], _out: NDArray[np.float32]) -> bool:
-        """Leave raw columns to be judged first."""
-        return False
 
     def emit(self, code: RowCode, raws: Sequence[str]) -> None:
         """Add its part of the generated row path."""

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.schema import Canonical, Field, Kind
-from inprocml.schema.columns import Column
 from inprocml.schema.moment import moment_check
 from inprocml.schema.once import once
 from inprocml.schema.zones import local, microseconds
@@ -112,11 +111,6 @@ class TimestampStep:
             out[there, place] = (ticks - self.since).astype(np.float64) / _DAY
         if self.spec.missing is not None:
             out[absent, -1] = 1.0
-
-    def write_raw(self, columns: Sequence[Column], out: NDArray[np.float32]) -> bool:
-        """Judging a column of times is as quick as anything here."""
-        del columns, out
-        return False
 
     def emit(self, code: RowCode, raws: Sequence[str]) -> None:
         """Add its part of the generated row path."""

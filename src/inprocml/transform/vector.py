@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from inprocml.errors import TransformError
 from inprocml.schema import Canonical, Field
-from inprocml.schema.columns import Column
 from inprocml.schema.number import LARGEST
 from inprocml.schema.once import once
 from inprocml.transform.limits import OVERFLOW, limit_where
@@ -107,11 +106,6 @@ class VectorStep:
         out[:, : self.spec.size] = np.where(absent[:, None], 0.0, scaled)
         if self.spec.missing is not None:
             out[:, -1] = absent
-
-    def write_raw(self, columns: Sequence[Column], out: NDArray[np.float32]) -> bool:
-        """Judging a column of vectors is as quick as anything here."""
-        del columns, out
-        return False
 
     def emit(self, code: RowCode, raws: Sequence[str]) -> None:
         """Add its part of the generated row path."""

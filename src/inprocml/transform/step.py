@@ -65,8 +65,8 @@ class Entry(Protocol):
 class Step(Entry, Protocol):
     """An entry that makes columns of the ``features`` tensor.
 
-    One that gains by it may have ``write_raw(columns, out) -> bool`` besides: it judges and writes raw columns
-    in one go, and answers False, with ``out`` untouched, for all but the plainest.
+    One that gains by it may have ``write_raw(columns, out) -> bool`` besides: it judges and writes raw
+    columns in one go, and answers False, with ``out`` untouched, for all but the plainest.
     """
 
     @property

@@ -231,8 +231,8 @@ def test_a_vector_is_refused_as_a_whole():
     transform = Transform({"v": Vector(size=3, missing="slot"), "w": Vector(size=1)})
     transform.fit([{"v": [1, 2, 3], "w": [0]}])
     nan = math.nan
-    v = np.array([[1, 2, 3], [nan, nan, nan], [1, nan, 3], [1, 2, math.inf], [1, 2, 1e300]])
-    w = np.array([[5.0], [5.0], [5.0], [nan], [5.0]])
+    v = np.array([[1, 2, 3], [nan, nan, nan], [1, nan, 3], [1, 2, math.inf], [1, 2, 1e300], [nan, 2, 3]])
+    w = np.array([[5.0], [5.0], [5.0], [nan], [5.0], [5.0]])
     found = opened(transform).run({"v": v, "w": w})["features"]
     assert found[0].tolist() == [1, 2, 3, 0, 5]
     assert found[1].tolist() == [0, 0, 0, 1, 5]

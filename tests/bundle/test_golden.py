@@ -103,4 +103,4 @@ def test_no_answer_is_near_an_output_that_is_no_finite_number(packed):
 
     entry = GoldenEntry(rows=2, absolute=1e-6, relative=1e-3)
     with pytest.raises(Corrupt, match="row 1"):
-        replay_outputs(golden, entry, Backend(), inputs={"x": "features"}, output="answer")
+        replay_outputs(golden, entry, Backend(), inputs={"features": "x"}, output="answer")

@@ -13,7 +13,6 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inprocml.transform.specs_imported import Coded, Formula
 from tests.transform import kinds_rows
 
 from inprocml import (
@@ -34,6 +33,7 @@ from inprocml.backends.wire import audit_model
 from inprocml.packing import onnx_inputs, transform_to_onnx
 from inprocml.packing.traced import Graph
 from inprocml.transform import register
+from inprocml.transform.specs_imported import Coded, Formula
 
 ROWS = 20_000
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis.extra import numpy as npst
 
-from inprocml.bundle.golden import Golden, read_golden, tolerance
+from inprocml.bundle.golden import Golden, read_golden, replay_outputs, tolerance
+from inprocml.bundle.manifest import GoldenEntry
 from inprocml.errors import Corrupt, Unsupported
 
 TENSORS = {"features": np.eye(2, 3, dtype=np.float32), "photo": np.zeros((2, 3, 4, 4), np.float32)}
@@ -87,3 +88,19 @@ def test_the_tolerance_follows_the_scale_of_the_answers():
     small = tolerance(np.array([1e-9]), probabilities=False, rows=1)
     assert small.absolute == pytest.approx(1e-13)
     assert tolerance(np.zeros(3), probabilities=False, rows=3).absolute > 0
+
+
+@pytest.mark.parametrize("packed", [np.inf, -np.inf, np.nan])
+def test_no_answer_is_near_an_output_that_is_no_finite_number(packed):
+    outputs = np.array([[1.0], [packed]], dtype=np.float32)
+    golden = Golden.of(GOLDEN.rows, TENSORS, outputs)
+
+    class Backend:
+        name, device = "fake", "cpu"
+
+        def run(self, _tensors):
+            return {"answer": np.ones((2, 1), np.float32)}
+
+    entry = GoldenEntry(rows=2, absolute=1e-6, relative=1e-3)
+    with pytest.raises(Corrupt, match="row 1"):
+        replay_outputs(golden, entry, Backend(), inputs={"features": "x"}, output="answer")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -160,5 +159,5 @@ def applied(column: Number | Code, *operations: Operation, **learnt: Any) -> Num
         values={value: run_one(operations, number) for value, number in column.values.items()},
         rest=run_one(operations, column.rest),
         unseen=one(column.unseen),
-        missing=one(math.nan if column.missing is None else column.missing),
+        missing=one(column.missing),
     )

@@ -42,6 +42,9 @@ def _filled(estimator: Any, column: Column, statistic: Any, walk: Walk) -> Colum
             raise Denied
         return column if column.fill is not None else replace(column, fill=statistic)
     number = walk.number(column)
+    if is_missing(statistic):
+        walk.note("what stands in for a missing value is itself missing: give a fill_value", column)
+        raise Denied
     stands_in = float(statistic)
     if not is_missing(gone):
         return applied(number, ("replace", float(gone), stands_in))
@@ -169,10 +172,20 @@ def _values(estimator: Any, place: int, column: Column, walk: Walk) -> _Values:
     if keys.count(None) > 1:
         walk.note("None and NaN are two categories to it, and one thing here: make them one", column)
         raise Denied
+    if _narrow(estimator.categories_[place]):
+        walk.note("its categories are float32, and no row of JSON would meet them: fit on float64", column)
+        raise Denied
     known = tuple(value for value in keys if value is not None)
     # a missing category behind an imputer is the one of None and NaN that the imputer does not look for
     given = None if None in keys else fill
     return _Values(column, field, known, given, given in keys)
+
+
+def _narrow(categories: Any) -> bool:
+    """Say whether some category is a float that is written otherwise in float64: 0.1 of float32."""
+    if categories.dtype.kind != "f" or categories.dtype.itemsize >= 8:
+        return False
+    return any(not is_missing(value) and float(str(value)) != float(value) for value in categories)
 
 
 def _read(column: Column, walk: Walk) -> tuple[str, Any]:

@@ -175,16 +175,21 @@ def products(estimator: Any, block: Block, walk: Walk) -> Block:
     if powers.sum(axis=1).max() > _HIGHEST_DEGREE or len(powers) > _MOST_PRODUCTS:
         raise walk.deny(f"only up to degree {_HIGHEST_DEGREE} and {_MOST_PRODUCTS} products can be converted")
     key = object()
-    return Block(tuple(_product(row.tolist(), factors, key) for row in powers), block.sparse)
+    made = (_product(row.tolist(), factors, key, sparse=block.sparse) for row in powers)
+    return Block(tuple(made), block.sparse)
 
 
-def _product(powers: Sequence[int], factors: Sequence[tuple[Any, str]], key: object) -> Number:
+def _product(
+    powers: Sequence[int], factors: Sequence[tuple[Any, str]], key: object, *, sparse: bool
+) -> Number:
     places = [place for place, power in enumerate(powers) for _ in range(power)]
     if not places:  # the bias: 1, whatever the first number is
         return Number("products", "1", (factors[0][0],), (("constant", 1.0),), key=key)
     labels = [
         factors[place][1] + (f"^{power}" if power > 1 else "") for place, power in enumerate(powers) if power
     ]
+    if sparse:  # the first two first: a formula multiplies its last two first, and products commute
+        places = places[2:] + places[:2]
     return Number("products", " ".join(labels), tuple(factors[place][0] for place in places), key=key)
 
 

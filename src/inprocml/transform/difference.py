@@ -150,7 +150,7 @@ def difference(before: Transform, after: Transform) -> Difference:
     learnt = tuple(change for change, given in changes if not given)
     layout = _places(old), _places(new)
     return Difference(
-        MappingProxyType(_compared_fields(before, after, _touched(old, new), _decoding(old, declared))),
+        MappingProxyType(_compared_fields(before, after, _touched(old, new), _refusing(old, new, declared))),
         added=tuple(name for name in layout[1] if name not in layout[0]),
         removed=tuple(name for name in layout[0] if name not in layout[1]),
         moved=tuple(name for name, place in layout[0].items() if layout[1].get(name, place) != place),
@@ -177,6 +177,29 @@ def _decoding(old: list[Entry], declared: tuple[Change, ...]) -> dict[str, list[
     for change in declared:
         for field in reads.get(change.entry, ()) if change.what in _DECODED else ():
             found.setdefault(field, []).append(f"{change.what} changed: other files are refused")
+    return found
+
+
+def _refusing(old: list[Entry], new: list[Entry], declared: tuple[Change, ...]) -> dict[str, list[str]]:
+    """By field, what may refuse values that were accepted, though the field itself says nothing of it."""
+    found = _decoding(old, declared)
+    before, after = _closed(old), _closed(new)
+    for field, known in after.items():
+        if field not in before:
+            found.setdefault(field, []).append("values that training has not seen are refused now")
+        elif lost := before[field] - known:
+            found.setdefault(field, []).append(f"{len(lost)} values that were known are refused now")
+    return found
+
+
+def _closed(entries: list[Entry]) -> dict[str, set[object]]:
+    """By field, the values that are known to all entries that refuse every other."""
+    found: dict[str, set[object]] = {}
+    for entry in entries:
+        if entry.document["kind"] == "coded@1" and entry.document["unseen"] is None:
+            known = set(entry.document["categories"])
+            for field in entry.reads:
+                found[field] = found.get(field, known) & known
     return found
 
 

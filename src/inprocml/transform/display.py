@@ -16,6 +16,7 @@ __all__ = ["drawn", "html", "text"]
 
 _HEAD = ("entry", "declared", "row", "features", "learnt")
 _SHOWN = 3
+_LONGEST = 400
 
 
 def text(transform: Transform) -> str:
@@ -55,7 +56,8 @@ def _rows(transform: Transform) -> list[list[str]]:
             f"{key} {_value(key, value)}" for key, value in entry.learnt.items() if _tells(entry, key, value)
         ]
         row = "required" if needed else "optional"
-        rows.append([entry.name, declared(entry.spec), row, str(len(entry.features)), ", ".join(learnt)])
+        spec = short(declared(entry.spec), _LONGEST)  # a tokenizer from a file is megabytes
+        rows.append([entry.name, spec, row, str(len(entry.features)), ", ".join(learnt)])
     return rows
 
 
@@ -75,4 +77,4 @@ def _value(key: str, value: object) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         listed = ", ".join(short(_value(key, item), 24) for item in value[:_SHOWN])
         return f"({len(value)}): {listed}" + (", ..." if len(value) > _SHOWN else "")
-    return str(value)
+    return short(str(value), _LONGEST)

@@ -24,7 +24,7 @@ def record(rows, error=None, **inputs):
 
 
 def counts():
-    return RowCounts(TRANSFORM.unseen_columns, "features")
+    return RowCounts(TRANSFORM.unseen)
 
 
 def test_rows_and_unseen_are_counted():
@@ -37,7 +37,7 @@ def test_rows_and_unseen_are_counted():
 
 
 def test_a_transform_without_categories_counts_rows():
-    observer = RowCounts({}, "features")
+    observer = RowCounts({})
     observer.observe(record([{"a": "x"}] * 3))
     assert observer.snapshot() == {"rows": 3, "batches": 1, "unseen": {}}
 
@@ -81,3 +81,23 @@ def test_a_lone_row_is_counted_as_a_batch_is():
     for row in rows:
         one_by_one.observe(record([row]))
     assert one_by_one.snapshot() == {**together.snapshot(), "batches": len(rows)}
+
+
+def test_unseen_values_are_counted_however_they_are_written():
+    fields = {
+        "hot": Category(),
+        "number": Category(encoding="ordinal", missing="slot"),
+        "index": Category(encoding="index", missing="slot"),
+    }
+    transform = Transform(fields).fit([{"hot": "a", "number": "a", "index": "a"}, {"hot": "b"}])
+    rows = [dict.fromkeys(fields, value) for value in ("a", "new")] + [{"hot": "b"}, {"hot": "new"}]
+    found = []
+    for parts in ([rows], [[row] for row in rows]):
+        observer = RowCounts(transform.unseen)
+        for part in parts:
+            inputs = transform.transform(part)
+            observer.observe(
+                BatchRecord(rows=len(part), requests=1, seconds=0.0, inline=False, inputs=inputs)
+            )
+        found.append(observer.snapshot()["unseen"])
+    assert found[0] == found[1] == {"hot": 2, "number": 1, "index": 1}

@@ -91,7 +91,7 @@ def test_tables_name_every_bad_field_and_the_first_bad_row():
         "speed": "must be a number, not str (2 rows, the first is 3)",
         "zip": "must be an integer, not str (row 2)",
     }
-    columns = {name: [row.get(name) for row in rows] for name in GOOD}
+    columns = {name: [row.get(name) for row in rows] for name in [*GOOD, "tail"]}
     assert dict(issues(SCHEMA.check_table, columns).issues) == {
         name: reason for name, reason in found.issues.items() if name != "more"
     }
@@ -132,6 +132,7 @@ def test_one_row_given_as_columns_is_told_apart():
 )
 def test_columns_that_are_no_columns(column, reason):
     table = {"speed": column, "carrier": ["UA", "AA"], "at": [GOOD["at"]] * 2, "zip": [1, 2]}
+    table |= {"tail": [None, None], "wall": [None, None]}
     found = issues(SCHEMA.check_table, table)
     assert set(found.issues) == {"speed"}
     assert reason in found.issues["speed"]
@@ -143,11 +144,13 @@ def test_a_frame_with_one_name_twice():
     assert "more than one column" in issues(schema.check_table, frame).issues["speed"]
 
 
-def test_absent_optional_columns_are_missing():
-    columns = SCHEMA.check_table({name: [GOOD[name]] * 2 for name in ("speed", "carrier", "at")})
-    assert columns["zip"].tolist() == [None, None]
-    found = issues(SCHEMA.check_table, {"speed": [1.0, 2.0]})
-    assert dict(found.issues) == dict.fromkeys(["carrier", "at"], "is missing (2 rows, the first is 0)")
+def test_rows_may_leave_a_field_out_and_tables_may_not():
+    rows = [{name: GOOD[name] for name in ("speed", "carrier", "at")}] * 2
+    assert SCHEMA.check_table(rows)["zip"].tolist() == [None, None]
+    told = "is missing: the table has no column of this name"
+    for table in ({"speed": [1.0, 2.0]}, pd.DataFrame({"speed": [1.0, 2.0]})):
+        found = issues(SCHEMA.check_table, table)
+        assert dict(found.issues) == dict.fromkeys(["carrier", "zip", "tail", "at", "wall"], told)
 
 
 def test_canonical_columns():

@@ -283,7 +283,9 @@ def test_frames_with_more_columns_in_another_order_and_with_no_rows(frame):
     assert TWO.transform(frame(more)[:0]).shape == (0, TWO.width)
     assert TWO.fit(frame(more)).digest == TWO.fit({**GOOD}).digest
     TWO.fit({"n": [1, 2.5, None], "c": ["a", None, "b"]})
-    assert TWO.transform(frame({"c": ["a", None]})).tobytes() == TWO.transform({"c": ["a", None]}).tobytes()
+    for table in (frame({"c": ["a", None]}), {"c": ["a", None]}):  # it may be missing, but not without a word
+        with pytest.raises(InvalidRow, match="n: is missing: the table has no column of this name"):
+            TWO.transform(table)
 
 
 @pytest.mark.parametrize("make", [pa.table, lambda c, names: pa.RecordBatch.from_arrays(c, names=names)])

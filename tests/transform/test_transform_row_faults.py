@@ -28,22 +28,32 @@ def test_no_exception_that_quotes_a_value_travels_with_the_refusal(row):
     assert caught.value.__context__ is None
 
 
+SEEN = []
+ANSWERS = iter([ValueError, 1.0, 1.0, 1.0])
+
+
+def counted(x):
+    SEEN.append(x)
+    raise KeyError(x)
+
+
+def moody(x):
+    answer = next(ANSWERS)
+    if answer is ValueError:
+        raise ValueError
+    return answer
+
+
 def test_a_custom_function_that_fails_is_called_once():
-    seen = []
-
-    def counted(x):
-        seen.append(x)
-        raise KeyError(x)
-
     register("counted", counted)
     transform = Transform({"c": Custom("counted", {"x": "number"}), "n": Numeric(missing=0)}).fit(
         {"x": [1.0], "n": [1.0]}
     )
     for row in ({"x": 1.0, "n": 2.0}, {"x": 1.0}):
-        seen.clear()
+        SEEN.clear()
         with pytest.raises(TransformError, match="raised KeyError"):
             transform.transform_one(row)
-        assert seen == [1.0]
+        assert SEEN == [1.0]
 
 
 def test_a_custom_function_may_be_interrupted():
@@ -57,14 +67,6 @@ def test_a_custom_function_may_be_interrupted():
 
 
 def test_a_custom_function_that_changes_its_mind_is_still_a_refusal():
-    answers = iter([ValueError, 1.0, 1.0, 1.0])
-
-    def moody(x):
-        answer = next(answers)
-        if answer is ValueError:
-            raise ValueError
-        return answer
-
     register("moody", moody)
     transform = Transform({"c": Custom("moody", {"x": "number"})}).fit({"x": [1.0]})
     with pytest.raises(InvalidRow, match="is refused by the custom function"):

@@ -11,7 +11,6 @@ from inprocml.monitoring import RowCounts
 from inprocml.protocols import Backend, Clock, Source
 from inprocml.serving import Leases, Servable, prediction_ids
 from inprocml.telemetry import ModelTelemetry
-from inprocml.values import FEATURES
 
 __all__ = ["build"]
 
@@ -37,7 +36,7 @@ def _assemble(bundle: Bundle, backend: Backend, options: Options, clock: Clock) 
         device=backend.device,
         digest=bundle.digest[-12:],
     )
-    counts = RowCounts(bundle.transform.unseen_columns, bundle.inputs.get(FEATURES))
+    counts = RowCounts(_unseen(bundle))
     runner = Runner(
         backend,
         name=bundle.name,
@@ -46,11 +45,7 @@ def _assemble(bundle: Bundle, backend: Backend, options: Options, clock: Clock) 
         max_queue_size=options.max_queue_size,
         clock=clock,
         observers=(telemetry, counts),
-        padding={
-            bundle.inputs[spec.name]: spec.pad
-            for spec in bundle.transform.tensors
-            if spec.ragged and spec.name in bundle.inputs
-        },
+        padding=_padding(bundle),
     )
     telemetry.loaded()
     return Servable(
@@ -67,6 +62,21 @@ def _assemble(bundle: Bundle, backend: Backend, options: Options, clock: Clock) 
         new_id=prediction_ids(),
         leases=Leases(),
     )
+
+
+def _unseen(bundle: Bundle) -> dict[str, tuple[str, int | None, float]]:
+    """Where the model's inputs show values that training has not seen."""
+    return {
+        name: (bundle.inputs[tensor], column, value)
+        for name, (tensor, column, value) in bundle.transform.unseen.items()
+        if tensor in bundle.inputs
+    }
+
+
+def _padding(bundle: Bundle) -> dict[str, int]:
+    """The inputs whose length varies from row to row, and what fills them up."""
+    ragged = [spec for spec in bundle.transform.tensors if spec.ragged and spec.name in bundle.inputs]
+    return {bundle.inputs[spec.name]: spec.pad for spec in ragged}
 
 
 def _open(bundle: Bundle, options: Options) -> Backend:

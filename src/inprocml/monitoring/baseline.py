@@ -100,7 +100,7 @@ def build_baseline(
 
 
 def _bins(kind: Kind, column: NDArray[Any]) -> Bins:
-    if kind == "number":
+    if kind in {"number", "flag"}:  # flags are 1 and 0
         return NumberBins(tuple(numeric_edges(column).tolist()))
     return HourOfWeekBins() if kind in {"instant", "wallclock"} else ValueBins.of(column)
 

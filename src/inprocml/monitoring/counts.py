@@ -17,19 +17,17 @@ _log = logging.getLogger(__name__)
 
 
 class RowCounts:
-    """An observer that reads the unseen slots off the features that ran; thread-safe, and never raises.
+    """An observer that reads unseen categories off the tensors that ran; thread-safe, and never raises.
 
-    ``unseen_columns`` is ``Transform.unseen_columns``; ``input_name`` the model's input that is fed with the
-    features, ``None`` where none is: then no slot is counted. Batches that failed are not counted: their
-    rows run again, or got no answer.
+    ``unseen`` maps a name to the model's input, the column of it (``None`` where the input is one number a
+    row) and the value that tells. Batches that failed are not counted: their rows run again, or got no
+    answer.
     """
 
-    def __init__(self, unseen_columns: Mapping[str, int], input_name: str | None) -> None:
-        unseen_columns = unseen_columns if input_name is not None else {}
-        self._names = tuple(unseen_columns)
-        self._columns = np.array(list(unseen_columns.values()), dtype=np.intp)
-        self._places = tuple(enumerate(unseen_columns.values()))
-        self._input = input_name
+    def __init__(self, unseen: Mapping[str, tuple[str, int | None, float]]) -> None:
+        self._names = tuple(unseen)
+        self._marks = tuple((place, *mark) for place, mark in enumerate(unseen.values()))
+        self._groups = _grouped(self._marks)
         self._lock = threading.Lock()
         self._rows = 0
         self._batches = 0
@@ -57,14 +55,20 @@ class RowCounts:
         return self._failures
 
     def _add(self, record: BatchRecord) -> None:
-        features = record.inputs[self._input or next(iter(record.inputs))]
+        inputs = record.inputs
         if record.rows == 1:
             # A lone caller waits for this: plain look-ups cost a tenth of what numpy's machinery does.
-            look = features.item
-            counted = [(place, 1) for place, column in self._places if look(0, column)]
+            counted = [
+                (place, 1)
+                for place, name, column, value in self._marks
+                if (inputs[name].item(0) if column is None else inputs[name].item(0, column)) == value
+            ]
         else:
-            totals = np.count_nonzero(features[: record.rows, self._columns], axis=0).tolist()
-            counted = list(enumerate(totals))
+            counted = []
+            for name, places, columns, values in self._groups:
+                table = inputs[name][: record.rows]
+                found = table.reshape(-1, 1) if columns is None else table[:, columns]
+                counted += zip(places, np.count_nonzero(found == values, axis=0).tolist(), strict=True)
         with self._lock:
             self._rows += record.rows
             self._batches += 1
@@ -77,3 +81,19 @@ class RowCounts:
             first = self._failures == 1
         if first:
             _log.warning("rows could not be counted; further failures are only counted", exc_info=True)
+
+
+def _grouped(marks: tuple[tuple[int, str, int | None, float], ...]) -> list[Any]:
+    """For each input: places of its names, its columns (``None`` for one number a row), and the values."""
+    groups: dict[tuple[str, bool], list[tuple[int, int | None, float]]] = {}
+    for place, name, column, value in marks:
+        groups.setdefault((name, column is None), []).append((place, column, value))
+    return [
+        (
+            name,
+            [place for place, _, _ in group],
+            None if alone else np.array([column for _, column, _ in group], dtype=np.intp),
+            np.array([value for _, _, value in group]),
+        )
+        for (name, alone), group in groups.items()
+    ]

@@ -78,6 +78,7 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
         everywhere = np.concatenate([_run(backend, exported, part) for part in sample.parts()])
         decoder.check(everywhere)
         answers = everywhere[sample.rows]
+        _check_indices(backend, exported, transform, sample)
         if sample.ragged:
             _check_lengths(backend, exported, transform, sample, answers)
         contents = Contents(
@@ -96,6 +97,23 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
     finally:
         backend.close()
     return _publish(Path(path), version, contents)
+
+
+def _check_indices(backend: Backend, exported: Exported, transform: Transform, sample: Sample) -> None:
+    """Demand an answer for the last slot of every index, though no training row may have fallen into it."""
+    one = dict(take(sample.tensors, slice(1)))
+    for spec in transform.tensors:
+        if spec.size is None or spec.name not in exported.inputs:
+            continue
+        last = one | {spec.name: np.full_like(one[spec.name], spec.size - 1)}
+        try:
+            _run(backend, exported, last)
+        except PackError as error:
+            raise PackError(
+                f"the model cannot answer for index {spec.size - 1} of {spec.name!r}: values that training "
+                f"has not seen, and missing ones, have numbers too. Give its embedding {spec.size} rows (the "
+                "size of that tensor in transform.tensors)."
+            ) from error
 
 
 def _check_lengths(
@@ -129,6 +147,8 @@ def _publish(store: Path, version: str | None, contents: Contents) -> Bundle:
 
 
 def _check_arguments(transform: Transform, output: Output, limit: object, version: object) -> None:
+    if isinstance(getattr(transform, "transform_", None), Transform):
+        raise PackError("transform= is a scikit-learn view of a transform; give its .transform_ attribute.")
     if not isinstance(transform, Transform):
         raise PackError(f"transform= is {type(transform).__name__}; give an inprocml.Transform.")
     if not transform.fitted:
@@ -176,6 +196,12 @@ def _export(model: Any, sample: Sample, output: Output, runtime: str, module: st
         return export_torch(model, tensors=sample.tensors, output=output, ragged=sample.ragged)
     if module is not None:
         raise PackError(f"runtime='torch' packs a torch.nn.Module, not {type(model).__name__}.")
+    views = [step for _, step in getattr(model, "steps", ()) if hasattr(step, "transform_")]
+    if is_sklearn(model) and views:
+        raise PackError(
+            "the pipeline begins with a view of a transform, which the bundle holds by itself. Give its "
+            "parts: transform=pipeline[0].transform_, model=pipeline[-1]."
+        )
     if is_sklearn(model):
         if FEATURES not in sample.tensors:
             raise PackError("a scikit-learn model is fitted on features, and this transform makes none.")

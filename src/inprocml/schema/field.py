@@ -135,6 +135,8 @@ class Field:
 
 def merged(one: Field, other: Field) -> Field:
     """Return the field that accepts what both accept; ``ValueError`` if they read it in different ways."""
+    if {one.kind, other.kind} == {"category", "text"} and one.dtype == other.dtype:
+        one, other = replace(one, kind="category"), replace(other, kind="category")  # both are strings
     limits = (max(one.limits[0], other.limits[0]), min(one.limits[1], other.limits[1]))
     shared = {
         "required": one.required or other.required,

@@ -16,6 +16,7 @@ from inprocml.values import Row, Table
 
 __all__ = ["ROW", "Opened", "as_row", "open_table", "unknown_fields"]
 
+NO_COLUMN = "is missing: the table has no column of this name"
 ROW = "(row)"
 """The name under which a row that is no row at all is reported."""
 
@@ -146,7 +147,10 @@ def _from_columns(
 ) -> Opened:
     opened = Opened(0)
     for name in names:
-        if name not in present:
+        if (
+            name not in present
+        ):  # a row may leave a field out; a table without the column is a slip of the pen
+            opened.issues[name] = Refused(NO_COLUMN)
             continue
         try:
             opened.columns[name] = as_column(read(name))
@@ -193,6 +197,8 @@ def report(issues: Mapping[str, Refused], rows: int | None) -> InvalidRow:
 
 
 def _located(refused: Refused) -> str:
+    if refused.reason == NO_COLUMN:
+        return refused.reason
     if refused.count == 1:
         return f"{refused.reason} (row {refused.row})"
     return f"{refused.reason} ({refused.count} rows, the first is {refused.row})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from numbers import Real
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "wholes",
 ]
 
+_LARGEST = sys.float_info.max
 WIDEST = 1_000_000
 """Feature columns a transform may have."""
 
@@ -67,10 +69,13 @@ def finite(name: str, value: object) -> float:
 
 
 def number_range(name: str, pair: object) -> tuple[float, float]:
-    """Return a pair of finite floats, the first below the second."""
+    """Return a pair of finite floats, the first below the second; ``None`` or infinity for no limit."""
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise TypeError(f"{name} must be a pair (low, high)")
-    low, high = finite(name, pair[0]), finite(name, pair[1])
+    low, high = (
+        end if side is None or (isinstance(side, float) and side == end * math.inf) else finite(name, side)
+        for side, end in zip(pair, (-_LARGEST, _LARGEST), strict=True)
+    )
     if not low < high:
         raise ValueError(f"{name} must have low < high")
     return low, high

@@ -71,6 +71,11 @@ class Slots:
         )
 
     @property
+    def unseen_value(self) -> int:
+        """The slot's number for values that training has not seen."""
+        return len(self.categories)
+
+    @property
     def size(self) -> int:
         """The number of slots."""
         return len(self.categories) + 1 + (self.spec.missing is not None)
@@ -207,7 +212,7 @@ class IndexStep(Slots):
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
         """Which tensors."""
-        return (TensorSpec(self.name, (), "int64"),)
+        return (TensorSpec(self.name, (), "int64", size=self.size),)
 
     def one(self, values: Sequence[Canonical]) -> Arrays:
         """Return the tensors of canonical values, without an axis for rows."""

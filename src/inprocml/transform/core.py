@@ -21,7 +21,7 @@ from inprocml.transform.naming import check_distinct, valid_name
 from inprocml.transform.plan import Plan
 from inprocml.transform.seen import Sample, sample
 from inprocml.transform.step import TensorSpec
-from inprocml.values import Row, Table
+from inprocml.values import FEATURES, Row, Table
 
 if TYPE_CHECKING:
     from inprocml.transform.difference import Difference
@@ -97,6 +97,24 @@ class Transform:
         pairs = zip(plan.steps, plan.starts, strict=True)
         return {step.name: start + step.unseen for step, start in pairs if step.unseen is not None}
 
+    @property
+    def unseen(self) -> dict[str, tuple[str, int | None, float]]:
+        """For each category entry, where an unseen or rare value shows: tensor, column of it, and value.
+
+        The column is ``None`` in a tensor of its own.
+        """
+        plan = self._fitted()
+        found: dict[str, tuple[str, int | None, float]] = {}
+        for step, start in zip(plan.steps, plan.starts, strict=True):
+            if step.unseen is not None:
+                found[step.name] = (FEATURES, start + step.unseen, 1.0)
+            elif hasattr(step, "unseen_value"):
+                found[step.name] = (FEATURES, start, float(step.unseen_value))
+        for other in plan.others:
+            if hasattr(other, "unseen_value"):
+                found[other.name] = (other.name, None, float(other.unseen_value))
+        return found
+
     def fit(self, table: Table) -> Self:
         """Learn from training rows, in any order; a fitted transform learns anew.
 
@@ -165,6 +183,8 @@ class Transform:
 
         Raises ``Unsupported`` for a kind that this release does not know, ``Corrupt`` for all else.
         """
+        if not isinstance(text, (str, bytes)):
+            raise TypeError(f"from_json takes the text that to_json gave, not {type(text).__name__}")
         return cls._of(document.read(text))
 
     @classmethod
@@ -195,6 +215,8 @@ class Transform:
         """
         from inprocml.transform.difference import difference
 
+        if not isinstance(other, Transform):
+            raise TypeError(f"diff compares with another Transform, not {type(other).__name__}")
         return difference(self, other)
 
     @property

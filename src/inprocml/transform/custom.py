@@ -33,9 +33,10 @@ def register(name: str, function: Function) -> None:
     """Let transforms that say ``Custom(name, ...)`` call ``function``, in training and in serving.
 
     It must be deterministic, and do the same for one row at whatever time it is called. The digest of its
-    source (as ``inspect.getsource`` gives it, without common indentation) is what a transform remembers; what
-    the function calls is not part of it. Registering again replaces. Raises ``TypeError`` for what is not
-    callable, and ``ValueError`` where there is no source to be found.
+    source (as ``inspect.getsource`` gives it, without common indentation), and of its arguments' defaults, is
+    what a transform remembers; what the function calls is not part of it. Registering again replaces. Raises
+    ``TypeError`` for what is not callable, and ``ValueError`` where there is no source to be found, or where
+    the function uses more than that: variables of a function around it, or defaults that are no plain values.
     """
     if not callable(function):
         raise TypeError(f"{name}: a custom function must be callable, not {type(function).__name__}")
@@ -45,7 +46,32 @@ def register(name: str, function: Function) -> None:
         raise ValueError(
             f"{name}: the function has no source to be read. Define it with def, in a module or a notebook."
         ) from None
-    _functions[name] = (function, sha256(source.encode()).hexdigest())
+    _functions[name] = (function, sha256((source + _captured(name, function)).encode()).hexdigest())
+
+
+def _captured(name: str, function: Function) -> str:
+    """What a function computes with besides its source: its defaults, which must be plain values."""
+    if getattr(function, "__closure__", None):
+        raise ValueError(
+            f"{name}: the function uses variables of a function around it, which no digest would cover. "
+            "Define it at the top of a module, with such values as defaults of its arguments."
+        )
+    defaults = [
+        *(getattr(function, "__defaults__", None) or ()),
+        *(getattr(function, "__kwdefaults__", None) or {}).items(),
+    ]
+    if not all(_plain(value) for value in defaults):
+        raise ValueError(
+            f"{name}: the defaults of the function's arguments must be numbers, strings, None, or tuples of "
+            "these, so that its digest can cover them."
+        )
+    return repr(defaults) if defaults else ""
+
+
+def _plain(value: object) -> bool:
+    if type(value) is tuple:
+        return all(map(_plain, value))
+    return value is None or type(value) in {bool, int, float, str}
 
 
 def _registered(name: str) -> tuple[Function, str]:

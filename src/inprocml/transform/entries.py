@@ -32,6 +32,8 @@ class Entry:
     def learnt(self) -> dict[str, Any]:
         """The part of the document that was not declared."""
         given = {"kind", "name", "field", *(argument.name for argument in fields(self.spec))}
+        if hasattr(self.spec, "then"):
+            given |= {f"then.{argument.name}" for argument in fields(self.spec.then)} | {"then.kind"}
         return {key: value for key, value in self.document.items() if key not in given}
 
 
@@ -56,6 +58,9 @@ def arguments(spec: Any) -> list[tuple[str, Any, Any]]:
 
 def _entry(step: Any) -> Entry:
     document = step.document()
+    if isinstance(document.get("then"), dict):  # what encodes a derived number, argument by argument
+        then = {f"then.{key}": value for key, value in document["then"].items() if key != "name"}
+        document = {key: value for key, value in document.items() if key != "then"} | then
     usual = {f.name: f.default for f in fields(step) if f.default is not MISSING}
     return Entry(
         document["name"],

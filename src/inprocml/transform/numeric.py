@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from inprocml.errors import TransformError
 from inprocml.schema import Canonical, Field
+from inprocml.schema.number import LARGEST
 from inprocml.schema.once import once
 from inprocml.transform.curve import Curve, fit_exponent
 from inprocml.transform.edges import quantile
@@ -178,7 +179,7 @@ class NumericStep:
         """Values that must be encodable: what is narrower than that is no scale for requests to come."""
         ordinary = [] if self.fill is None else [self.fill]
         if self.spec.clip is not None:
-            ordinary += self.spec.clip
+            ordinary += [end for end in self.spec.clip if abs(end) < LARGEST]  # one side may have no limit
         elif self.spec.log:
             ordinary += self.curve.domain
         if self._even:  # where it turns: with that, all between values that fit do so as well

@@ -38,8 +38,10 @@ class Derived:
         for what, name in (("first", self.first), ("second", self.second)):
             if type(name) is not str and not (what == "second" and name is None):
                 raise TypeError(f"{what} must be the name of a field, not {type(name).__name__}")
-        if (self.second is None) != (self.operation == "is_missing"):
-            raise ValueError("second goes with every operation but is_missing")
+        if self.second is None and self.operation != "is_missing":
+            raise ValueError(f"{self.operation} is made of two fields: name the second")
+        if self.second is not None and self.operation == "is_missing":
+            raise ValueError("is_missing is asked of one field: leave the second out")
         if type(self.then) is not Numeric or self.then.field is not None:
             raise TypeError("then must be Numeric(...) without a field: it encodes what was derived")
         if self.timezone is not None:

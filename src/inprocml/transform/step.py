@@ -21,13 +21,15 @@ Arrays: TypeAlias = dict[str, NDArray[Any]]
 class TensorSpec:
     """One tensor that a transform makes: name, shape of one row, dtype.
 
-    A side that is ``None`` is as long as the longest row of the call needs; shorter rows end in ``pad``.
+    A side that is ``None`` is as long as the longest row of the call needs; shorter rows end in ``pad``. An
+    index has values from 0 to ``size`` - 1: the rows that an embedding needs.
     """
 
     name: str
     shape: tuple[int | None, ...]
     dtype: str
     pad: int = 0
+    size: int | None = None
 
     @property
     def ragged(self) -> bool:

@@ -288,7 +288,7 @@ def test_sources_that_break_it_do_not(tmp_path, broken, complaint):
 
 
 def test_our_own_observers_keep_the_protocol():
-    check_observer(RowCounts({"country": 1}, "x"), ROWS)
+    check_observer(RowCounts({"country": ("x", 1, 1.0)}), ROWS)
     check_observer(ModelTelemetry(model="m", version="1", runtime="onnx", device="cpu", digest="abc"), ROWS)
 
 

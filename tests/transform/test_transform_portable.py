@@ -95,11 +95,10 @@ def groups():
     }
 
 
-def digests_without(features):
+def digests_without(features, script="transform_digest.py"):
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "NPY_DISABLE_CPU_FEATURES": " ".join(features)}
-    script = Path(__file__).with_name("transform_digest.py")
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(script)],
+        [sys.executable, "-W", "error", str(Path(__file__).with_name(script))],
         env=environment,
         capture_output=True,
         text=True,

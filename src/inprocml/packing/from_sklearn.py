@@ -7,8 +7,7 @@ measured against ``predict_proba`` (or ``predict``) on the same float32 features
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from inprocml.bundle import Classes, Output, Regression
 from inprocml.errors import PackError
 from inprocml.packing import graph
 from inprocml.packing.exported import INPUT, OWN_EXPORT, Exported, quietly
-from inprocml.packing.sklearn_trees import check_splits, thresholds_down, votes_before_division
+from inprocml.packing.sklearn_trees import check_splits, replaced, thresholds_down, votes_before_division
 from inprocml.values import Tensors
 
 __all__ = ["export_sklearn", "is_sklearn"]
@@ -27,7 +26,6 @@ OPSET = 18
 """ai.onnx opset of exported graphs: new enough for every converter, old enough for ONNX Runtime 1.14."""
 
 _PROBABILITIES = "probabilities"
-_PATCH = threading.RLock()
 
 
 def is_sklearn(model: object) -> bool:
@@ -167,22 +165,15 @@ def _plain_attributes() -> Iterator[None]:
     """
     from skl2onnx.common import _container
 
-    with _PATCH:
-        original = getattr(_container, "make_node", None)
-        if original is None:  # another layout, perhaps without the fault
-            yield
-            return
-
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
         def make_node(op_type: str, inputs: Any, outputs: Any, **members: Any) -> Any:
-            return original(
-                op_type, inputs, outputs, **{key: _plain(value) for key, value in members.items()}
-            )
+            plain = {key: _plain(value) for key, value in members.items()}
+            return original(op_type, inputs, outputs, **plain)
 
-        _container.make_node = make_node
-        try:
-            yield
-        finally:
-            _container.make_node = original
+        return make_node
+
+    with replaced(_container, "make_node", around):
+        yield
 
 
 def _plain(value: Any) -> Any:

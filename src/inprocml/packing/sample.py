@@ -63,7 +63,9 @@ def take(tensors: Tensors, rows: Any) -> Tensors:
 
 def take_sample(transform: Transform, table: Table) -> Sample:
     """Check and encode ``table``; raises ``InvalidRow`` for a bad one, ``PackError`` for an empty one."""
-    columns = transform.columns(table)
+    schema = transform.schema
+    canonical_columns = schema.check_table(table)
+    columns = schema.wall(canonical_columns)
     whole: Tensors | None = None
     if [spec.name for spec in transform.tensors] == [FEATURES]:
         whole = as_tensors(transform.transform(table))
@@ -79,7 +81,7 @@ def take_sample(transform: Transform, table: Table) -> Sample:
         raise PackError("the baseline has no rows. Give the table the transform was fitted on.")
     features = _features(transform, count, whole, parts)
     golden = golden_rows(features, columns, transform.unseen_columns)
-    rendered = _small(transform.render(table, golden.tolist()))
+    rendered = _small(schema.render(canonical_columns, golden.tolist()))
     golden = golden[: len(rendered)]
     rows = sample_rows(count, golden, most=_most(transform))
     padding = {spec.name: spec.pad for spec in transform.tensors if spec.ragged}

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from inprocml.errors import PackError
 from inprocml.packing.exported import OWN_EXPORT
 
-__all__ = ["check_splits", "thresholds_down", "votes_before_division"]
+__all__ = ["check_splits", "replaced", "thresholds_down", "votes_before_division"]
 
 _PATCH = threading.RLock()
 _ONE_INSIDE = ("estimator", "best_estimator_", "estimator_", "final_estimator_")
@@ -68,23 +68,34 @@ def thresholds_down() -> Iterator[None]:
     """
     from skl2onnx.common import tree_ensemble
 
-    with _PATCH:
-        original = getattr(tree_ensemble, "add_node", None)
-        if original is None:  # another layout, perhaps without the fault
-            yield
-            return
-
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
         def add_node(*given: Any, **named: Any) -> Any:
             mode, value = given[_MODE], given[_MODE + 1]
             if mode == "BRANCH_LEQ":
                 given = (*given[: _MODE + 1], _down(value), *given[_MODE + 2 :])
             return original(*given, **named)
 
-        tree_ensemble.add_node = add_node
+        return add_node
+
+    with replaced(tree_ensemble, "add_node", around):
+        yield
+
+
+@contextlib.contextmanager
+def replaced(
+    module: Any, name: str, around: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> Iterator[None]:
+    """Put ``around(original)`` in the place of a module's function for as long as one conversion takes."""
+    with _PATCH:
+        original = getattr(module, name, None)
+        if original is None:  # another layout, perhaps without the fault
+            yield
+            return
+        setattr(module, name, around(original))
         try:
             yield
         finally:
-            tree_ensemble.add_node = original
+            setattr(module, name, original)
 
 
 def _down(value: Any) -> float:

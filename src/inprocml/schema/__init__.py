@@ -5,9 +5,9 @@ numbers are float64, strings are NFC, instants are in their declared zone. Whate
 values cannot tell a JSON body from a pandas DataFrame, and that is the point.
 """
 
-from inprocml.schema.field import Canonical, Field, Kind, merged
+from inprocml.schema.field import Canonical, Field, Kind
 from inprocml.schema.refusal import Refused
 from inprocml.schema.schema import Schema
 from inprocml.schema.strict_json import dump, parse
 
-__all__ = ["Canonical", "Field", "Kind", "Refused", "Schema", "dump", "merged", "parse"]
+__all__ = ["Canonical", "Field", "Kind", "Refused", "Schema", "dump", "parse"]

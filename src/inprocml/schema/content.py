@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.schema.columns import Column, scalars
-from inprocml.schema.missing import is_missing
-from inprocml.schema.refusal import MISSING, Check, Refused, each
+from inprocml.schema.missing import missing_or_refused
+from inprocml.schema.refusal import Check, Refused, each
 
 __all__ = ["content_check", "content_column"]
 
@@ -32,10 +32,7 @@ def content_check(longest: int, *, required: bool, signal: bool) -> Check[Any]:
             return _sized(_decoded(value, longest), longest)
         if signal and isinstance(value, (list, tuple, np.ndarray)):
             return _numbers(value, longest)
-        if not is_missing(value):
-            raise Refused(f"must be bytes or base64 text, not {type(value).__name__}")
-        if required:
-            raise Refused(MISSING)
+        missing_or_refused(value, "bytes or base64 text", required=required)
         return None
 
     return check

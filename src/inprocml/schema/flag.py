@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.schema.columns import Column, scalars
-from inprocml.schema.missing import is_missing
-from inprocml.schema.refusal import MISSING, Check, Refused, each
+from inprocml.schema.missing import missing_or_refused
+from inprocml.schema.refusal import Check, each
 
 __all__ = ["flag_check", "flag_column"]
 
@@ -22,10 +22,7 @@ def flag_check(*, required: bool) -> Check[bool | None]:
             return value
         if isinstance(value, np.bool_):
             return bool(value)
-        if not is_missing(value):
-            raise Refused(f"must be true or false, not {type(value).__name__}")
-        if required:
-            raise Refused(MISSING)
+        missing_or_refused(value, "true or false", required=required)
         return None
 
     return check

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["is_missing"]
+from inprocml.schema.refusal import MISSING, Refused
+
+__all__ = ["is_missing", "missing_or_refused"]
 
 _PANDAS_MARKS = frozenset({"NAType", "NaTType"})
 
@@ -19,3 +21,14 @@ def is_missing(value: object) -> bool:
         return bool(np.isnat(value))
     kind = type(value)
     return kind.__name__ in _PANDAS_MARKS and kind.__module__.startswith("pandas.")
+
+
+def missing_or_refused(value: object, what: str, *, required: bool) -> None:
+    """Return ``None`` for a missing value of an optional field; ``Refused`` for a required one, or a value.
+
+    ``value`` is none that the field accepts; ``what`` says which those are.
+    """
+    if not is_missing(value):
+        raise Refused(f"must be {what}, not {type(value).__name__}")
+    if required:
+        raise Refused(MISSING)

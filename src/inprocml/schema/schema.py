@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from inprocml.schema.field import Canonical, Field
+from inprocml.schema.field import Canonical, Field, merged
 from inprocml.schema.once import once
 from inprocml.schema.refusal import Refused
-from inprocml.schema.table import Opened, absent, as_row, open_table, report, unknown_fields
+from inprocml.schema.table import Opened, as_row, open_table, report, unknown_fields
 from inprocml.schema.zones import local
 from inprocml.values import Row, Table
 
@@ -35,6 +35,17 @@ class Schema:
     def __post_init__(self) -> None:
         if len(self.names) != len(self.fields):
             raise ValueError("two fields have one name")
+
+    @classmethod
+    def merged(cls, fields: Iterable[Field]) -> Schema:
+        """Return the schema of fields of which several may have one name: it accepts what all of them accept.
+
+        ``ValueError`` for two that read it in different ways.
+        """
+        found: dict[str, Field] = {}
+        for field in fields:
+            found[field.name] = merged(found[field.name], field) if field.name in found else field
+        return cls(tuple(found.values()))
 
     @once
     def names(self) -> frozenset[str]:
@@ -83,9 +94,7 @@ class Schema:
             if field.name in issues:
                 continue
             try:
-                raw = opened.columns.get(field.name)
-                raw = absent(opened.rows, required=field.required) if raw is None else raw
-                columns[field.name] = field.check_column(raw)
+                columns[field.name] = field.check_column(opened.columns[field.name])
             except Refused as refused:
                 issues[field.name] = refused
         return columns, issues

@@ -11,7 +11,7 @@ from typing import Any
 from inprocml.errors import InvalidRow
 from inprocml.schema.columns import SEVERAL, Column, as_column, length
 from inprocml.schema.raw import maker
-from inprocml.schema.refusal import MISSING, Refused
+from inprocml.schema.refusal import Refused
 from inprocml.values import Row, Table
 
 __all__ = ["ROW", "Opened", "as_row", "open_table", "unknown_fields"]
@@ -177,13 +177,6 @@ def _length(values: object) -> int:
         return length(as_column(values))
     except Refused:
         return 0
-
-
-def absent(rows: int, *, required: bool) -> list[object]:
-    """Return the column of a field that the table does not have, or refuse it."""
-    if required:
-        raise Refused(MISSING, count=max(rows, 1))
-    return [None] * rows
 
 
 def report(issues: Mapping[str, Refused], rows: int | None) -> InvalidRow:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.schema.columns import Column, scalars
-from inprocml.schema.missing import is_missing
-from inprocml.schema.refusal import MISSING, Check, Refused, each
+from inprocml.schema.missing import is_missing, missing_or_refused
+from inprocml.schema.refusal import Check, Refused, each
 
 __all__ = ["LONGEST", "canonical_text", "integer_check", "text_check", "value_column"]
 
@@ -74,10 +74,7 @@ def text_check(
     def check(value: object) -> str | None:
         if isinstance(value, str):
             return canonical(value)
-        if not is_missing(value):
-            raise Refused(f"must be a string, not {type(value).__name__}")
-        if required:
-            raise Refused(MISSING)
+        missing_or_refused(value, "a string", required=required)
         return None
 
     return check
@@ -92,10 +89,7 @@ def integer_check(*, required: bool) -> Check[int | None]:
             if whole not in _INT64:
                 raise Refused("must be an integer of 64 bits")
             return whole
-        if not is_missing(value):
-            raise Refused(f"must be an integer, not {type(value).__name__}")
-        if required:
-            raise Refused(MISSING)
+        missing_or_refused(value, "an integer", required=required)
         return None
 
     return check

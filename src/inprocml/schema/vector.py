@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.schema.columns import Column, Instants, scalars
-from inprocml.schema.missing import is_missing
+from inprocml.schema.missing import missing_or_refused
 from inprocml.schema.number import number_check
-from inprocml.schema.refusal import MISSING, Check, Refused, each
+from inprocml.schema.refusal import Check, Refused, each
 
 __all__ = ["vector_check", "vector_column"]
 
@@ -25,10 +25,7 @@ def vector_check(size: int, low: float, high: float, *, required: bool) -> Check
         if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "fiu":
             value = value.tolist() if value.itemsize <= 8 else list(value)
         if not isinstance(value, (list, tuple)):
-            if not is_missing(value):
-                raise Refused(f"must be a list of {size} numbers, not {type(value).__name__}")
-            if required:
-                raise Refused(MISSING)
+            missing_or_refused(value, f"a list of {size} numbers", required=required)
             return None
         if len(value) != size:
             raise Refused(f"must have {size} numbers, not {len(value)}")

@@ -14,7 +14,7 @@ from inprocml.schema import Canonical, Field
 from inprocml.schema.once import once
 from inprocml.transform.media.audio import ClipOptions, read_clip
 from inprocml.transform.media.mel import LogMel
-from inprocml.transform.media_rows import emit_tensors, place_each
+from inprocml.transform.media_rows import emit_tensors, file_tensors, place_each
 from inprocml.transform.rowcode import RowCode
 from inprocml.transform.specs_media import Audio
 from inprocml.transform.step import Arrays, TensorSpec
@@ -53,11 +53,7 @@ class AudioStep:
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
         """Which tensors."""
-        name, *told = self.spec.tensors(self.name)
-        return (
-            TensorSpec(name, self.spec.shape, "float32"),
-            *(TensorSpec(length, (), "int64") for length in told),
-        )
+        return file_tensors(self.spec.tensors(self.name), self.spec.shape)
 
     def one(self, values: Sequence[Canonical]) -> Arrays:
         """Return the tensors of canonical values, without an axis for rows; may raise ``Refused``."""

@@ -251,7 +251,7 @@ class Transform:
         See ``inprocml.packing.transform_to_onnx`` for its inputs and outputs. Raises ``TransformError`` where
         entries cannot be expressed, or the ``onnx`` package is missing.
         """
-        from inprocml.transform.exports import onnx_model
+        from inprocml.transform.views import onnx_model
 
         return onnx_model(self)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.errors import TransformError
-from inprocml.schema import Field, Schema, merged
+from inprocml.schema import Schema
 from inprocml.schema.table import Opened, open_table
 from inprocml.transform.kinds import Spec, fields_of, fields_read, fit_entry
 from inprocml.transform.plan import Plan
@@ -28,10 +28,7 @@ def fit_plan(entries: Mapping[str, Spec], table: Table) -> tuple[Plan, Opened, d
     if not opened.rows and not opened.issues:
         raise TransformError("there are no rows to learn from. Fit on at least one row.")
     read = {name: fields_of(name, spec, opened.columns) for name, spec in entries.items()}
-    fields: dict[str, Field] = {}
-    for field in (field for group in read.values() for field in group):
-        fields[field.name] = merged(fields[field.name], field) if field.name in fields else field
-    columns = Schema(tuple(fields.values())).check_opened(opened)
+    columns = Schema.merged(field for group in read.values() for field in group).check_opened(opened)
     with np.errstate(all="ignore"):  # whatever the host set: what overflows is seen in its result
         fitted = [
             fit_entry(name, spec, list(read[name]), [columns[field.name] for field in read[name]])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from inprocml.schema import Canonical, Field
 from inprocml.schema.once import once
 from inprocml.transform.media.image import ImageOptions, pillow, read_image
-from inprocml.transform.media_rows import emit_tensors, place_each
+from inprocml.transform.media_rows import emit_tensors, file_tensors, place_each
 from inprocml.transform.rowcode import RowCode
 from inprocml.transform.specs_media import Image
 from inprocml.transform.step import Arrays, TensorSpec
@@ -53,11 +53,7 @@ class ImageStep:
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
         """Which tensors."""
-        name, *told = self.spec.tensors(self.name)
-        return (
-            TensorSpec(name, self.spec.shape, "float32"),
-            *(TensorSpec(mask, (), "int64") for mask in told),
-        )
+        return file_tensors(self.spec.tensors(self.name), self.spec.shape)
 
     def one(self, values: Sequence[Canonical]) -> Arrays:
         """Return the tensors of canonical values, without an axis for rows; may raise ``Refused``."""

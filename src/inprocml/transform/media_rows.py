@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from inprocml.schema import Canonical, Refused
 from inprocml.transform.rowcode import RowCode
-from inprocml.transform.step import Arrays
+from inprocml.transform.step import Arrays, TensorSpec
 
-__all__ = ["emit_tensors", "place_each"]
+__all__ = ["emit_tensors", "file_tensors", "place_each"]
+
+
+def file_tensors(names: Sequence[str], shape: tuple[int, ...]) -> tuple[TensorSpec, ...]:
+    """Return the tensors of an entry that reads files: the content, and a number about it if declared."""
+    name, *told = names
+    return (TensorSpec(name, shape, "float32"), *(TensorSpec(number, (), "int64") for number in told))
 
 
 def place_each(values: Iterable[Canonical], place: Callable[[int, Canonical], None]) -> None:

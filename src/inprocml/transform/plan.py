@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.errors import InvalidRow
-from inprocml.schema import Canonical, Field, Refused, Schema, merged
+from inprocml.schema import Canonical, Refused, Schema
 from inprocml.schema.columns import Column
 from inprocml.schema.once import once
-from inprocml.schema.table import ROW, Opened, absent, as_row, open_table, report
+from inprocml.schema.table import ROW, Opened, as_row, open_table, report
 from inprocml.transform.arguments import WIDEST
 from inprocml.transform.rowcode import RowCode
 from inprocml.transform.step import Arrays, Entry, Step, TensorSpec, TensorStep
@@ -60,12 +60,7 @@ class Plan:
     @once
     def schema(self) -> Schema:
         """Which rows can be encoded: what all entries that read a field accept of it."""
-        fields: dict[str, Field] = {}
-        for entry in self.entries:
-            for field in entry.fields:
-                known = fields.get(field.name)
-                fields[field.name] = field if known is None else merged(known, field)
-        return Schema(tuple(fields.values()))
+        return Schema.merged(field for entry in self.entries for field in entry.fields)
 
     @once
     def width(self) -> int:
@@ -109,7 +104,10 @@ class Plan:
             except Refused as refused:
                 issues[entry.fields[0].name] = refused
         self.schema.finish(row, issues)
-        features = np.frombuffer(bytearray().join(blocks), dtype=np.float32)
+        return self._together(np.frombuffer(bytearray().join(blocks), dtype=np.float32), tensors)
+
+    def _together(self, features: NDArray[np.float32], tensors: Arrays) -> Any:
+        """The features alone where there is nothing else, or a dict of all tensors."""
         if not self.others:
             return features
         return ({FEATURES: features} if self.steps else {}) | tensors
@@ -127,23 +125,20 @@ class Plan:
 
     def opened(self, opened: Opened) -> Any:
         """``table`` for one whose raw columns were read already."""
-        raws = dict(opened.columns)
-        for field in self.schema.fields:
-            if field.name not in raws and not field.required:
-                raws[field.name] = absent(opened.rows, required=False)
-        if opened.issues or len(raws) < len(self.schema.fields):
-            raise self._report(opened, Refused("is missing"))
-        columns = _Judged(self.schema, raws)
-        out = np.zeros((opened.rows, self.width), dtype=np.float32)
+        for refused in opened.issues.values():
+            raise self._report(opened, refused)
+        return self._written(_Judged(self.schema, opened.columns), opened.rows, opened)
+
+    def _written(self, columns: _Judged, rows: int, whole: Opened) -> Any:
+        """Encode ``rows`` rows; where they are refused, everything that is wrong with the ``whole`` table."""
+        out = np.zeros((rows, self.width), dtype=np.float32)
         tensors: Arrays = {}
         try:
             with np.errstate(all="ignore"):  # whatever the host set, arithmetic here is checked beforehand
                 self._write(columns, out, tensors)
         except Refused as refused:
-            raise self._report(opened, refused) from None
-        if not self.others:
-            return out
-        return ({FEATURES: out} if self.steps else {}) | tensors
+            raise self._report(whole, refused) from None
+        return self._together(out, tensors)
 
     def _write(self, columns: _Judged, out: NDArray[np.float32], tensors: Arrays) -> None:
         for step, start in zip(self.steps, self.starts, strict=True):
@@ -160,15 +155,7 @@ class Plan:
         columns = self.schema.check_opened(opened)
         for start in range(0, opened.rows, size):
             part = {name: column[start : start + size] for name, column in columns.items()}
-            rows = min(size, opened.rows - start)
-            out = np.zeros((rows, self.width), dtype=np.float32)
-            tensors: Arrays = {}
-            try:
-                with np.errstate(all="ignore"):
-                    self._write(_Judged(self.schema, {}, part), out, tensors)
-            except Refused as refused:
-                raise self._report(opened, refused) from None
-            yield out if not self.others else ({FEATURES: out} if self.steps else {}) | tensors
+            yield self._written(_Judged(self.schema, {}, part), min(size, opened.rows - start), opened)
 
     def _report(self, opened: Opened, first: Refused) -> InvalidRow:
         """Find everything that is wrong with a table that an entry refused for ``first``."""

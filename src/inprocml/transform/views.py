@@ -10,11 +10,19 @@ from inprocml.errors import TransformError
 if TYPE_CHECKING:
     from inprocml.transform.core import Transform
 
-__all__ = ["sklearn_converted", "sklearn_view"]
+__all__ = ["onnx_model", "sklearn_converted", "sklearn_view"]
 
-# By name, not by import: the room lies above this one, so nothing here may depend on it, and most processes
-# that apply a transform have no scikit-learn. The name is a constant; nothing that is read decides it.
+# By name, not by import: these rooms lie above this one, so nothing here may depend on them, and most
+# processes that apply a transform have neither library. The names are constants: nothing that is read decides
+# them.
 _SKLEARN = "inprocml.sklearn"
+_ONNX = "inprocml.packing.transform_onnx"
+
+
+def onnx_model(transform: Transform) -> bytes:
+    """Return the transform as the bytes of an ONNX model."""
+    model: bytes = import_module(_ONNX).transform_to_onnx(transform)
+    return model
 
 
 def sklearn_view(transform: Transform) -> Any:

@@ -7,12 +7,13 @@ party can implement it, and ``inprocml.testing`` has ``check_backend``, ``check_
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from inprocml.values import BatchRecord, Tensors, Version
 
-__all__ = ["Backend", "Clock", "Observer", "Source"]
+__all__ = ["Backend", "Clock", "Observer", "Source", "Watchable"]
 
 
 @runtime_checkable
@@ -39,13 +40,26 @@ class Backend(Protocol):
 class Source(Protocol):
     """Where versions come from.
 
-    ``versions`` lists what can be loaded, oldest first, cheaply enough to be polled every few seconds;
-    ``fetch`` returns the version with a local path. Both raise ``BundleError`` or ``UnknownVersion``.
+    ``versions`` lists what can be loaded, oldest first, and ``aliases`` what each alias means now, both
+    cheaply enough to be polled every few seconds; ``fetch`` returns the version with a local path. All raise
+    ``BundleError`` or ``UnknownVersion``.
     """
 
     def versions(self) -> Sequence[Version]: ...
 
+    def aliases(self) -> Mapping[str, Version]: ...
+
     def fetch(self, name: str) -> Version: ...
+
+
+@runtime_checkable
+class Watchable(Protocol):
+    """A source that can tell of changes sooner than the next poll.
+
+    ``wait`` returns when something may have changed, when ``stopped`` is set, or after ``seconds``.
+    """
+
+    def wait(self, seconds: float, stopped: threading.Event) -> None: ...
 
 
 @runtime_checkable

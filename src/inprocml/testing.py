@@ -213,6 +213,8 @@ def check_source(source: Source) -> None:
         assert fetched.name == name, f"{who}.fetch({name!r}) gave version {fetched.name!r}"
         assert fetched.path.exists(), f"{who}.fetch({name!r}) gave a path that is not there: {fetched.path}"
     assert [v.name for v in source.versions()] == names, f"{who} lists other versions once they are fetched"
+    for alias, meant in source.aliases().items():
+        assert isinstance(meant, Version), f"{who}.aliases() gave {type(meant).__name__} for {alias!r}"
     unknown = "".join(names) + "-unknown"
     try:
         source.fetch(unknown)

@@ -37,11 +37,15 @@ class Version:
     """One version in a store: its name and where its bundle lies.
 
     ``mark`` differs when the name is given to another bundle: a version deleted and packed again is new.
+    ``digest``, where it is known, is what the bundle's must be: an alias means these bytes and no others.
+    ``own_name`` says that the name is the source's own (a registry's number), not the one in the manifest.
     """
 
     name: str
     path: Path
     mark: str = ""
+    digest: str = ""
+    own_name: bool = False
 
 
 @dataclass(frozen=True, slots=True)

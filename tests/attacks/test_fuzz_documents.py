@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from tests.bundle.kit import forge, make_manifest, resealed
 
 from inprocml import Bundle, BundleError, Category, Hashed, Numeric, Timestamp, Transform
-from inprocml.bundle.canonical import canonical
 from inprocml.bundle.golden import Golden, read_golden
 from inprocml.bundle.manifest import parse_manifest, seal
 from inprocml.monitoring.baseline import Baseline, build_baseline
+from inprocml.schema.canonical import canonical
 
 SLOW = 2.0  # seconds; hundreds of times what the largest of these documents takes
 

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from inprocml.bundle.canonical import canonical
 from inprocml.bundle.manifest import (
     FileEntry,
     GoldenEntry,
@@ -19,6 +18,7 @@ from inprocml.bundle.manifest import (
     TransformEntry,
     file_set,
 )
+from inprocml.schema.canonical import canonical
 
 
 def make_manifest(**changes: Any) -> Manifest:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.bundle.kit import make_manifest, resealed
 
-from inprocml.bundle.canonical import canonical
 from inprocml.bundle.manifest import OutputEntry, parse_manifest, seal
 from inprocml.errors import BundleError, Corrupt, Unsupported
+from inprocml.schema.canonical import canonical
 
 SEALED = seal(make_manifest())
 

@@ -215,8 +215,8 @@ def test_the_hosts_mistakes_are_a_500_that_tells_nothing_and_a_log_that_tells_al
 def test_a_bundle_of_a_newer_format_is_a_500_that_says_upgrade_in_the_log(
     tmp_path, store, row, caplog, quiet_log
 ):
-    from inprocml.bundle.canonical import canonical
     from inprocml.bundle.manifest import _digest
+    from inprocml.schema.canonical import canonical
 
     manifest = store / "1" / "manifest.json"
     newer = json.loads(manifest.read_text()) | {"format_version": 2}

@@ -256,6 +256,9 @@ class Source:
     def versions(self):
         return self.broken.get("versions", [Version(name, self.path) for name in self.names])
 
+    def aliases(self):
+        return self.broken.get("aliases", {"production": Version(self.names[-1], self.path)})
+
     def fetch(self, name):
         if name not in self.names and "unknown" not in self.broken:
             raise self.broken.get("error", UnknownVersion)(name)

@@ -13,10 +13,10 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from inprocml.bundle.canonical import sha256
 from inprocml.bundle.manifest import FileEntry, Manifest, file_set, parse_manifest
 from inprocml.bundle.remedy import AGAIN
 from inprocml.errors import BundleError, Corrupt, Untrusted
+from inprocml.schema.canonical import sha256
 from inprocml.schema.strict_json import LARGEST_TEXT
 from inprocml.sources import MANIFEST, MANIFEST_CAP
 

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inprocml.bundle.canonical import canonical, sha256
 from inprocml.bundle.manifest import GoldenEntry
 from inprocml.bundle.remedy import ANEW
 from inprocml.errors import BackendFailed, Corrupt, InprocmlError, Unsupported
 from inprocml.protocols import Backend
 from inprocml.schema import parse
+from inprocml.schema.canonical import canonical, sha256
 from inprocml.transform import Transform
 from inprocml.values import FEATURES, Row, Tensors
 

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
 
-from inprocml.bundle.canonical import canonical, sha256
 from inprocml.bundle.remedy import AGAIN, ANEW
 from inprocml.errors import BundleError, Corrupt, Unsupported
 from inprocml.schema import parse
+from inprocml.schema.canonical import canonical, sha256
 from inprocml.schema.sound import first_issue
 from inprocml.sources import MANIFEST, VERSION_NAME
 

@@ -9,7 +9,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from inprocml.bundle import Classes, Manifest, Output, Parity
-from inprocml.bundle.canonical import sha256
 from inprocml.bundle.card import render_card
 from inprocml.bundle.folder import CAPS
 from inprocml.bundle.golden import Golden, as_tensors, tolerance
@@ -18,6 +17,7 @@ from inprocml.errors import PackError
 from inprocml.packing.exported import Exported
 from inprocml.packing.provenance import provenance
 from inprocml.packing.sample import Sample
+from inprocml.schema.canonical import sha256
 from inprocml.sources import MANIFEST
 from inprocml.transform import Transform
 

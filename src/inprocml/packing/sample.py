@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inprocml.bundle.canonical import canonical
 from inprocml.bundle.golden import as_tensors
 from inprocml.bundle.manifest import MOST_GOLDEN
 from inprocml.errors import PackError
+from inprocml.schema.canonical import canonical
 from inprocml.transform import Transform
 from inprocml.values import FEATURES, Features, Table, Tensors
 

@@ -10,5 +10,14 @@ from inprocml.sources.directory import (
     natural_key,
     valid_version,
 )
+from inprocml.sources.history import unknown_alias
 
-__all__ = ["MANIFEST", "MANIFEST_CAP", "VERSION_NAME", "Directory", "natural_key", "valid_version"]
+__all__ = [
+    "MANIFEST",
+    "MANIFEST_CAP",
+    "VERSION_NAME",
+    "Directory",
+    "natural_key",
+    "unknown_alias",
+    "valid_version",
+]

@@ -11,11 +11,12 @@ import json
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from inprocml.errors import BundleError, Corrupt, UnknownVersion
+from inprocml.sources.history import ENTRY_CAP, HISTORY, Entry, newest_entry
 from inprocml.values import Version
 
 __all__ = ["MANIFEST", "MANIFEST_CAP", "VERSION_NAME", "Directory", "natural_key", "valid_version"]
@@ -80,6 +81,32 @@ class Directory:
         found.sort(key=lambda entry: natural_key(entry[0]))
         return tuple(Version(name, self.path / name, mark) for name, mark in found)
 
+    def aliases(self) -> Mapping[str, Version]:
+        """Return what each alias means now; empty where none was ever set.
+
+        Raises ``BundleError`` for a store that cannot be read, ``Corrupt`` or ``Unsupported`` for its history.
+        """
+        entry = self.newest_entry()
+        if entry is None:
+            return {}
+        return {
+            alias: Version(meant.version, self.path / meant.version, meant.digest, meant.digest)
+            for alias, meant in entry.aliases.items()
+        }
+
+    def newest_entry(self) -> Entry | None:
+        """Return the last entry of the store's history, ``None`` for an empty one; raises as ``aliases``."""
+        folder = self.path / HISTORY
+        try:
+            names = os.listdir(folder)  # noqa: PTH208  (a Path for each of thousands costs more)
+            return newest_entry(names, lambda name: _head(folder / name, ENTRY_CAP), where=str(folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise BundleError(
+                f"{folder} cannot be read ({error.strerror}). Give this process the right to read it."
+            ) from error
+
     def fetch(self, name: str) -> Version:
         """Return the version called ``name``; raises ``UnknownVersion`` that lists those there are."""
         known = self.versions()
@@ -135,7 +162,7 @@ def _nothing(path: Path) -> str:
 def _pinned_name(manifest: Path) -> str:
     """Read only the version's name; opening the bundle checks all the rest."""
     try:
-        head = _head(manifest)
+        head = _head(manifest, MANIFEST_CAP)
         name = json.loads(head)["version"] if len(head) <= MANIFEST_CAP else None
     except OSError as error:
         raise BundleError(
@@ -152,14 +179,14 @@ def _pinned_name(manifest: Path) -> str:
     return name
 
 
-def _head(manifest: Path) -> bytes:
-    """Read no more than a manifest may have; empty for a folder, or for a pipe, which would never end."""
+def _head(path: Path, cap: int) -> bytes:
+    """Read at most ``cap`` bytes and one; empty for a folder, or for a pipe, which would never end."""
     # without O_NONBLOCK the open itself would wait for a pipe's other end
-    descriptor = os.open(manifest, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return b""
         with open(descriptor, "rb", closefd=False) as stream:
-            return stream.read(MANIFEST_CAP + 1)
+            return stream.read(cap + 1)
     finally:
         os.close(descriptor)

@@ -1,6 +1,6 @@
-"""The one spelling of a bundle's own JSON files, and the digest of bytes.
+"""The one spelling of the JSON files that are ours, and the digest of bytes.
 
-``schema.parse`` reads: strictly, so that no two readers see two documents in the same bytes.
+``strict_json.parse`` reads them: strictly, so that no two readers see two documents in the same bytes.
 """
 
 from __future__ import annotations

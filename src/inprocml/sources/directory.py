@@ -84,7 +84,7 @@ class Directory:
     def aliases(self) -> Mapping[str, Version]:
         """Return what each alias means now; empty where none was ever set.
 
-        Raises ``BundleError`` for a store that cannot be read, ``Corrupt`` or ``Unsupported`` for its history.
+        Raises ``BundleError`` for a store that cannot be read; ``Corrupt``, ``Unsupported`` for its history.
         """
         entry = self.newest_entry()
         if entry is None:

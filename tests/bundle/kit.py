@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from inprocml.bundle.manifest import (
+    About,
+    Dataset,
     FileEntry,
     GoldenEntry,
     Manifest,
@@ -39,7 +41,17 @@ def make_manifest(**changes: Any) -> Manifest:
         ),
         "label_counts": None,
         "metrics": {"auc": 0.75},
-        "provenance": Provenance(python="3.11", platform="Linux", packages={"numpy": "2"}, commit=None),
+        "slices": {},
+        "about": About(intended_use=None, limits=None, links={}),
+        "provenance": Provenance(
+            python="3.11",
+            platform="Linux",
+            packages={"numpy": "2"},
+            commit=None,
+            author=None,
+            seed=None,
+            dataset=Dataset(name=None, digest="sha256:" + "0" * 64, rows=1),
+        ),
     }
     return Manifest(**members | changes)
 

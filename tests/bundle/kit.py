@@ -19,6 +19,7 @@ from inprocml.bundle.manifest import (
     Provenance,
     TransformEntry,
     file_set,
+    seal,
 )
 from inprocml.schema.canonical import canonical
 
@@ -74,3 +75,17 @@ def forge(folder: Path, edit=None, **files: bytes) -> None:
     if edit is not None:
         edit(manifest)
     (folder / "manifest.json").write_bytes(resealed(manifest))
+
+
+def tiny_files(**contents: bytes) -> dict[str, bytes]:
+    """Files under a sound manifest, whose contents mean nothing: for whoever reads bytes only."""
+    files = {name: f"the bytes of {name}".encode() for name in file_set("onnx")}
+    files |= {name.replace("_", "."): content for name, content in contents.items()}
+    entries = {
+        name: FileEntry(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+        for name, content in files.items()
+    }
+    transform = TransformEntry(
+        digest=f"sha256:{entries['transform.json'].sha256}", width=3, tensors=("features",)
+    )
+    return files | {"manifest.json": seal(make_manifest(files=entries, transform=transform))}

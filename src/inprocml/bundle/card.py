@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Self, TypeAlias
 
-from inprocml import drawing
 from inprocml.bundle.manifest import Manifest, Parity
+from inprocml.drawing import folded, heading, link, paragraph, table
 from inprocml.transform import Transform
 
 __all__ = ["Card", "made_with", "render_card"]
@@ -40,15 +40,15 @@ class Card(str):
     @property
     def html(self) -> str:
         """The card as HTML, without script or style sheet; ``card.md`` itself stays text, folded away."""
-        parts = [drawing.heading(_title(self._manifest)), drawing.paragraph(_packed(self._manifest))]
+        parts = [heading(_title(self._manifest)), paragraph(_packed(self._manifest))]
         for title, content in _sections(self._manifest, self._fields):
             if isinstance(content, str):
-                shown = [drawing.paragraph(_printable(text)) for text in _PARAGRAPH.split(content)]
+                shown = [paragraph(_printable(text)) for text in _PARAGRAPH.split(content)]
             else:
                 head, *rows = content
-                shown = [drawing.table(head, [[_html_cell(cell) for cell in row] for row in rows])]
-            parts += [drawing.heading(title), *shown]
-        return "".join([*parts, drawing.folded("card.md", str(self))])
+                shown = [table(list(map(_printable, head)), [list(map(_html_cell, row)) for row in rows])]
+            parts += [heading(title), *shown]
+        return "".join([*parts, folded("card.md", str(self))])
 
     def _repr_html_(self) -> str:
         return self.html
@@ -90,7 +90,7 @@ def _sections(manifest: Manifest, schema: Cells) -> list[tuple[str, str | list[S
     """Return title and content of each section that has any: plain text, or rows of a table, head first."""
     about, dataset = manifest.about, manifest.provenance.dataset
     links = [(name, _Address(address)) for name, address in sorted(about.links.items())]
-    table = [("name", dataset.name or ""), ("rows", f"{dataset.rows:,}"), ("digest", dataset.digest)]
+    training = [("name", dataset.name or ""), ("rows", f"{dataset.rows:,}"), ("digest", dataset.digest)]
     sections: list[tuple[str, str | None, Cells]] = [
         ("Intended use", about.intended_use, ()),
         ("Limits", about.limits, ()),
@@ -101,7 +101,7 @@ def _sections(manifest: Manifest, schema: Cells) -> list[tuple[str, str | list[S
         ("Training labels", None, [("label", "rows"), *_labels(manifest)]),
         ("Packed model against trained model", _parity(manifest.parity), ()),
         ("Links", None, [("link", "address"), *links]),
-        ("Training table", None, [("part", "value"), *table]),
+        ("Training table", None, [("part", "value"), *training]),
         ("Made with", None, [("part", "value"), *made_with(manifest)]),
     ]
     return [
@@ -168,7 +168,7 @@ def _labels(manifest: Manifest) -> list[tuple[str, str]]:
 
 
 def _html_cell(text: str) -> str:
-    return drawing.link(text, text) if isinstance(text, _Address) else _printable(text)
+    return link(text, text) if isinstance(text, _Address) else _printable(text)
 
 
 def _printable(text: str) -> str:

@@ -59,8 +59,9 @@ def key_bytes(key: object) -> bytes:
     except (ValueError, binascii.Error):
         public = b""
     if len(public) != _KEY_BYTES or key_text(public) != key:
+        # not shown: it may be a private key, pasted in the wrong place
         raise ValueError(
-            f"{key[:60]!r} is no public key: 'ed25519:' and the base64 of 32 bytes. Take the text that "
-            "inprocml.bundle.signing.new_key returned."
+            f"a text of {len(key)} characters is no public key: 'ed25519:' and the base64 of 32 bytes. Take "
+            "the text that inprocml.bundle.signing.new_key returned."
         )
     return public

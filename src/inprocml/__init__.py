@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from inprocml.model import Model
     from inprocml.packing import About, pack
+    from inprocml.serving import Rollout
     from inprocml.transform import (
         Audio,
         Category,
@@ -67,6 +68,7 @@ _HOME = {
     "Numeric": "inprocml.transform",
     "Prediction": "inprocml.values",
     "Regression": "inprocml.bundle",
+    "Rollout": "inprocml.serving",
     "Text": "inprocml.transform",
     "Timestamp": "inprocml.transform",
     "Transform": "inprocml.transform",
@@ -103,6 +105,7 @@ __all__ = [
     "ParityError",
     "Prediction",
     "Regression",
+    "Rollout",
     "Text",
     "Timestamp",
     "Transform",

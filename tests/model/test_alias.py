@@ -167,3 +167,25 @@ def test_a_candidate_that_becomes_what_the_alias_means_is_taken_over_as_it_is(st
 def test_impossible_arguments_are_refused_where_they_are_written(store, options, complaint):
     with pytest.raises((TypeError, ValueError), match=complaint):
         Model(store, **options)
+
+
+def test_a_policy_is_held_by_every_door_to_a_version(store, row, add_version):
+    from inprocml.bundle import Policy
+    from inprocml.bundle.signing import new_key, sign
+
+    private, public = new_key()
+    sign(store / "1", private)
+    add_version()
+    policy = Policy(require_signature=True, trusted_keys=[public])
+    model = Model(store, version="1", policy=policy, rollout={"2": 1.0}, pins=["2"], poll_interval=0.02)
+    assert model.predict(row).version == "1"
+    threading.Event().wait(0.2)
+    assert not model.rollout.candidates
+    with pytest.raises(inprocml.Untrusted, match="not signed"):
+        model.predict(row, version="2")
+    with pytest.raises(inprocml.Untrusted, match="not signed"):
+        model.reload("2")
+    assert model.predict(row).version == "1"
+    model.close()
+    with pytest.raises(TypeError, match="policy must be"):
+        Model(store, policy={"require_signature": True})

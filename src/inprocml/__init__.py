@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from inprocml.model import Model
     from inprocml.packing import pack
+    from inprocml.store import Store
     from inprocml.transform import (
         Audio,
         Category,
@@ -66,6 +67,7 @@ _HOME = {
     "Numeric": "inprocml.transform",
     "Prediction": "inprocml.values",
     "Regression": "inprocml.bundle",
+    "Store": "inprocml.store",
     "Text": "inprocml.transform",
     "Timestamp": "inprocml.transform",
     "Transform": "inprocml.transform",
@@ -101,6 +103,7 @@ __all__ = [
     "ParityError",
     "Prediction",
     "Regression",
+    "Store",
     "Text",
     "Timestamp",
     "Transform",

@@ -1,0 +1,105 @@
+"""What a store's versions say of themselves, from their manifests alone, and their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from inprocml.bundle.folder import read_manifest
+from inprocml.bundle.manifest import Manifest
+from inprocml.errors import BundleError, UnknownVersion
+from inprocml.sources import MANIFEST
+from inprocml.sources.history import Target
+from inprocml.values import Version
+
+__all__ = ["StoredVersion", "described", "missing", "ordered"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """One version in a store, light: its manifest was read and checked, its other files were not.
+
+    ``created`` is when it was packed, with its zone (UTC); ``size`` the bytes of all its files; ``aliases``
+    those that mean it now. ``broken`` says why it cannot be opened, and is empty for a sound one; a broken
+    one may have no ``digest``, ``created`` or ``size``.
+    """
+
+    name: str
+    path: Path = field(repr=False)
+    digest: str = ""
+    created: datetime | None = None
+    metrics: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    size: int | None = None
+    aliases: tuple[str, ...] = ()
+    broken: str = ""
+
+
+def described(version: Version, aliases: Mapping[str, Version]) -> StoredVersion:
+    """Read the version's manifest and return what it says; a broken one says why."""
+    try:
+        manifest = read_manifest(version.path)
+    except BundleError as error:
+        return StoredVersion(version.name, version.path, broken=str(error))
+    meant = sorted(
+        alias
+        for alias, target in aliases.items()
+        if (target.name, target.digest) == (version.name, manifest.digest)
+    )
+    misnamed = f"{version.path}: its manifest calls it {manifest.version!r}; give it that name again."
+    return StoredVersion(
+        name=version.name,
+        path=version.path,
+        digest=manifest.digest,
+        created=datetime.fromisoformat(manifest.created),
+        metrics=MappingProxyType(dict(manifest.metrics)),
+        size=_size(version.path, manifest),
+        aliases=tuple(meant),
+        broken="" if manifest.version == version.name else misnamed,
+    )
+
+
+def missing(target: Target, path: Path, found: StoredVersion | None) -> StoredVersion:
+    """Return what is left of a version that an alias meant, when the store has it no more."""
+    if found is None:
+        why = "it is not in the store any more"
+    else:
+        why = found.broken or f"the store has another bundle of that name, {found.digest[:19]}"
+    told = f"{path} ({target.digest[:19]}): {why}. Restore it from a backup, or promote another version."
+    return StoredVersion(target.version, path, digest=target.digest, broken=told)
+
+
+def ordered(
+    versions: Sequence[StoredVersion], order_by: str | None, *, ascending: bool
+) -> tuple[StoredVersion, ...]:
+    """Order versions that come newest first; those without the value are last, newest first.
+
+    Raises ``UnknownVersion`` for a metric that no version has.
+    """
+    if order_by is None:
+        return tuple(reversed(versions)) if ascending else tuple(versions)
+    key = _key(order_by)
+    having = [version for version in versions if key(version) is not None]
+    lacking = [version for version in versions if key(version) is None]
+    if versions and not having:
+        known = sorted({name for version in versions for name in version.metrics})
+        shown = ", ".join([*known[:10], "created", "size"])
+        raise UnknownVersion(f"no version has a metric {order_by[:64]!r}. Order by one of: {shown}.")
+    having.sort(key=key, reverse=not ascending)  # stable: of equals the newer comes first
+    return (*having, *lacking)
+
+
+def _key(order_by: str) -> Callable[[StoredVersion], Any]:
+    if order_by == "created":
+        return lambda version: version.created
+    if order_by == "size":
+        return lambda version: version.size
+    return lambda version: version.metrics.get(order_by)
+
+
+def _size(path: Path, manifest: Manifest) -> int:
+    own = (path / MANIFEST).stat().st_size if path.is_dir() else 0
+    return own + sum(entry.size for entry in manifest.files.values())

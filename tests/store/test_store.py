@@ -373,17 +373,17 @@ def test_a_name_that_is_both_is_told(path, template):
 def test_diff_says_what_differs(path, template):
     store = Store(path)
     other = json.loads((template / "manifest.json").read_bytes())["provenance"]
-    other["packages"] = other["packages"] | {"numpy": "1.0"}
-    put(path, template, metrics={"auc": 0.95, "recall": 0.5}, provenance=other, name="<b>")
+    other["packages"] = other["packages"] | {"numpy": "1.0", "<b>": "1"}
+    put(path, template, metrics={"auc": 0.95, "recall": 0.5}, provenance=other)
     found = store.diff("2", "5")
     assert found.metrics == {"auc": (0.9, 0.95), "loss": (pytest.approx(0.1), None), "recall": (None, 0.5)}
-    assert set(found.packages) == {"numpy"}
+    assert set(found.packages) == {"numpy", "<b>"}
     assert found.packages["numpy"][1] == "1.0"
     assert found.transform.rows == "same"
     assert found.same_output
     assert (found.old.name, found.new.name) == ("2", "5")
     assert "0.95" in repr(found)
-    assert "1.0" in found._repr_html_()
+    assert "&lt;b&gt;" in found._repr_html_()
     assert "<b>" not in found._repr_html_()
 
 

@@ -8,10 +8,10 @@ import subprocess
 import sys
 
 import pytest
+from tests.store.kit import put
 
 from inprocml import Store
 from inprocml.cli import main
-from tests.store.kit import put
 
 
 @pytest.fixture
@@ -191,9 +191,8 @@ def test_every_command_has_help(capsys):
 
 
 def test_the_script_is_declared():
-    from pathlib import Path
-
     import tomllib
+    from pathlib import Path
 
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
     module, name = project["scripts"]["inprocml"].split(":")

@@ -1,8 +1,8 @@
 """Kills a writer at each of its steps, and looks at the store after each death.
 
 ``python -m tests.store.crashing STORE TEMPLATE DEED WHEN``: a child does the deed and is killed at its n-th
-call of the system, before the call, after it, or (of a write) halfway; for n = 1, 2, ... until one lives. After
-each death the store must be as it was or as it was to be, whole. Prints how many died.
+call of the system, before the call, after it, or (of a write) halfway; for n = 1, 2, ... until one lives.
+After each death the store must be as it was or as it was to be, whole. Prints how many died.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.store.kit import put
+
 from inprocml import Bundle, Model, Store
 from inprocml.sources import Directory
-from tests.store.kit import put
 
 STEPS = ("mkdir", "open", "write", "fsync", "close", "link", "rename", "replace", "unlink", "remove", "rmdir")
 """Every call that changes a disk, and those that open; between two others nothing can be torn."""

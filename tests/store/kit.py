@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from inprocml.bundle.write import publish
 from tests.bundle.kit import resealed
+
+from inprocml.bundle.write import publish
 
 
 def files(template: Path, version: str, **changes: Any) -> dict[str, bytes]:

@@ -9,12 +9,12 @@ import shutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.store.kit import put
 
 from inprocml import BundleError, Corrupt, Store, Unsupported
 from inprocml.schema.canonical import canonical, sha256
 from inprocml.sources.history import entry_name, parse_entry
 from inprocml.sources.moves import last_move, read_moves
-from tests.store.kit import put
 
 
 @pytest.fixture(scope="module")

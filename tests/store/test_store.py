@@ -10,12 +10,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.bundle.kit import forge
+from tests.store.kit import Ticks, files, put
 
 import inprocml
 from inprocml import Bundle, BundleError, Corrupt, PackError, Store, UnknownVersion
 from inprocml.sources import Directory
-from tests.bundle.kit import forge
-from tests.store.kit import Ticks, files, put
 
 AUGUST = dt.datetime(2026, 8, 1, 12, tzinfo=dt.UTC).timestamp()
 
@@ -214,7 +214,7 @@ def test_an_alias_that_was_never_set(path, move):
     store = Store(path)
     store.promote("1", alias="staging")
     calls = {
-        "rollback": lambda: store.rollback(),
+        "rollback": store.rollback,
         "remove": lambda: store.remove("production"),
         "trial": lambda: store.trial("2", 0.1),
     }
@@ -247,7 +247,7 @@ def test_a_trial_ends_when_its_version_is_promoted_or_the_alias_removed(path):
         ("2026-08-01T00:30:00Z", "1"),
         ("2026-08-01T00:30+02:00", None),
         ("2026-08-01T20:00-02:00", "2"),
-        (dt.datetime(2026, 8, 1, 0, 30), "1"),
+        (dt.datetime(2026, 8, 1, 0, 30), "1"),  # noqa: DTZ001  (that is the point)
         (dt.datetime(2026, 8, 2, 1, tzinfo=dt.timezone(dt.timedelta(hours=5))), "2"),
         ("2030-01-01", "3"),
     ],

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.store.kit import put
 
 from inprocml import Store
-from tests.store.kit import put
 
 ROOT = Path(__file__).parents[2]
 FEWEST = {"publish": 20, "promote": 9, "first": 9, "rollback": 9, "remove": 9}

@@ -1,4 +1,4 @@
-"""Many writers and readers at once: no move is lost, none is seen torn, and a killed one is in nobody's way."""
+"""Many writers and readers at once: no move is lost, none is seen torn, a killed one is in nobody's way."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.store.kit import put
 
 from inprocml import Store
 from inprocml.sources import Directory
-from tests.store.kit import put
 
 ROOT = Path(__file__).parents[2]
 WRITERS, TIMES = 5, 6

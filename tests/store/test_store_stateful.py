@@ -12,9 +12,9 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.store.kit import Ticks, put
 
 from inprocml import Store, UnknownVersion
-from tests.store.kit import Ticks, put
 
 ALIASES = st.sampled_from(["production", "staging"])
 START = 1_780_000_000.0

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from inprocml.model import Model
     from inprocml.packing import pack
+    from inprocml.serving import Rollout
     from inprocml.store import Store
     from inprocml.transform import (
         Audio,
@@ -67,6 +68,7 @@ _HOME = {
     "Numeric": "inprocml.transform",
     "Prediction": "inprocml.values",
     "Regression": "inprocml.bundle",
+    "Rollout": "inprocml.serving",
     "Store": "inprocml.store",
     "Text": "inprocml.transform",
     "Timestamp": "inprocml.transform",
@@ -103,6 +105,7 @@ __all__ = [
     "ParityError",
     "Prediction",
     "Regression",
+    "Rollout",
     "Store",
     "Text",
     "Timestamp",

@@ -9,7 +9,7 @@ reads one file, the last. ``docs/reference/bundle-format.md`` is the written for
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, Final, Literal, Self, TypeAlias
 
@@ -29,6 +29,7 @@ __all__ = [
     "Target",
     "Trial",
     "entry_name",
+    "meanings",
     "newest_entry",
     "newest_serial",
     "parse_entry",
@@ -194,6 +195,32 @@ def _continues(before: Entry, after: Entry) -> bool:
         for state in (before.aliases, after.aliases, before.trials, after.trials)
     ]
     return others[0] == others[1] and others[2] == others[3]
+
+
+def meanings(entries: Sequence[Entry], alias: str) -> tuple[Target | None, ...]:
+    """Return what roll-backs of ``alias`` lead through, ending in what it means now; None for nothing.
+
+    A roll-back undoes one move and is itself no move to be undone, so the next goes further back. To
+    remove an alias is a move, after which it means nothing; what was removed is no way back, the version
+    before it is. The first is None, for no alias means anything from the start.
+    """
+    meant: list[Target | None] = [None]
+    for entry in entries:
+        if entry.alias != alias or entry.action == "trial":
+            continue
+        if entry.action == "rollback":
+            meant = [*_back(meant), entry.target]
+        elif entry.target != meant[-1]:
+            meant.append(entry.target)
+    return tuple(meant)
+
+
+def _back(meant: list[Target | None]) -> list[Target | None]:
+    """Return what lies before the meaning that a roll-back leads to."""
+    before = meant[:-1]
+    while len(before) > 1 and before[-1] is None:
+        before.pop()
+    return before[:-1] or [None]
 
 
 def unknown_alias(where: str, alias: str, known: Iterable[str]) -> UnknownVersion:

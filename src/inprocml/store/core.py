@@ -11,12 +11,12 @@ from pathlib import Path
 from inprocml.bundle import Bundle
 from inprocml.errors import BundleError, Corrupt, UnknownVersion
 from inprocml.sources import MANIFEST, Directory, valid_version
-from inprocml.sources.history import Entry, Target, Trial, unknown_alias
+from inprocml.sources.history import Entry, Target, Trial, meanings, unknown_alias
 from inprocml.sources.moves import read_moves
 from inprocml.store.compare import VersionDifference, compared
 from inprocml.store.listing import StoredVersion, described, missing, ordered
 from inprocml.store.moment import moment
-from inprocml.store.moves import Move, before_last_move, myself, write_move
+from inprocml.store.moves import Move, myself, write_move
 from inprocml.store.recipe import recipe
 from inprocml.values import Version
 
@@ -149,7 +149,7 @@ class Store:
             entries = read_moves(self.path)[: last.serial if last else 0]
             if not any(entry.alias == alias for entry in entries):
                 raise unknown_alias(str(self.path), alias, last.aliases if last else ())
-            target = before_last_move(entries, alias)
+            target = next((target for target in reversed(meanings(entries, alias)[:-1]) if target), None)
             if target is None:
                 raise UnknownVersion(
                     f"{self.path}: alias {alias[:64]!r} meant nothing before. Promote the version that it is "

@@ -10,7 +10,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from inprocml.schema.sound import first_issue
 from inprocml.sources.history import HISTORY, Entry, Target, Trial, entry_name
 from inprocml.sources.moves import last_move
 
-__all__ = ["Move", "before_last_move", "myself", "write_move"]
+__all__ = ["Move", "myself", "write_move"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,33 +108,6 @@ def _entry(move: Move, last: Entry | None, digest: str | None, *, who: str, why:
     except UnicodeEncodeError as error:
         raise ValueError("who and why must be text that has a form in UTF-8") from error
     return entry
-
-
-def before_last_move(entries: Sequence[Entry], alias: str) -> Target | None:
-    """Return what ``alias`` meant before the move that made what it means now; None for nothing.
-
-    A roll-back undoes one move and is itself no move to be undone, so the next goes further back. To
-    remove an alias is a move, after which it means nothing; a roll-back brings it back.
-    """
-    meant: list[Target | None] = [None]
-    for entry in entries:
-        if entry.alias != alias or entry.action == "trial":
-            continue
-        if entry.action == "rollback":
-            _step_back(meant)
-        elif entry.target != meant[-1]:
-            meant.append(entry.target)
-    _step_back(meant)
-    return meant[-1]
-
-
-def _step_back(meant: list[Target | None]) -> None:
-    """Drop the last meaning, and those before it that were none: what was removed is no way back."""
-    meant.pop()
-    while len(meant) > 1 and meant[-1] is None:
-        meant.pop()
-    if not meant:
-        meant.append(None)
 
 
 def myself() -> str:

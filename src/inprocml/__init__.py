@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         WrongContentType,
     )
     from inprocml.model import Model
-    from inprocml.packing import pack
+    from inprocml.packing import About, pack
     from inprocml.serving import Rollout
     from inprocml.store import Store
     from inprocml.transform import (
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "About": "inprocml.packing",
     "Audio": "inprocml.transform",
     "Bundle": "inprocml.bundle",
     "Category": "inprocml.transform",
@@ -78,6 +79,7 @@ _HOME = {
 }
 
 __all__ = [
+    "About",
     "Audio",
     "BackendError",
     "BackendFailed",

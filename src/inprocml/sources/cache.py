@@ -7,9 +7,9 @@
     <cache>/<store>/<key>/stamp.json    length and sha256 of every file, as they were when they arrived
     <cache>/<store>/.tmp-...            a download under way, or what was left of one that was killed
 
-``<key>`` appears by one rename, whole. Whatever does not match its stamp is deleted and fetched again. The time
-of ``<key>`` itself is that of its last use, and says which go first. Nothing here is trusted beyond that: the
-bundle's own digests, and its signature if the host asks for one, are checked by whoever opens it.
+``<key>`` appears by one rename, whole. Whatever does not match its stamp is deleted and fetched again. The
+time of ``<key>`` itself is that of its last use, and says which go first. Nothing here is trusted beyond
+that: the bundle's own digests, and its signature if the host asks for one, are checked by whoever opens it.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def cache_key(*parts: str) -> str:
 class HostCache:
     """What was downloaded from one place, of which the ``keep`` most recently used stay.
 
-    ``folder`` is where all caches are (None: ``$XDG_CACHE_HOME/inprocml`` or ``~/.cache/inprocml``); ``where``
-    names the place without its secrets, for messages.
+    ``folder`` is where all caches are (None: ``$XDG_CACHE_HOME/inprocml`` or ``~/.cache/inprocml``);
+    ``where`` names the place without its secrets, for messages.
     """
 
     def __init__(self, folder: Path | None, identity: str, *, keep: int, where: str) -> None:
@@ -64,7 +64,8 @@ class HostCache:
         """Return ``path`` of ``key``, after ``fill`` wrote it into the folder that it is given, if need be.
 
         One process at a time downloads, the others wait and find what it brought. Raises ``BundleError`` when
-        the cache cannot be written; what ``fill`` raises of its own passes through, and leaves nothing behind.
+        the cache cannot be written; what ``fill`` raises of its own passes through, and leaves nothing
+        behind.
         """
         place = self._folder / key
         if _sound(place):
@@ -81,8 +82,8 @@ class HostCache:
             fault = error.strerror or type(error).__name__
         if fault:
             raise BundleError(
-                f"{self._where}: it cannot be kept in the cache {self._folder} ({fault}). Make room or give this "
-                "process the right to write there, or choose another folder with cache=."
+                f"{self._where}: it cannot be kept in the cache {self._folder} ({fault}). Make room or give "
+                "this process the right to write there, or choose another folder with cache=."
             )
         return self.path(key, single=single)
 
@@ -121,8 +122,8 @@ class HostCache:
             lock.acquire()
         except Timeout:
             raise BundleError(
-                f"{self._where}: another process has been downloading for {_PATIENCE_SECONDS:.0f} s. End it if "
-                f"it hangs; it holds {self._folder / 'lock'}."
+                f"{self._where}: another process has been downloading for {_PATIENCE_SECONDS:.0f} s. End it "
+                f"if it hangs; it holds {self._folder / 'lock'}."
             ) from None
         try:
             yield

@@ -1,10 +1,11 @@
 """Versions in a directory: one bundle (pinned), or a store with one bundle per version.
 
-A version is a folder ``<name>/`` or a single file ``<name>.inprocml``; where both are there, the folder is it.
-Listing is one ``scandir`` and at most two ``stat`` per entry, cheap enough to be polled every few seconds. What
-a half-finished copy leaves behind (a folder without ``manifest.json``, a name that begins with a dot) is not a
-version, nor is a symbolic link: a link could change what a version's name means while it is served. The one
-kind of link that is followed is Kubernetes' own, in the one way that never mixes (``mounted.py``).
+A version is a folder ``<name>/`` or a single file ``<name>.inprocml``; where both are there, the folder is
+it. Listing is one ``scandir`` and at most two ``stat`` per entry, cheap enough to be polled every few
+seconds. What a half-finished copy leaves behind (a folder without ``manifest.json``, a name that begins with
+a dot) is not a version, nor is a symbolic link: a link could change what a version's name means while it is
+served. The one kind of link that is followed is Kubernetes' own, in the one way that never mixes
+(``mounted.py``).
 """
 
 from __future__ import annotations
@@ -150,11 +151,11 @@ def _unswapped(path: Path, read: Callable[[Path], T]) -> T:
 
 
 def _versions(store: Path) -> Sequence[Version]:
-    if archived(store.name) and stat.S_ISREG((status := os.stat(store)).st_mode):
+    if archived(store.name) and stat.S_ISREG((status := store.stat()).st_mode):
         return (Version(archived(store.name), store, _mark(status), own_name=True),)
     if _there(store / MANIFEST):
         name = _pinned_name(store / MANIFEST)
-        return (Version(name, store, _mark(os.lstat(store / MANIFEST), os.stat(store))),)
+        return (Version(name, store, _mark(os.lstat(store / MANIFEST), store.stat())),)
     found = _entries(store)
     return tuple(found[name] for name in sorted(found, key=natural_key))
 

@@ -1,13 +1,14 @@
-"""A bundle's files from elsewhere to a folder here: names from a closed set, sizes known before bytes are written.
+"""A bundle's files from elsewhere to a folder here: names from a closed set, lengths known beforehand.
 
 The manifest comes first and says what each file's length and digest must be; a file is written up to that
 length and not a byte further. So a source can fill the disk with no more than its manifest admits to, and a
-download that was cut short or altered on the way never looks like a version. All the rest is for whoever opens
-the bundle: this room knows where files lie, not what they mean.
+download that was cut short or altered on the way never looks like a version. All the rest is for whoever
+opens the bundle: this room knows where files lie, not what they mean.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -49,7 +50,7 @@ class Readable(Protocol):
 
 
 Opener = Callable[[str], AbstractContextManager[Readable]]
-"""Opens a file by its name in the bundle; raises ``FileNotFoundError``, or ``BundleError`` without secrets."""
+"""Opens a file by its name in the bundle; raises ``FileNotFoundError`` or ``BundleError``."""
 
 
 def read_head(stream: Readable, cap: int) -> bytes:
@@ -81,10 +82,9 @@ def download_folder(opened: Opener, folder: Path, *, where: str) -> Stamp:
         if stamp[f"{BUNDLE}/{name}"][1] != digest:
             raise Corrupt(f"{where}/{name}: its bytes do not match the manifest's sha256. {_AGAIN}")
     whole = {MANIFEST: content}
-    try:
+    # whether a bundle must be signed is for the host to say, when it is opened
+    with contextlib.suppress(FileNotFoundError):
         whole[SIGNATURE] = _head(opened, SIGNATURE, where)
-    except FileNotFoundError:
-        pass  # whether a bundle must be signed is for the host to say, when it is opened
     for name, found in whole.items():
         (bundle / name).write_bytes(found)
         stamp[f"{BUNDLE}/{name}"] = (len(found), sha256(found))
@@ -92,7 +92,7 @@ def download_folder(opened: Opener, folder: Path, *, where: str) -> Stamp:
 
 
 def download_archive(opened: Opener, folder: Path, *, size: int | None, where: str) -> Stamp:
-    """Write a bundle in one file to ``folder / "bundle.inprocml"``; ``size`` is what it must have, if known."""
+    """Write a bundle in one file to ``folder / "bundle.inprocml"``; ``size`` is its length, if known."""
     name = BUNDLE + ARCHIVE
     path = folder / name
     digest = _copied(opened, "", path, size, where)
@@ -121,8 +121,8 @@ def _promised(content: bytes, where: str) -> dict[str, tuple[int, str]]:
         raise Corrupt(f"{where}/{MANIFEST}: its digest does not match what it says. {_AGAIN}")
     if strange := sorted(set(files) - BUNDLE_FILES):
         raise Corrupt(
-            f"{where}/{MANIFEST} names {strange[0][:60]!r}, a file that no bundle has. Publish it anew, or upgrade "
-            "inprocml if it comes from a newer release."
+            f"{where}/{MANIFEST} names {strange[0][:60]!r}, a file that no bundle has. Publish it anew, or "
+            "upgrade inprocml if it comes from a newer release."
         )
     promised: dict[str, tuple[int, str]] = {}
     for name, entry in files.items():

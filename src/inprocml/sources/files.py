@@ -1,4 +1,4 @@
-"""Files behind a URL, through fsspec: listed, opened, and their errors told without what the URL keeps secret.
+"""Files behind a URL, through fsspec: listed, opened, and their errors told without the URL's secrets.
 
 Every error of a file system that is not ours is replaced by one that names the URL without user, password and
 query, and the kind of failure; the original, whose text may hold all of these, is not even kept as its cause.
@@ -60,7 +60,9 @@ class Files:
         """Return the names to which the web page of ``folder`` links; folders end with a slash."""
         page = self._path(folder).partition("?")[0] + "/" + self._query
         links = attempt(self.where, self._files.ls, page, detail=False)
-        plain = (str(link).partition("?")[0].partition("#")[0] for link in links)
+        # a link is given with the page before it, query and all
+        ends = (str(link).removeprefix(page.rstrip("/") + "/") for link in links)
+        plain = [end.partition("?")[0].partition("#")[0] for end in ends]
         return [link.rstrip("/").rpartition("/")[2] + ("/" if link.endswith("/") else "") for link in plain]
 
     def identity(self, name: str = "") -> tuple[int | None, str]:
@@ -104,7 +106,7 @@ def shown(parts: SplitResult) -> str:
 
 
 def attempt(where: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return ``call(...)``; raises ``FileNotFoundError`` or ``BundleError`` that name ``where`` and no secret."""
+    """Return ``call(...)``; raises ``FileNotFoundError`` or ``BundleError`` that name ``where``, no secret."""
     fault: Exception
     try:
         return call(*args, **kwargs)
@@ -114,8 +116,8 @@ def attempt(where: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
         fault = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), where)
     except Exception as error:  # noqa: BLE001  each file system has a tree of its own
         fault = BundleError(
-            f"{where} cannot be read ({_reason(error)}). Check that the server is up and that this process may "
-            "read it: its credentials belong in the environment or in Remote(url, **options)."
+            f"{where} cannot be read ({_reason(error)}). Check that the server is up and that this process "
+            "may read it: its credentials belong in the environment or in Remote(url, **options)."
         )
     raise fault  # outside, or the original would hang on as its context
 

@@ -1,4 +1,4 @@
-"""How a store lies, wherever it lies: what may name a version, their order, and the files a bundle may have."""
+"""How a store lies, wherever it is: what may name a version, their order, the files a bundle may have."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
 
 
 def unknown_version(where: str, name: str, names: Sequence[str]) -> UnknownVersion:
-    """Return the error for a version that is not in the source; ``names`` are those that are, oldest first."""
+    """Return the error for a version that is not among ``names``, those of the source, oldest first."""
     shown = ", ".join(names[-_LISTED:]) or "none yet"
     more = f" and {len(names) - _LISTED} older" if len(names) > _LISTED else ""
     return UnknownVersion(

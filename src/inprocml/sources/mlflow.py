@@ -3,7 +3,8 @@
 A version counts when its artifacts are a bundle's folder, or hold one called ``bundle``. It is called by the
 registry's number. Artifacts come through the tracking server (``--serve-artifacts``, its default): a location
 that the registry names is never opened as a path or a URL of its own.
-API: mlflow.org/docs/latest/api_reference/rest-api.html and mlflow/server/handlers.py for the proxied artifacts.
+API: mlflow.org/docs/latest/api_reference/rest-api.html and mlflow/server/handlers.py for the proxied
+artifacts.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class MLflow:
 
     ``tracking_uri`` is the server's URL (default ``MLFLOW_TRACKING_URI``). User, password and token come from
     MLflow's own variables ``MLFLOW_TRACKING_USERNAME``, ``MLFLOW_TRACKING_PASSWORD`` and
-    ``MLFLOW_TRACKING_TOKEN``, and are never shown. ``cache`` and ``keep`` are as for ``Remote``. Nothing is read
-    before the first call in each process. Raises ``ValueError`` for a name that no registry can hold.
+    ``MLFLOW_TRACKING_TOKEN``, and are never shown. ``cache`` and ``keep`` are as for ``Remote``. Nothing is
+    read before the first call in each process. Raises ``ValueError`` for a name that no registry can hold.
     """
 
     def __init__(
@@ -150,8 +151,8 @@ class MLflow:
             parts = urlsplit(uri)
             if parts.scheme not in {"http", "https"} or not parts.hostname:
                 raise BundleError(
-                    f"MLflow({self._name!r}): the tracking server's URL must begin with http:// or https://. Give "
-                    "tracking_uri= or set MLFLOW_TRACKING_URI."
+                    f"MLflow({self._name!r}): the tracking server's URL must begin with http:// or https://. "
+                    "Give tracking_uri= or set MLFLOW_TRACKING_URI."
                 )
             registry = Registry(uri)
             identity = f"mlflow\0{shown(parts)}\0{self._name}"

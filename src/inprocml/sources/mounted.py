@@ -1,10 +1,10 @@
 """Folders that Kubernetes mounts from a ConfigMap or a Secret, and swaps whole while they are read.
 
-The mount holds ``..data``, a link to a folder beside it (``..2026_11_21_10_00_00.1``) with the real files, and
-for each of them a link through ``..data``. An update writes another such folder and renames another ``..data``
-over the first (``AtomicWriter`` in kubernetes/pkg/volume/util). So whoever reads through the links may read one
-file of the old state and the next of the new; whoever resolves ``..data`` once and reads there cannot. No other
-link is ever followed.
+The mount holds ``..data``, a link to a folder beside it (``..2026_11_21_10_00_00.1``) with the real files,
+and for each of them a link through ``..data``. An update writes another such folder and renames another
+``..data`` over the first (``AtomicWriter`` in kubernetes/pkg/volume/util). So whoever reads through the
+links may read one file of the old state and the next of the new; whoever resolves ``..data`` once and reads
+there cannot. No other link is ever followed.
 """
 
 from __future__ import annotations
@@ -33,9 +33,8 @@ def real_folder(folder: Path) -> Path:
             return folder
         real = folder / target
         try:
-            if stat.S_ISDIR(os.lstat(real).st_mode):
-                return real
-            return folder
+            mode = os.lstat(real).st_mode
         except OSError:
             continue  # swapped between the two calls: the link leads elsewhere by now
+        return real if stat.S_ISDIR(mode) else folder
     return folder

@@ -19,4 +19,4 @@ def open_source(place: str | os.PathLike[str]) -> Directory | Remote:
     """
     if isinstance(place, str) and "://" in place:
         return Remote(place)
-    return Directory(Path(os.path.abspath(place)))  # noqa: PTH100  (resolve() would follow links, once and for all)
+    return Directory(Path(os.path.abspath(place)))  # noqa: PTH100  (resolve() follows links)

@@ -63,7 +63,7 @@ class Registry:
         }
 
     def location(self, model: str, version: str) -> str | None:
-        """Return where a version's artifacts lie behind the tracking server, None where they are elsewhere."""
+        """Return where a version's artifacts lie behind the tracking server, None if they are elsewhere."""
         answer = self._asked("model-versions/get-download-uri", {"name": model, "version": version})
         parts = urlsplit(str(answer.get("artifact_uri")))
         path = unquote(parts.path).strip("/")

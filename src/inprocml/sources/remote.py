@@ -1,8 +1,8 @@
 """Versions behind a URL, through fsspec: S3, HTTP, Google Cloud Storage and whatever else it reaches.
 
-They lie as in a directory: folders, single files, ``_history``. Stores of objects are listed whole, one request
-for each thousand files, and the listing says what changed. A web server is asked for its page of links and for
-manifests, which are remembered for a while. What is fetched is kept by ``cache.py``.
+They lie as in a directory: folders, single files, ``_history``. Stores of objects are listed whole, one
+request for each thousand files, and the listing says what changed. A web server is asked for its page of
+links and for manifests, which are remembered for a while. What is fetched is kept by ``cache.py``.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _PARTS = BUNDLE_FILES | {MANIFEST, SIGNATURE}
 
 
 class Remote:
-    """The versions below ``url``, a store, one bundle's folder or one ``.inprocml`` file; satisfies ``Source``.
+    """The versions below ``url``: a store, one bundle's folder or one ``.inprocml`` file. A ``Source``.
 
     ``cache`` is the folder to keep downloads in, ``keep`` how many versions of this URL stay there; the other
     ``options`` go to fsspec's file system, such as ``key``, ``secret`` and ``endpoint_url`` of S3. No user,
@@ -80,7 +80,7 @@ class Remote:
         """
         state = self._state()
         with state.lock:
-            state.listing["versions"] = found = self._listed(state)
+            found = state.listing["versions"] = self._listed(state)
         return found
 
     def aliases(self) -> Mapping[str, Version]:
@@ -113,7 +113,7 @@ class Remote:
         with state.lock:
             known = state.listing.get("versions")
         if known is None or all(version.name != name for version in known):
-            known = self.versions()
+            known = tuple(self.versions())
         for version in known:
             if version.name == name:
                 try:
@@ -148,8 +148,8 @@ class Remote:
             marks = {}
         if not marks:
             raise BundleError(
-                f"{self._where} has no version. Copy a store made by inprocml.pack there, or mend the URL; a web "
-                "server must show a page of links, unless the URL is that of one bundle."
+                f"{self._where} has no version. Copy a store made by inprocml.pack there, or mend the URL; a "
+                "web server must show a page of links, unless the URL is that of one bundle."
             )
         return tuple(
             Version(

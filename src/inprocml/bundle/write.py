@@ -10,10 +10,11 @@ from __future__ import annotations
 import errno
 import re
 import shutil
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from inprocml.bundle.durable import sweep, sync_folder, temporary_beside, write_new
+from inprocml.bundle.manifest import parse_manifest
 from inprocml.errors import PackError
 from inprocml.sources import MANIFEST, Directory, natural_key, valid_version
 from inprocml.sources.moves import read_moves
@@ -43,8 +44,14 @@ def publish(
         store.mkdir(parents=True, exist_ok=True)
         sweep(store)
         while True:
-            chosen = _choose(store, version)
-            if _place(store, chosen, build(chosen), prove):
+            chosen, tied = _choose(store, version)
+            files = build(chosen)
+            if tied and _digest(files) != tied:
+                raise PackError(
+                    f"{store}: its history ties {chosen!r} to another bundle, {tied[:19]}, deleted since. Whoever "
+                    "reads the history must not be misled: choose another name."
+                )
+            if _place(store, chosen, files, prove):
                 return store / chosen
             if version is not None:
                 raise PackError(_taken(store, version))
@@ -87,7 +94,12 @@ def _check_store(store: Path) -> None:
         raise PackError(f"{store} is a file. Pack into a folder: each pack adds a version to it.")
 
 
-def _choose(store: Path, version: str | None) -> str:
+def _digest(files: Mapping[str, bytes]) -> str:
+    return parse_manifest(files[MANIFEST]).digest
+
+
+def _choose(store: Path, version: str | None) -> tuple[str, str]:
+    """Return a name, and the digest that the history ties it to, empty for a name that is new."""
     names = [known.name for known in Directory(store).versions()]
     newest = names[-1] if names else None
     moves = read_moves(store)
@@ -101,31 +113,22 @@ def _choose(store: Path, version: str | None) -> str:
                 f"{store}: its newest version is {newest!r}, and the next number, {version!r}, would sort "
                 "before it. Name the new one: pack(..., version='...')."
             )
-        return version
+        return version, ""
     if not valid_version(version):
         raise PackError(
             f"version {version[:80]!r} cannot be a name: use a letter or digit, then up to 63 of "
             "A-Z a-z 0-9 . _ -"
         )
-    if (store / version).exists():
+    if version in names or (store / version).exists():
         raise PackError(_taken(store, version))
-    _check_history(store, version, once, moves[-1].aliases if moves else ())
+    if moves and version in moves[-1].aliases:
+        raise PackError(f"{store}: {version!r} is an alias there. Choose another name for the version.")
     if newest is not None and natural_key(version) <= natural_key(newest):
         raise PackError(
             f"version {version!r} sorts before {newest!r}, the newest in {store}, so nobody would follow it. "
             "Choose a name that sorts after it (digits compare as numbers)."
         )
-    return version
-
-
-def _check_history(store: Path, version: str, once: Mapping[str, str], aliases: Container[str]) -> None:
-    if version in once:
-        raise PackError(
-            f"{store}: its history ties {version!r} to another bundle, {once[version][:19]}, deleted since. "
-            "Whoever reads the history must not be misled: choose another name."
-        )
-    if version in aliases:
-        raise PackError(f"{store}: {version!r} is an alias there. Choose another name for the version.")
+    return version, once.get(version, "")
 
 
 def _taken(store: Path, version: str) -> str:

@@ -142,6 +142,7 @@ def _diff(given: argparse.Namespace) -> int:
             "output": list(found.output),
             "metrics": {name: list(pair) for name, pair in found.metrics.items()},
             "packages": {name: list(pair) for name, pair in found.packages.items()},
+            "provenance": {name: list(pair) for name, pair in found.provenance.items()},
             "parity": list(found.parity),
             "size": list(found.size),
         }

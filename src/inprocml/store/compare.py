@@ -23,7 +23,8 @@ class VersionDifference:
 
     ``transform`` is ``Transform.diff``: ``transform.rows`` says whether rows stay acceptable ("same",
     "compatible", "needs default", "breaking"). ``metrics`` are all that either has, None where one lacks
-    it; ``packages`` and Python where they differ. ``parity`` is the distance of the packed from the trained
+    it; ``packages`` and Python, and of ``provenance`` commit, author, seed, dataset and its rows, where they
+    differ. ``parity`` is the distance of the packed from the trained
     model. ``size`` is in bytes. ``output`` is the labels, or "regression".
     """
 
@@ -33,6 +34,7 @@ class VersionDifference:
     output: tuple[str, str]
     metrics: Mapping[str, tuple[float | None, float | None]]
     packages: Mapping[str, tuple[str | None, str | None]]
+    provenance: Mapping[str, tuple[str | None, str | None]]
     parity: tuple[float | None, float | None]
     size: tuple[int | None, int | None]
 
@@ -51,6 +53,7 @@ class VersionDifference:
         return title + table(names, self._rows()) + self.transform._repr_html_()
 
     def _rows(self) -> list[tuple[str, str, str]]:
+        differing = [*self.provenance.items(), *self.packages.items()]
         shown = [
             ("digest", self.old.digest[:19], self.new.digest[:19]),
             ("size", *(_bytes(size) for size in self.size)),
@@ -58,21 +61,21 @@ class VersionDifference:
             ("parity", *(_number(distance) for distance in self.parity)),
         ]
         shown += [(name, *(_number(value) for value in pair)) for name, pair in self.metrics.items()]
-        shown += [(name, pair[0] or "-", pair[1] or "-") for name, pair in self.packages.items()]
+        shown += [(name, pair[0] or "-", pair[1] or "-") for name, pair in differing]
         return [(row[0], row[1], row[2]) for row in shown]
 
 
 def compared(old: tuple[StoredVersion, Bundle], new: tuple[StoredVersion, Bundle]) -> VersionDifference:
     """Compare two versions that are open."""
     before, after = old[1], new[1]
-    packages = _pairs(_software(before), _software(after))
     return VersionDifference(
         old=old[0],
         new=new[0],
         transform=before.transform.diff(after.transform),
         output=(_meaning(before), _meaning(after)),
         metrics=MappingProxyType(_pairs(before.manifest.metrics, after.manifest.metrics)),
-        packages=MappingProxyType({name: pair for name, pair in packages.items() if pair[0] != pair[1]}),
+        packages=_differing(_software(before), _software(after)),
+        provenance=_differing(_origin(before), _origin(after)),
         parity=(before.parity.distance, after.parity.distance),
         size=(old[0].size, new[0].size),
     )
@@ -85,7 +88,24 @@ def _meaning(bundle: Bundle) -> str:
 
 def _software(bundle: Bundle) -> dict[str, str]:
     made = bundle.manifest.provenance
-    return {"Python": made.python, "commit": (made.commit or "-")[:12]} | dict(made.packages)
+    return {"Python": made.python} | dict(made.packages)
+
+
+def _origin(bundle: Bundle) -> dict[str, str]:
+    made = bundle.manifest.provenance
+    known = {
+        "commit": made.commit,
+        "author": made.author,
+        "seed": None if made.seed is None else str(made.seed),
+        "dataset": made.dataset.digest,
+        "rows": f"{made.dataset.rows:,}",
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _differing(old: Mapping[str, str], new: Mapping[str, str]) -> Mapping[str, tuple[str | None, str | None]]:
+    pairs = _pairs(old, new)
+    return MappingProxyType({name: pair for name, pair in pairs.items() if pair[0] != pair[1]})
 
 
 def _pairs(old: Mapping[str, T], new: Mapping[str, T]) -> dict[str, tuple[T | None, T | None]]:

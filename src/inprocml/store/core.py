@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from pathlib import Path
 
-from inprocml.bundle import Bundle
-from inprocml.errors import BundleError, Corrupt, UnknownVersion
+from inprocml.bundle import Bundle, Policy
+from inprocml.errors import BundleError, UnknownVersion
 from inprocml.sources import MANIFEST, Directory, valid_version
 from inprocml.sources.history import Entry, Target, Trial, meanings, unknown_alias
 from inprocml.sources.moves import read_moves
@@ -32,14 +32,22 @@ class Store:
     Where a method takes a version, give its name, an alias, its digest or the beginning of one
     (``"sha256:ab12"``, four digits or more), or a ``StoredVersion``. An alias means a version *and* its
     digest: other bytes under the same name are refused. The history of moves is only ever added to.
+    ``policy`` says whose signatures count and whether one is required, here and before an alias is moved.
     Making a ``Store`` reads nothing; ``clock`` gives seconds since 1970. A store may be used from any
     number of threads and processes at once. All methods raise ``BundleError`` for a folder that cannot be
     read, ``Corrupt`` or ``Unsupported`` for a history that cannot be.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        policy: Policy | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.path = Path(path).expanduser().absolute()
         self._source = Directory(self.path)
+        self._policy = policy
         self._clock = clock
 
     def __repr__(self) -> str:
@@ -213,7 +221,7 @@ class Store:
         return entry
 
     def _listed(self) -> list[Version]:
-        if (self.path / MANIFEST).exists():
+        if (self.path / MANIFEST).exists() or self.path.is_file():
             raise BundleError(
                 f"{self.path} is one bundle, not a store of versions. Give the folder above it, "
                 f"{str(self.path.parent)!r}, or open it with inprocml.Bundle.open."
@@ -269,10 +277,5 @@ class Store:
     def _opened(self, version: StoredVersion) -> Bundle:
         if version.broken and version.digest:  # an alias's, and not there or not these bytes
             raise UnknownVersion(version.broken)
-        bundle = Bundle.open(version.path, version=version.name)
-        if bundle.digest != version.digest:
-            raise Corrupt(
-                f"{version.path}: its digest is {bundle.digest[:19]}, and {version.digest[:19]} is meant: "
-                "another bundle has its name. Ask the store again."
-            )
-        return bundle
+        digest = version.digest or None  # a broken one's is not known: to open it says what is broken
+        return Bundle.open(version.path, version=version.name, digest=digest, policy=self._policy)

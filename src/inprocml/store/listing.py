@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,10 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from inprocml.bundle.folder import read_manifest
-from inprocml.bundle.manifest import Manifest
+from inprocml.bundle.manifest import SIGNATURE, Manifest
+from inprocml.bundle.parts import read_parts
 from inprocml.errors import BundleError, UnknownVersion
-from inprocml.sources import MANIFEST
 from inprocml.sources.history import Target
 from inprocml.values import Version
 
@@ -41,7 +41,7 @@ class StoredVersion:
 def described(version: Version, aliases: Mapping[str, Version]) -> StoredVersion:
     """Read the version's manifest and return what it says; a broken one says why."""
     try:
-        manifest = read_manifest(version.path)
+        manifest, spelt = _manifest(version.path)
     except BundleError as error:
         return StoredVersion(version.name, version.path, broken=str(error))
     meant = sorted(
@@ -56,7 +56,7 @@ def described(version: Version, aliases: Mapping[str, Version]) -> StoredVersion
         digest=manifest.digest,
         created=datetime.fromisoformat(manifest.created),
         metrics=MappingProxyType(dict(manifest.metrics)),
-        size=_size(version.path, manifest),
+        size=_size(version.path, manifest, spelt),
         aliases=tuple(meant),
         broken="" if manifest.version == version.name else misnamed,
     )
@@ -100,6 +100,26 @@ def _key(order_by: str) -> Callable[[StoredVersion], Any]:
     return lambda version: version.metrics.get(order_by)
 
 
-def _size(path: Path, manifest: Manifest) -> int:
-    own = (path / MANIFEST).stat().st_size if path.is_dir() else 0
-    return own + sum(entry.size for entry in manifest.files.values())
+class _Enough(Exception):  # noqa: N818  (not an error: it ends the reading)
+    pass
+
+
+def _manifest(path: Path) -> tuple[Manifest, bytes]:
+    """Return the manifest of a folder or a single file and its bytes; nothing large is read."""
+    seen: list[tuple[Manifest, bytes]] = []
+
+    def admit(manifest: Manifest, spelt: bytes, _signature: bytes | None) -> None:
+        seen.append((manifest, spelt))
+        raise _Enough
+
+    with contextlib.suppress(_Enough):
+        read_parts(path, admit)
+    return seen[0]
+
+
+def _size(path: Path, manifest: Manifest, spelt: bytes) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    signature = path / SIGNATURE
+    rest = signature.stat().st_size if signature.is_file() else 0
+    return len(spelt) + rest + sum(entry.size for entry in manifest.files.values())

@@ -109,6 +109,46 @@ def test_show_prints_the_card(run, path):
     assert (code, out.strip()) == (0, Store(path).open("1").card.strip())
 
 
+def test_keys_signatures_and_what_they_are_good_for(run, path, tmp_path):
+    key, bundle = tmp_path / "key.pem", path / "1"
+    code, public, err = run("keygen", key)
+    assert (code, err) == (0, "")
+    public = public.strip()
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert run("verify", bundle)[1].splitlines()[1] == "not signed"
+    refused = run("verify", bundle, "--key", public, "--require-signature")
+    assert (refused[0], refused[1]) == (1, "")
+    assert run("sign", bundle, "--key", key) == (0, f"signed by {public}\n", "")
+    code, out, _ = run("verify", bundle, "--key", public, "--require-signature")
+    assert code == 0
+    assert out.splitlines() == [
+        f"late 1 is sound: {Store(path).open('1').digest}".replace("late", Store(path).open("1").name),
+        f"signed by {public}, a trusted key",
+    ]
+    assert "a key that nobody said to trust" in run("verify", bundle)[1]
+    found = json.loads(run("verify", bundle, "--json")[1])
+    assert (found["signed_by"], found["trusted"]) == ([public], False)
+    assert json.loads(run("verify", bundle, "--key", public, "--json")[1])["trusted"] is True
+    assert run("promote", path, "2", "--key", public, "--require-signature")[0] == 1
+    assert run("promote", path, "1", "--key", public, "--require-signature")[0] == 0
+    model = bundle / "model.onnx"
+    model.write_bytes(model.read_bytes()[:-1])
+    assert run("verify", bundle)[0] == 1
+
+
+def test_a_key_with_a_password(run, path, tmp_path):
+    key, password = tmp_path / "key.pem", tmp_path / "password"
+    password.write_text("secret\nnot this\n")
+    assert run("keygen", key, "--password-file", password)[0] == 0
+    assert b"ENCRYPTED" in key.read_bytes()
+    assert run("sign", path / "1", "--key", key)[0] == 1
+    assert run("sign", path / "1", "--key", key, "--password-file", password)[0] == 0
+    assert run("keygen", key)[0] == 1  # never over another key
+    password.write_text("\n")
+    assert run("sign", path / "1", "--key", key, "--password-file", password)[0] == 2
+    assert run("sign", path / "1", "--key", tmp_path / "none")[0] == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -120,6 +160,7 @@ def test_show_prints_the_card(run, path):
         (("versions", "STORE/missing"), 1),
         (("show", "STORE"), 1),
         (("verify", "STORE/missing"), 1),
+        (("verify", "STORE/1", "--key", "nonsense"), 2),
         (("promote", "STORE", "1", "--alias", "a b"), 2),
         (("promote", "STORE", "1", "--why", "\udcff"), 2),
     ],

@@ -14,7 +14,8 @@ from tests.bundle.kit import forge
 from tests.store.kit import Ticks, files, put
 
 import inprocml
-from inprocml import Bundle, BundleError, Corrupt, PackError, Store, UnknownVersion
+from inprocml import Bundle, BundleError, Corrupt, PackError, Store, UnknownVersion, Untrusted
+from inprocml.bundle import Policy, signing
 from inprocml.sources import Directory
 
 AUGUST = dt.datetime(2026, 8, 1, 12, tzinfo=dt.UTC).timestamp()
@@ -342,6 +343,47 @@ def test_a_version_replaced_under_its_alias_is_refused(path, template):
         store.promote(light, alias="staging")
 
 
+def test_a_model_that_follows_the_alias_refuses_it_too(path, template):
+    Store(path).promote("3")
+    Store(path).promote("4")
+    shutil.rmtree(path / "4")
+    shutil.copytree(template, path / "4")
+    forge(path / "4", lambda manifest: manifest.update(version="4"))
+    model = inprocml.Model(path, alias="production", threads=1)
+    try:
+        assert model.version == "3"  # what it meant before: a start must serve something that was promoted
+    finally:
+        model.close()
+    assert [version.name for version in Directory(path).earlier("production")] == ["3"]
+
+
+def test_single_files_are_versions_too(path):
+    Bundle.open(path / "4").save(path / "4.inprocml")
+    shutil.rmtree(path / "4")
+    store = Store(path)
+    newest = store.versions()[0]
+    assert (newest.name, newest.size) == ("4", (path / "4.inprocml").stat().st_size)
+    store.promote("4")
+    assert store.open("production").path == path / "4.inprocml"
+    with pytest.raises(PackError, match="already has '4'"):
+        put(path, path / "1", "4")
+    (path / "4.inprocml").write_bytes(b"PK")
+    assert "4.inprocml" in store.versions()[0].broken
+
+
+def test_a_policy_is_held_to_before_an_alias_moves(path):
+    private, public = signing.new_key()
+    store = Store(path, policy=Policy(require_signature=True, trusted_keys=(public,)))
+    with pytest.raises(Untrusted, match="sign"):
+        store.promote("2")
+    assert store.history() == ()
+    signing.sign(path / "2", private)
+    store.promote("2")
+    assert store.open("production").signed_by == (public,)
+    signed = store.versions()[2]
+    assert signed.size == sum(file.stat().st_size for file in (path / "2").iterdir())
+
+
 def test_a_name_that_the_history_knows_is_never_given_again(path, template):
     store = Store(path)
     store.promote("4")
@@ -349,6 +391,16 @@ def test_a_name_that_the_history_knows_is_never_given_again(path, template):
     with pytest.raises(PackError, match=r"its history ties '4' to another bundle.*choose another name"):
         put(path, template, "4")
     assert put(path, template) == "5"
+
+
+def test_the_same_bytes_may_take_their_name_again(path, template):
+    """A build that gives the same bytes, as with SOURCE_DATE_EPOCH, brings back what was deleted."""
+    digest = Store(path).open("4").digest
+    Store(path).promote("4")
+    shutil.rmtree(path / "4")
+    assert Store(path).alias("production").broken
+    assert put(path, template, "4", metrics={}) == "4"
+    assert Store(path).open("production").digest == digest
 
 
 def test_a_version_deleted_that_no_alias_ever_meant_may_be_packed_again(path, template):
@@ -373,12 +425,15 @@ def test_a_name_that_is_both_is_told(path, template):
 def test_diff_says_what_differs(path, template):
     store = Store(path)
     other = json.loads((template / "manifest.json").read_bytes())["provenance"]
+    other |= {"seed": 7, "commit": "a" * 40}
     other["packages"] = other["packages"] | {"numpy": "1.0", "<b>": "1"}
     put(path, template, metrics={"auc": 0.95, "recall": 0.5}, provenance=other)
     found = store.diff("2", "5")
     assert found.metrics == {"auc": (0.9, 0.95), "loss": (pytest.approx(0.1), None), "recall": (None, 0.5)}
     assert set(found.packages) == {"numpy", "<b>"}
     assert found.packages["numpy"][1] == "1.0"
+    assert found.provenance["seed"] == (None, "7")
+    assert set(found.provenance) == {"commit", "seed"}
     assert found.transform.rows == "same"
     assert found.same_output
     assert (found.old.name, found.new.name) == ("2", "5")
@@ -391,6 +446,7 @@ def test_a_recipe_can_be_given_to_a_shell(path):
     made = Store(path).open("1").manifest.provenance
     recipe = Store(path).recipe("1")
     assert f"numpy=={made.packages['numpy']}" in recipe
+    assert made.dataset.digest in recipe
     assert made.commit is None or f"git checkout {made.commit}" in recipe
 
 

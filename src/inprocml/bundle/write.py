@@ -48,8 +48,8 @@ def publish(
             files = build(chosen)
             if tied and _digest(files) != tied:
                 raise PackError(
-                    f"{store}: its history ties {chosen!r} to another bundle, {tied[:19]}, deleted since. Whoever "
-                    "reads the history must not be misled: choose another name."
+                    f"{store}: its history ties {chosen!r} to another bundle, {tied[:19]}, deleted since. "
+                    "Whoever reads the history must not be misled: choose another name."
                 )
             if _place(store, chosen, files, prove):
                 return store / chosen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from inprocml.cli.output import Commands, show_json, show_text, with_json
+from inprocml.cli.policy import policy_of, with_policy
 
 __all__ = ["declare"]
 
@@ -17,10 +18,7 @@ def declare(commands: Commands) -> None:
 
     verify = commands.add_parser("verify", help="check every digest and signature of a bundle")
     verify.add_argument("bundle", metavar="BUNDLE", help="its folder or file")
-    verify.add_argument(
-        "--key", action="append", default=[], help="a key to trust: ed25519:...; again for more"
-    )
-    verify.add_argument("--require-signature", action="store_true", help="refuse it unless a --key signed it")
+    with_policy(verify)
     with_json(verify)
     verify.set_defaults(run=_verify)
 
@@ -33,11 +31,10 @@ def _show(given: argparse.Namespace) -> int:
 
 
 def _verify(given: argparse.Namespace) -> int:
-    from inprocml.bundle import Bundle, Policy
+    from inprocml.bundle import Bundle
     from inprocml.bundle.signing import verify
 
-    policy = Policy(require_signature=given.require_signature, trusted_keys=tuple(given.key))
-    bundle = Bundle.open(given.bundle, policy=policy)
+    bundle = Bundle.open(given.bundle, policy=policy_of(given))
     # without keys to trust, the signatures must be right all the same, whoever made them
     signed = bundle.signed_by if given.key else verify(given.bundle)
     if given.json:

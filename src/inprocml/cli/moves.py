@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from inprocml.cli.output import Commands, show_json, show_text, with_json
+from inprocml.cli.policy import policy_of, with_policy
 from inprocml.cli.versions import entry_document
 
 if TYPE_CHECKING:
@@ -20,12 +21,14 @@ def declare(commands: Commands) -> None:
     promote.add_argument("store", metavar="STORE", help="the store's folder")
     promote.add_argument("version", metavar="VERSION", help="a name, an alias or the beginning of a digest")
     promote.add_argument("--alias", default="production", help="default: %(default)s")
+    with_policy(promote)
     _told(promote)
     promote.set_defaults(run=_promote)
 
     rollback = commands.add_parser("rollback", help="let an alias mean what it meant before its last move")
     rollback.add_argument("store", metavar="STORE", help="the store's folder")
     rollback.add_argument("--alias", default="production", help="default: %(default)s")
+    with_policy(rollback)
     _told(rollback)
     rollback.set_defaults(run=_rollback)
 
@@ -45,14 +48,15 @@ def _told(command: argparse.ArgumentParser) -> None:
 def _promote(given: argparse.Namespace) -> int:
     from inprocml.store import Store
 
-    entry = Store(given.store).promote(given.version, alias=given.alias, why=given.why, who=given.who)
-    return _show(entry, given)
+    store = Store(given.store, policy=policy_of(given))
+    return _show(store.promote(given.version, alias=given.alias, why=given.why, who=given.who), given)
 
 
 def _rollback(given: argparse.Namespace) -> int:
     from inprocml.store import Store
 
-    return _show(Store(given.store).rollback(alias=given.alias, why=given.why, who=given.who), given)
+    store = Store(given.store, policy=policy_of(given))
+    return _show(store.rollback(alias=given.alias, why=given.why, who=given.who), given)
 
 
 def _remove(given: argparse.Namespace) -> int:

@@ -100,8 +100,8 @@ def _key(order_by: str) -> Callable[[StoredVersion], Any]:
     return lambda version: version.metrics.get(order_by)
 
 
-class _Enough(Exception):  # noqa: N818  (not an error: it ends the reading)
-    pass
+class _Enough(Exception):
+    """No error: it ends the reading."""
 
 
 def _manifest(path: Path) -> tuple[Manifest, bytes]:

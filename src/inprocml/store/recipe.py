@@ -23,9 +23,8 @@ def recipe(manifest: Manifest) -> str:
     made = manifest.provenance
     lines = [f"# version {manifest.version}, {manifest.digest}", f"# packed {manifest.created}"]
     lines.append(f"# on {json.dumps(made.platform)}")
-    if made.dataset:
-        named = json.dumps(made.dataset.name) if made.dataset.name else "a table"
-        lines.append(f"# from {named}: {made.dataset.rows} rows, {made.dataset.digest}")
+    table = json.dumps(made.dataset.name) if made.dataset.name else "a table"
+    lines.append(f"# from {table} of {made.dataset.rows} rows, {made.dataset.digest}")
     if made.seed is not None:
         lines.append(f"# with seed {made.seed}")
     if made.commit:

@@ -78,8 +78,8 @@ def seen(store: Path) -> tuple[Any, ...]:
     return listed, len(history), tuple(aliases.items())
 
 
-def served(store: Path) -> str:
-    model = Model(store, threads=1)
+def served(store: Path, alias: str | None) -> str:
+    model = Model(store, alias=alias, threads=1)
     try:
         return model.predict({"amount": 80.0, "country": "us"}).version
     finally:
@@ -111,7 +111,9 @@ def main(pristine: Path, template: Path, name: str, when: str) -> None:
         assert (after[1] - before[1]) + (len(after[0]) - len(before[0])) == done, (before, after)
         untouched += not done
         if name == "publish":
-            assert served(store) == after[0][-1]
+            assert served(store, None) == after[0][-1]
+        elif aliases := dict(after[2]):
+            assert served(store, "production") == aliases["production"]
         if not dead:
             assert done
             break

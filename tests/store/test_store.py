@@ -357,6 +357,16 @@ def test_a_model_that_follows_the_alias_refuses_it_too(path, template):
     assert [version.name for version in Directory(path).earlier("production")] == ["3"]
 
 
+def test_what_an_alias_meant_before_is_told_once_and_the_last_last(path):
+    store = Store(path)
+    for version in ("1", "2", "3", "1", "4", "3"):
+        store.promote(version)
+    assert [version.name for version in Directory(path).earlier("production")] == ["2", "1", "4"]
+    store.rollback()
+    assert [version.name for version in Directory(path).earlier("production")] == ["2", "3", "1"]
+    assert Directory(path).earlier("staging") == ()
+
+
 def test_single_files_are_versions_too(path):
     Bundle.open(path / "4").save(path / "4.inprocml")
     shutil.rmtree(path / "4")

@@ -91,14 +91,17 @@ class Directory:
         }
 
     def earlier(self, alias: str) -> Sequence[Version]:
-        """Return what ``alias`` meant before, oldest first: the versions that roll-backs lead through.
+        """Return what else ``alias`` meant before, the last last: the versions that roll-backs lead through.
 
-        Raises as ``aliases``, and ``Corrupt`` where the chain of the history breaks.
+        Each is told once, and not the one that the alias means now. Raises as ``aliases``, and ``Corrupt``
+        where the chain of the history breaks.
         """
         store = real_folder(self.path)
+        now, *before = reversed(meanings(read_moves(store), alias))
+        others = dict.fromkeys(meant for meant in before if meant not in {now, None})
         return tuple(
             Version(meant.version, _lies(store, meant.version), meant.digest, meant.digest)
-            for meant in meanings(read_moves(store), alias)[:-1]
+            for meant in reversed(others)
             if meant is not None
         )
 

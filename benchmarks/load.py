@@ -24,7 +24,7 @@ def measure() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         for megabytes in (5, 100):
             store = Path(folder) / f"mb{megabytes}"
-            _pack(store, megabytes)
+            pack_megabytes(store, megabytes)
             inprocml.Model(store, threads=1).predict({"x": 1.0})
             figures[f"{megabytes} MB"] = _measure(store)
     return {"ms": figures, "targets": []}
@@ -60,7 +60,8 @@ def _opening(path: Path) -> float:
     return round(statistics.median(took), 1)
 
 
-def _pack(store: Path, megabytes: int) -> None:
+def pack_megabytes(store: Path, megabytes: int, *, version: str | None = None) -> None:
+    """Pack a regression whose weights take that many megabytes."""
     hidden = megabytes * 1_000_000 // 4 // 1001
     random = np.random.default_rng(0)
     weights = {
@@ -87,4 +88,5 @@ def _pack(store: Path, megabytes: int) -> None:
         model=model.SerializeToString(),
         output=Regression(),
         baseline=rows,
+        version=version,
     )

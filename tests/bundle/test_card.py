@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import re
 from html.parser import HTMLParser
 
@@ -116,6 +118,7 @@ def test_a_forged_address_in_the_manifest_is_refused(store, address):
 def test_a_notebook_shows_the_card_and_the_bundle(store):
     bundle = Bundle.open(store / "1")
     assert isinstance(bundle.card, str)
+    assert copy.deepcopy(bundle.card) == json.loads(json.dumps(bundle.card)) == bundle.card
     assert (store / "1" / "card.md").read_text() == bundle.card
     assert "auc" in bundle._repr_html_()
     assert Page(bundle.card.html).found >= {"table", "details"}

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.bundle.kit import tiny_files
 
-from inprocml import Bundle, BundleError, Corrupt, PackError, Untrusted
+from inprocml import Bundle, BundleError, Corrupt, PackError
 from inprocml.bundle import archive, place
 from inprocml.bundle.archive import spell
 from inprocml.bundle.parts import read_parts
@@ -128,7 +128,7 @@ def test_a_bundle_that_was_replaced_meanwhile_is_not_saved_as_this_one(bundle, s
     add_version()
     shutil.rmtree(store / "1")
     (store / "2").rename(store / "1")
-    with pytest.raises(Untrusted, match=r"asked for sha256:.*another one"):
+    with pytest.raises(Corrupt, match=r"asked for sha256:.*another one"):
         bundle.save(tmp_path / "x.inprocml")
     shutil.rmtree(store / "1")
     with pytest.raises(BundleError, match="missing"):
@@ -145,7 +145,7 @@ def test_what_zip_cannot_hold_stays_a_folder(monkeypatch):
 def test_a_digest_pins_the_bundle(bundle, store, add_version):
     add_version()
     assert Bundle.open(store / "1", digest=bundle.digest).digest == bundle.digest
-    with pytest.raises(Untrusted, match="asked for sha256:"):
+    with pytest.raises(Corrupt, match="asked for sha256:"):
         Bundle.open(store / "2", digest=bundle.digest)
     with pytest.raises(Corrupt, match="asked for version '2'"):  # a slip of the hand is told before
         Bundle.open(store / "1", version="2", digest="sha256:" + "0" * 64)

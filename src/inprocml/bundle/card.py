@@ -37,6 +37,9 @@ class Card(str):
         card._fields = tuple((field.name, field.kind) for field in transform.schema.fields)
         return card
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return (str, (str(self),))  # a copy is text: the manifest stays with the bundle
+
     @property
     def html(self) -> str:
         """The card as HTML, without script or style sheet; ``card.md`` itself stays text, folded away."""

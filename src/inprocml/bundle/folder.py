@@ -115,14 +115,13 @@ def read_signature(folder: Path) -> bytes | None:
     return _read(folder, SIGNATURE) if SIGNATURE in _listed(folder) else None
 
 
-def read_files(folder: Path, manifest: Manifest, *, signed: bool = False) -> dict[str, bytes]:
+def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
     """Read every file the manifest names; return name -> bytes whose digests hold.
 
-    ``signed`` says that there may be a ``signature.json`` beside them. Raises ``Corrupt`` for missing, extra,
-    oversize or altered files and ``Untrusted`` for links.
+    Raises ``Corrupt`` for missing, extra, oversize or altered files and ``Untrusted`` for links.
     """
     wanted = file_set(manifest.model.runtime)
-    found = set(_listed(folder)) - {MANIFEST, *([SIGNATURE] if signed else [])}
+    found = set(_listed(folder)) - {MANIFEST, SIGNATURE}  # which may appear at any time
     if missing := sorted(wanted - found):
         raise Corrupt(f"{folder}: {', '.join(missing)} missing. {AGAIN}")
     if extra := sorted(found - wanted):

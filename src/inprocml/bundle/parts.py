@@ -45,4 +45,4 @@ def read_parts(path: Path, admit: Admit) -> Parts:
     manifest, spelt = read_manifest(path)
     signature = read_signature(path)
     admit(manifest, spelt, signature)
-    return Parts(manifest, spelt, signature, read_files(path, manifest, signed=signature is not None))
+    return Parts(manifest, spelt, signature, read_files(path, manifest))

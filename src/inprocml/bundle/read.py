@@ -62,8 +62,8 @@ class Bundle:
         """Verify the bundle at ``path``, a folder or a single file ``.inprocml``, and load it.
 
         ``name`` is what to call the model instead of the manifest's name; ``version`` and ``digest``, when
-        given, must be the manifest's: ``Corrupt`` for another version, a slip of the hand, and ``Untrusted``
-        for another digest, which is another bundle. ``policy`` says whose signatures count and whether one is
+        given, must be the manifest's: ``Corrupt`` for another one, since these are not the bytes that were
+        asked for. ``policy`` says whose signatures count and whether one is
         required. Every digest is checked on the bytes that are kept, and the golden rows are encoded again.
         Raises ``Corrupt``, ``Untrusted``, ``Unsupported``, or ``BundleError`` when there is no bundle. The
         model itself is not run: see ``replay``.
@@ -132,7 +132,7 @@ class Bundle:
 
         The files, and signatures, are read again from ``self.path`` and come out byte for byte; a single file
         of the same bundle always has the same bytes. Nothing is overwritten, and nothing half-written is
-        visible. Raises ``PackError`` when ``path`` exists or cannot be written, ``Untrusted`` when another
+        visible. Raises ``PackError`` when ``path`` exists or cannot be written, ``Corrupt`` when another
         bundle is at ``self.path`` by now, and ``BundleError`` when there is none.
         """
         save(self.path, self.digest, Path(path))

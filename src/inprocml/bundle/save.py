@@ -8,7 +8,7 @@ from inprocml.bundle.archive import ARCHIVE, spell
 from inprocml.bundle.manifest import SIGNATURE, Manifest
 from inprocml.bundle.parts import Parts, read_parts
 from inprocml.bundle.place import place_file, place_folder
-from inprocml.errors import Untrusted
+from inprocml.errors import Corrupt
 from inprocml.sources import MANIFEST
 
 __all__ = ["all_files", "check_digest", "save"]
@@ -34,9 +34,9 @@ def all_files(parts: Parts) -> dict[str, bytes]:
 
 
 def check_digest(manifest: Manifest, digest: str, where: Path) -> None:
-    """Raise ``Untrusted`` unless ``manifest`` is that of ``digest``."""
+    """Raise ``Corrupt`` unless ``manifest`` is that of ``digest``."""
     if manifest.digest != digest:
-        raise Untrusted(
+        raise Corrupt(
             f"{where}: asked for {digest}, but this bundle is {manifest.digest}: sound, and another one. Ask "
             "whoever put it there, or ask for its own digest."
         )

@@ -77,24 +77,28 @@ class _Instruments:
         self.decisions = meter.create_counter(
             names.DECISIONS, unit="{decision}", description="What was decided about candidate versions."
         )
-        meter.create_observable_gauge(
-            names.STALE,
-            callbacks=[_observe_stale],
-            unit="1",
-            description="1 where this process serves an older version than it should, else 0.",
-        )
-        meter.create_observable_gauge(
-            names.SHARE,
-            callbacks=[_observe_shares],
-            unit="1",
-            description="Share of the requests that a candidate version answers.",
-        )
-        meter.create_observable_up_down_counter(
-            names.LOADED,
-            callbacks=[_observe_loaded],
-            unit="{model}",
-            description="1 for each version loaded in this process.",
-        )
+        _create_observables(meter)
+
+
+def _create_observables(meter: metrics.Meter) -> None:
+    meter.create_observable_up_down_counter(
+        names.LOADED,
+        callbacks=[_observe_loaded],
+        unit="{model}",
+        description="1 for each version loaded in this process.",
+    )
+    meter.create_observable_gauge(
+        names.STALE,
+        callbacks=[_observe_stale],
+        unit="1",
+        description="1 where this process serves an older version than it should, else 0.",
+    )
+    meter.create_observable_gauge(
+        names.SHARE,
+        callbacks=[_observe_shares],
+        unit="1",
+        description="Share of the requests that a candidate version answers.",
+    )
 
 
 @cache

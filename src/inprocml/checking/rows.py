@@ -19,19 +19,15 @@ _TEXTUAL = {"category", "text", "instant", "wallclock"}
 def read_rows(path: Path, schema: Schema, label: str | None) -> tuple[Table, list[Any] | None]:
     """Return the fields of ``schema`` as a table, and the column ``label``, if one is named.
 
-    Columns that the schema does not know are left out. In CSV, where all is text, what the schema takes as text
-    stays text. Raises ``PackError`` for a file or a column that is not there or not readable, and
+    Columns that the schema does not know are left out. In CSV, where all is text, what the schema takes as
+    text stays text. Raises ``PackError`` for a file or a column that is not there or not readable, and
     ``BackendMissing`` without pandas.
     """
     kind = path.suffix.lower()
     if kind not in _KINDS:
         raise PackError(f"{path} is no file of rows known here; use one of {', '.join(_KINDS)}")
     try:
-        return (
-            _lines(path, schema, label)
-            if kind.endswith("json") or kind == ".jsonl"
-            else _frame(path, schema, label)
-        )
+        return (_frame if kind in {".csv", ".parquet"} else _lines)(path, schema, label)
     except (OSError, ValueError) as error:
         raise PackError(f"{path} cannot be read ({type(error).__name__}); mend or replace it") from error
 

@@ -112,7 +112,7 @@ def main(pristine: Path, template: Path, name: str, when: str) -> None:
         untouched += not done
         if name == "publish":
             assert served(store, None) == after[0][-1]
-        elif aliases := dict(after[2]):
+        elif when == "halfway" and (aliases := dict(after[2])):  # a model takes its time to load
             assert served(store, "production") == aliases["production"]
         if not dead:
             assert done

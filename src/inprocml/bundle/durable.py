@@ -12,11 +12,12 @@ import re
 import secrets
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from inprocml.errors import BundleError
 
-__all__ = ["link_new", "sweep", "sync_folder", "temporary_beside", "write_new"]
+__all__ = ["link_new", "sweep", "sync_folder", "temporary_in", "write_new"]
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _LEFT = re.compile(r"\.tmp-[0-9a-f]{16}", re.ASCII)
@@ -24,18 +25,22 @@ _OLD = 24 * 3600.0  # seconds: no writer that lives takes a day from one step to
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
 
 
-def temporary_beside(folder: Path) -> Path:
+def temporary_in(folder: Path) -> Path:
     """Return a name in ``folder`` that nobody has and no reader looks at."""
     return folder / f".tmp-{secrets.token_hex(8)}"
 
 
-def write_new(path: Path, content: bytes) -> None:
-    """Write a file that is not there yet and force it to disk; raises ``OSError``."""
-    descriptor = os.open(path, _FLAGS, 0o666)
+def write_new(path: Path, pieces: Iterable[bytes], *, mode: int = 0o666) -> None:
+    """Write a file that is not there yet and force it to disk; raises ``OSError``.
+
+    ``mode`` are its rights, less the process's umask.
+    """
+    descriptor = os.open(path, _FLAGS, mode)
     try:
-        left = memoryview(content)
-        while left:
-            left = left[os.write(descriptor, left) :]
+        for piece in pieces:
+            left = memoryview(piece)
+            while left:
+                left = left[os.write(descriptor, left) :]
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -59,9 +64,9 @@ def link_new(path: Path, content: bytes) -> bool:
     taken and which nothing can split. Raises ``BundleError`` for a file system without hard links, and
     ``OSError`` for a disk that refuses.
     """
-    temporary = temporary_beside(path.parent)
+    temporary = temporary_in(path.parent)
     try:
-        write_new(temporary, content)
+        write_new(temporary, [content])
         placed = _linked(temporary, path)
     finally:
         with contextlib.suppress(OSError):

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from inprocml.bundle.durable import sweep, sync_folder, temporary_beside, write_new
+from inprocml.bundle.durable import sweep, sync_folder, temporary_in, write_new
 from inprocml.bundle.manifest import parse_manifest
 from inprocml.errors import PackError
 from inprocml.sources import MANIFEST, Directory, natural_key, valid_version
@@ -64,11 +64,11 @@ def publish(
 
 def _place(store: Path, version: str, files: Mapping[str, bytes], prove: Callable[[Path], None]) -> bool:
     """Write and rename; False when another packer took the name first."""
-    temporary = temporary_beside(store)
+    temporary = temporary_in(store)
     temporary.mkdir()  # not tempfile: its folders are private, and the server runs as another user
     try:
         for name, content in files.items():
-            write_new(temporary / name, content)
+            write_new(temporary / name, [content])
         sync_folder(temporary)
         prove(temporary)
         if (store / version).exists():  # a rename would replace an empty folder

@@ -98,11 +98,10 @@ class Directory:
         """
         store = real_folder(self.path)
         now, *before = reversed(meanings(read_moves(store), alias))
-        others = dict.fromkeys(meant for meant in before if meant not in {now, None})
+        others = dict.fromkeys(meant for meant in before if meant is not None and meant != now)
         return tuple(
             Version(meant.version, _lies(store, meant.version), meant.digest, meant.digest)
             for meant in reversed(others)
-            if meant is not None
         )
 
     def newest_entry(self) -> Entry | None:

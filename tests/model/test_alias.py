@@ -93,7 +93,7 @@ def test_an_alias_that_means_something_broken_leaves_the_old_version_stale(store
 
 
 def test_an_alias_means_bytes_and_not_a_name(store, follow, row):
-    """A version deleted and packed again under its old name is not what was promoted."""
+    """A version deleted, and another put under its name by hand (``pack`` refuses), is not what was promoted."""
     model = follow()
     model.predict(row)
     move_alias(store, "production", "2")
@@ -102,7 +102,8 @@ def test_an_alias_means_bytes_and_not_a_name(store, follow, row):
     wait_for(lambda: model.predict(row).version == "1")
     digest = inprocml.Bundle.open(store / "2").digest
     shutil.rmtree(store / "2")
-    pack_small(store, seed=7, version="2")
+    pack_small(store.parent / "elsewhere", seed=7, version="2")
+    (store.parent / "elsewhere" / "2").rename(store / "2")
     move_alias(store, "production", "2", digest=digest)
     wait_for(lambda: model.ready is Readiness.STALE)
     assert model.predict(row).version == "1"

@@ -132,7 +132,7 @@ def test_a_candidate_may_be_whatever_another_alias_means(store, follow, row):
     wait_for(lambda: model.predict(row).version == "3")
     assert [(d.version, d.decision.action) for d in model.rollout.decisions] == [
         ("2", "begin"),
-        ("2", "roll_back"),
+        ("2", "withdraw"),
         ("3", "begin"),
     ]
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inprocml.errors import UnknownVersion
+from inprocml.model.board import Board
 from inprocml.serving import (
     Candidate,
     Decided,
@@ -30,6 +30,7 @@ from inprocml.values import Version
 
 if TYPE_CHECKING:
     from inprocml.model.versions import Versions
+    from inprocml.sources.history import Trial as Entered
 
 __all__ = ["Trials", "choose", "named"]
 
@@ -65,31 +66,65 @@ class Trials:
 
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
+        options = versions.options
+        # a history has one trial an alias: several candidates are no matter of common record
+        self._board = Board(versions.source, options.alias if len(options.rollouts) == 1 else None)
 
     def step(self, process: Process) -> None:
         """Load the candidates that are not there yet, and act on what is decided about the others."""
-        aliases: Mapping[str, Version] | None = None
+        if not self._versions.options.rollouts:
+            return
+        entered = self._board.read()
         under_way = {trial.rollout: trial for trial in process.trials}
-        for rollout in self._versions.options.rollouts:
-            if rollout.alias is not None and aliases is None:
-                aliases = self._versions.source.aliases()
-            wanted = self._wanted(rollout, aliases or {})
+        for rollout, wanted in self.wanted().items():
             trial = under_way.get(rollout)
             if trial is not None and wanted is not None and not means(trial.servable, wanted):
-                self._end(process, trial, "the alias means another version now")
+                self.carry_out(process, trial, trial.end("withdraw", "the alias means another version now"))
                 trial = None
             if trial is None:
-                self._begin(process, rollout, wanted)
+                self._begin(process, rollout, wanted, entered)
             else:
-                decision = trial.step()
-                if decision is not None:
-                    self.carry_out(process, trial, decision)
+                self._judge(process, trial, entered)
+
+    def wanted(self) -> dict[Rollout, Version | None]:
+        """Return which version each rollout is of, ``None`` where its alias means nothing yet."""
+        rollouts = self._versions.options.rollouts
+        by_alias = any(rollout.alias is not None for rollout in rollouts)
+        aliases = self._versions.source.aliases() if by_alias else {}
+        return {
+            rollout: aliases.get(rollout.alias or "")
+            if rollout.version is None
+            else Version(rollout.version, Path())
+            for rollout in rollouts
+        }
+
+    def _judge(self, process: Process, trial: Trial, entered: Entered | None) -> None:
+        """Take up what another process decided, else decide."""
+        if entered is not None and entered.digest == trial.servable.digest and entered.share != trial.entered:
+            trial.entered = entered.share
+            if entered.share == 0.0:
+                decision = trial.end("roll_back", "taken back by another process")
+            else:
+                decision = trial.shift(entered.share, "decided by another process")
+            self.carry_out(process, trial, decision)
+            return
+        own = trial.step()
+        if own is None:
+            return
+        if self._board.enter(trial.servable, own):
+            trial.entered = None if trial.entered is None else own.share
+        else:
+            own = trial.end("roll_back", "taken back by another process")
+        self.carry_out(process, trial, own)
 
     def carry_out(self, process: Process, trial: Trial, decision: Decision) -> None:
         """Act on ``decision``; the trial itself has taken note of it."""
         self._note(process, trial, decision)
-        if decision.action == "roll_back":
+        if decision.action in {"roll_back", "withdraw"}:
             self._remove(process, trial)
+            if decision.action == "roll_back":
+                candidate = trial.servable
+                process.ended[trial.rollout] = Ended(candidate.version, candidate.digest, trial.entered)
             if not trial.retire(RETIRE_SECONDS):
                 process.slot.keep(trial.servable)
         elif decision.action == "finish":
@@ -101,7 +136,7 @@ class Trials:
         """Return the candidate that is just ``version``, to serve from now on; ``None`` if there is none."""
         for trial in process.trials:
             if means(trial.servable, version):
-                decision = trial.finish("it became the version to serve")
+                decision = trial.end("finish", "it became the version to serve")
                 self._note(process, trial, decision)
                 self._remove(process, trial)
                 trial.release(RETIRE_SECONDS)
@@ -120,21 +155,18 @@ class Trials:
             "Declare it: Model(..., rollout={version: 0.0}), and wait until it is loaded."
         )
 
-    def _wanted(self, rollout: Rollout, aliases: Mapping[str, Version]) -> Version | None:
-        if rollout.alias is not None:
-            return aliases.get(rollout.alias)
-        return None if rollout.version is None else Version(rollout.version, Path())
-
-    def _begin(self, process: Process, rollout: Rollout, wanted: Version | None) -> None:
-        """Load the candidate, unless it is not there, serves already, failed or was rolled back."""
+    def _begin(
+        self, process: Process, rollout: Rollout, wanted: Version | None, entered: Entered | None
+    ) -> None:
+        """Load the candidate, unless it is not there, serves already, failed or was taken back."""
         serving = process.slot.peek()
-        if wanted is None or serving is None:
+        if wanted is None or serving is None or means(serving, wanted):
             return
-        key = f"{wanted.name} {wanted.mark or wanted.digest}"
+        share = entered.share if entered is not None and means(entered, wanted) else None
         ended = process.ended.get(rollout)
-        if key in process.following.refused or (ended is not None and means(ended, wanted)):
-            return
-        if means(serving, wanted):
+        over = ended is not None and means(ended, wanted) and share == ended.entered
+        key = f"{wanted.name} {wanted.mark or wanted.digest}"
+        if over or share == 0.0 or key in process.following.refused:
             return
         try:
             servable = self._versions.load(wanted, "rollout", serving.sizes.in_use())
@@ -143,14 +175,24 @@ class Trials:
         except Exception as error:  # noqa: BLE001 - the serving version goes on alone
             self._versions.refuse(process, key, wanted, error)
         else:
-            trial = Trial(rollout, servable, clock=self._versions.clock)
-            process.trials = (*process.trials, trial)
-            self._note(process, trial, Decision("begin", trial.course.share, "loaded and checked"))
+            self._show(process, Trial(rollout, servable, clock=self._versions.clock), share)
 
-    def _end(self, process: Process, trial: Trial, reason: str) -> None:
-        decision = trial.end(reason)
-        if decision is not None:
-            self.carry_out(process, trial, decision)
+    def _show(self, process: Process, trial: Trial, share: float | None) -> None:
+        """Put a loaded candidate beside the serving version, at the share where others have it already."""
+        if share is not None:
+            trial.shift(share, "where other processes are")
+        trial.entered = share
+        decision = Decision("begin", trial.course.share, "loaded and checked")
+        # not 0: on record that means taken back
+        if (
+            decision.share
+            and share is None
+            and self._board.shared
+            and self._board.enter(trial.servable, decision)
+        ):
+            trial.entered = decision.share
+        process.trials = (*process.trials, trial)
+        self._note(process, trial, decision)
 
     def standing(self, process: Process, serving: str) -> Standing:
         """Return how the candidates of ``process`` stand."""
@@ -172,9 +214,8 @@ class Trials:
 
     def _remove(self, process: Process, trial: Trial) -> None:
         process.trials = tuple(other for other in process.trials if other is not trial)
-        process.ended[trial.rollout] = Ended(trial.servable.version, trial.servable.digest)
 
 
-def means(loaded: Servable | Ended, version: Version) -> bool:
-    """Whether ``loaded`` is ``version``, as far as is known of that."""
-    return loaded.digest == version.digest if version.digest else loaded.version == version.name
+def means(known: Servable | Ended | Entered, version: Version) -> bool:
+    """Whether ``known`` is ``version``, as far as is known of that."""
+    return known.digest == version.digest if version.digest else known.version == version.name

@@ -155,10 +155,12 @@ class Versions:
             earlier = getattr(self.source, "earlier", None) if starting else None
             found = [*(earlier(alias) if earlier is not None else ()), meaning[alias]]
         else:
-            found = list(self.source.versions())
+            # a candidate is let in by its rollout, not for being the newest
+            held_back = {version.name for version in self.trials.wanted().values() if version is not None}
+            found = [version for version in self.source.versions() if version.name not in held_back]
         if not found:
             raise BundleError(
-                f"{self.source!r} holds no version; make one with inprocml.pack. Folders without "
-                "manifest.json, symbolic links and names that begin with a dot are passed over"
+                f"{self.source!r} holds no version, candidates apart; make one with inprocml.pack. Folders "
+                "without manifest.json, symbolic links and names that begin with a dot are passed over"
             )
         return {f"{version.name} {version.mark}": version for version in found}

@@ -23,7 +23,7 @@ _FEWEST_FAULTS = 3
 _FEWEST_COMPARED = 30
 _FEWEST_TIMED = 100
 
-Action = Literal["begin", "advance", "finish", "roll_back", "shift"]
+Action = Literal["begin", "advance", "finish", "roll_back", "shift", "withdraw"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def begin(rollout: Rollout, now: float) -> Course:
 
 def after(course: Course, decision: Decision, rollout: Rollout, now: float) -> Course:
     """Return the course once ``decision`` is acted upon."""
-    over = decision.action in {"finish", "roll_back"}
+    over = decision.action in {"finish", "roll_back", "withdraw"}
     passed = sum(share <= decision.share for share in rollout.ramp)
     return replace(course, share=decision.share, step=max(passed - 1, 0), since=now, over=over)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from inprocml.errors import BackendError, InvalidRow, Overloaded
 from inprocml.protocols import Clock
-from inprocml.serving.course import Course, Decision, after, begin, decide
+from inprocml.serving.course import Action, Course, Decision, after, begin, decide
 from inprocml.serving.evidence import Evidence, Scales
 from inprocml.serving.rollout import Rollout
 from inprocml.serving.servable import Servable
@@ -31,18 +31,23 @@ def position(key: str, salt: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What is remembered of a candidate whose trial is over."""
+    """What is remembered of a candidate whose trial is over; ``entered`` is the share on record then."""
 
     version: str
     digest: str
+    entered: float | None
 
 
 class Trial:
-    """A candidate beside the serving version; whoever decides about it acts on that."""
+    """A candidate beside the serving version; whoever decides about it acts on that.
+
+    ``entered`` is the share that was last on record for all processes, ``None`` where there is no record.
+    """
 
     def __init__(self, rollout: Rollout, servable: Servable, *, clock: Clock) -> None:
         self.rollout = rollout
         self.servable = servable
+        self.entered: float | None = None
         self._clock = clock
         self._scales = Scales()
         self._lock = threading.Lock()
@@ -104,17 +109,11 @@ class Trial:
         with self._lock:
             return self._act(Decision("shift", share, reason), self._clock())
 
-    def end(self, reason: str) -> Decision | None:
-        """Roll back by hand, or because another process decided so; ``None`` when it is over already."""
+    def end(self, action: Action, reason: str) -> Decision:
+        """End for another reason than the evidence: taken back, withdrawn, or to serve from now on."""
         with self._lock:
-            if self._course.over:
-                return None
-            return self._act(Decision("roll_back", 0.0, reason), self._clock())
-
-    def finish(self, reason: str) -> Decision:
-        """End because the candidate takes over."""
-        with self._lock:
-            return self._act(Decision("finish", 1.0, reason), self._clock())
+            share = 1.0 if action == "finish" else 0.0
+            return self._act(Decision(action, share, reason), self._clock())
 
     def retire(self, timeout: float) -> bool:
         """Stop the shadow and free the candidate; whether all was freed."""

@@ -16,6 +16,7 @@ from inprocml.bundle.remedy import ANEW
 from inprocml.errors import BundleError, Corrupt
 from inprocml.monitoring.baseline import Baseline
 from inprocml.protocols import Backend
+from inprocml.sources import real_folder
 from inprocml.transform import Transform
 
 __all__ = ["Bundle"]
@@ -54,7 +55,7 @@ class Bundle:
         encoded again. Raises ``Corrupt``, ``Untrusted``, ``Unsupported``, or ``BundleError`` when the
         folder is no bundle. The model itself is not run: see ``replay``.
         """
-        folder = Path(path)
+        folder = real_folder(Path(path))  # of a mounted ConfigMap: one state, not one a file
         manifest = read_manifest(folder)
         if version is not None and version != manifest.version:
             raise Corrupt(

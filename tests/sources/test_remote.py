@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import signal
+import string
 import subprocess
 import sys
 import threading
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import inprocml.sources.cache as cache_module
 import inprocml.sources.files as files_module
@@ -512,3 +515,35 @@ def test_a_model_follows_a_url(site, store, add_version, row, tmp_path):
         wait_for(lambda: model.predict(row).version == "2")
         site.query = "nobody knows"
         assert model.predict(row).version == "2"
+
+
+def test_what_comes_too_slowly_is_given_up(memory, store, tmp_path, monkeypatch):
+    upload(memory, store, "/late")
+    monkeypatch.setattr("inprocml.sources.download._BEGIN_SECONDS", -1e9)
+    with pytest.raises(BundleError, match="too slowly"):
+        Remote("memory://late", cache=tmp_path / "cache").fetch("1")
+    assert not kept(tmp_path / "cache")
+
+
+def test_what_was_deleted_since_it_was_listed_is_missing(memory, store, tmp_path):
+    (store / "2.inprocml").write_bytes(b"an archive")
+    upload(memory, store, "/late")
+    source = Remote("memory://late", cache=tmp_path / "cache")
+    for name in ("1", "2"):
+        source.versions()
+        memory.store.clear()
+        with pytest.raises(Corrupt, match=f"late/{name}.* is missing"):
+            source.fetch(name)
+        upload(memory, store, "/late")
+
+
+WORDS = st.text(alphabet=string.ascii_letters + string.digits + "%._~-", min_size=6, max_size=12)
+
+
+@given(user=WORDS, password=WORDS, query=WORDS)
+def test_no_secret_of_a_url_is_ever_shown(user, password, query):
+    # upper case cannot be part of what remains of the URL
+    secrets = [f"U{user}U", f"P{password}P", f"Q{query}Q"]
+    url = "https://{}:{}@host:99/models/late?token={}#{}".format(*secrets, secrets[-1])
+    told = repr(Remote(url)) + repr(Remote(url, key=secrets[0]))
+    assert told == "Remote('https://host:99/models/late')" * 2

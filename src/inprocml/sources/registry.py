@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import os
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
-from urllib.error import HTTPError
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from inprocml.errors import BundleError
@@ -30,11 +28,13 @@ class Registry:
     """The tracking server at ``uri``; every call raises ``BundleError`` that names it without its secrets."""
 
     def __init__(self, uri: str) -> None:
+        from urllib.request import build_opener  # with all of HTTP, which others need not load
+
         parts = urlsplit(uri)
         self.where = shown(parts)
         self._base = self.where
         self._credentials = _credentials(parts.username, parts.password)
-        self._opener = urllib.request.build_opener()
+        self._opener = build_opener()
 
     def versions(self, model: str) -> list[dict[str, Any]]:
         """Return what the registry says of every version of ``model``."""
@@ -110,7 +110,10 @@ class Registry:
         return answer
 
     def _open(self, path: str) -> Any:
-        request = urllib.request.Request(f"{self._base}/{path}")  # noqa: S310  (http and https alone, see MLflow)
+        from urllib.error import HTTPError
+        from urllib.request import Request
+
+        request = Request(f"{self._base}/{path}")  # noqa: S310  (http and https alone, see MLflow)
         if self._credentials:
             # not sent on to where a redirection leads
             request.add_unredirected_header("Authorization", self._credentials)

@@ -133,8 +133,12 @@ class Remote:
 
         def fill(folder: Path) -> Stamp:
             if single:
-                size, _ = state.files.identity(below)
-                return download_archive(lambda _name: state.files.open(below), folder, size=size, where=where)
+                return download_archive(
+                    lambda _name: state.files.open(below),
+                    folder,
+                    length=lambda: state.files.identity(below)[0],
+                    where=where,
+                )
             inside = f"{below}/" if below else ""
             return download_folder(lambda name: state.files.open(inside + name), folder, where=where)
 

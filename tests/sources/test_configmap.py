@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import threading
 
 import pytest
+from tests.conftest import wait_for
 
 from inprocml import Bundle, Model
 from inprocml.errors import BundleError
 from inprocml.sources import Directory, real_folder
 from inprocml.testing import check_source
-from tests.conftest import wait_for
 
 
 class Kubelet:
-    """Writes a mount as AtomicWriter of Kubernetes does: a folder of its own a state, one rename to show it."""
+    """Writes a mount as Kubernetes' AtomicWriter does: a folder for each state, one rename to show it."""
 
     def __init__(self, mount):
         self.mount, self.count = mount, 0
@@ -29,9 +28,9 @@ class Kubelet:
         fresh = self.mount / f"..2026_11_21_10_00_00.{self.count}"
         shutil.copytree(content, fresh)
         old = self.mount / "..data"
-        gone = self.mount / os.readlink(old) if old.is_symlink() else None
+        gone = self.mount / old.readlink() if old.is_symlink() else None
         (self.mount / "..data_tmp").symlink_to(fresh.name)
-        os.rename(self.mount / "..data_tmp", old)
+        (self.mount / "..data_tmp").rename(old)
         for entry in fresh.iterdir():
             if not (self.mount / entry.name).is_symlink():
                 (self.mount / entry.name).symlink_to(f"..data/{entry.name}")

@@ -242,7 +242,7 @@ def test_one_single_file_is_one_pinned_version_called_as_it_is(tmp_path):
 
 def replace_manifest(store):
     (store / "1" / "new").write_text(json.dumps({"version": "1"}))
-    os.replace(store / "1" / "new", store / "1" / "manifest.json")
+    (store / "1" / "new").replace(store / "1" / "manifest.json")
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,14 @@ import json
 import threading
 
 import pytest
+from tests.conftest import wait_for
+from tests.sources.servers import VENV, free_port, inside, needs_servers, process
 
 from inprocml import Bundle, Model
 from inprocml.errors import BundleError, UnknownVersion
 from inprocml.protocols import Source
 from inprocml.sources import MLflow
 from inprocml.testing import check_source
-from tests.conftest import wait_for
-from tests.sources.servers import VENV, free_port, inside, needs_servers, process
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(240)]
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import os
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
+from tests.conftest import wait_for
 
 from inprocml.protocols import Watchable
 from inprocml.sources import Directory
-from tests.conftest import wait_for
 
 LONG = 30.0  # a test that waits so long has failed
 
@@ -61,18 +62,28 @@ def test_a_directory_can_be_waited_for(tmp_path):
 def changes(store):
     (store / "_history").mkdir()
     return {
-        "a version more": lambda: add(store, "2"),
+        "a version more": functools.partial(add, store, "2"),
         "a version less": lambda: (store / "1").rename(store / ".gone"),
         "a single file": lambda: (store / "2.inprocml").write_bytes(b""),
         "a manifest replaced": lambda: (store / "1" / "manifest.json").write_text('{"version": "1"} '),
-        "a file taken from a version": lambda: (store / "1" / "manifest.json").unlink(),
+        "a file taken from a version": (store / "1" / "manifest.json").unlink,
         "an alias moved": lambda: (store / "_history" / "00000001.json").write_text("{}"),
         "the store taken away": lambda: store.rename(store.parent / "elsewhere"),
     }
 
 
-@pytest.mark.parametrize("change", ["a version more", "a version less", "a single file", "a manifest replaced",
-                                    "a file taken from a version", "an alias moved", "the store taken away"])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        "a version more",
+        "a version less",
+        "a single file",
+        "a manifest replaced",
+        "a file taken from a version",
+        "an alias moved",
+        "the store taken away",
+    ],
+)
 def test_whatever_matters_ends_the_wait(watched, change):
     act = changes(watched)[change]
     source = Directory(watched)
@@ -144,7 +155,7 @@ def test_no_thread_and_no_file_is_left_behind(watched):
 
 def held():
     """Threads and open files of this process; the system takes a moment to end what was closed."""
-    return len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/task").iterdir())), len(list(Path("/proc/self/fd").iterdir()))
 
 
 FORK = """
@@ -170,7 +181,7 @@ print(thread.is_alive())
 
 def test_parent_and_child_of_a_fork_wait_each_for_itself(watched):
     done = subprocess.run(
-        [sys.executable, "-c", FORK, str(watched)], capture_output=True, text=True, timeout=50
+        [sys.executable, "-c", FORK, str(watched)], capture_output=True, text=True, timeout=50, check=False
     )
     assert done.stdout.split() == ["0", "False"], done.stderr
 

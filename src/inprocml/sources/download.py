@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol
 
 from inprocml.errors import BundleError, Corrupt
 from inprocml.schema import parse
@@ -166,22 +166,26 @@ def _copied(opened: Opener, name: str, path: Path, size: int | None, where: str)
     """Write one file of ``size`` bytes and return its digest."""
     told = f"{where}/{name}" if name else where
     most = FILE_CAP if size is None else size
-    until = time.monotonic() + _BEGIN_SECONDS + most / _LEAST_PACE
-    digest, written = hashlib.sha256(), 0
     try:
         with opened(name) as stream, path.open("xb") as file:
-            while part := stream.read(min(_CHUNK, most - written + 1)):
-                written += len(part)
-                if written > most:
-                    raise Corrupt(f"{told}: more than the {most} bytes it may have. {_AGAIN}")
-                digest.update(part)
-                file.write(part)
-                if time.monotonic() > until:
-                    raise BundleError(
-                        f"{told}: it comes too slowly to wait for. Try again when the way is clear."
-                    )
+            written, digest = _pumped(stream, file, most, told)
     except FileNotFoundError as error:
         raise Corrupt(f"{told} is missing. {_AGAIN}") from error
     if size is not None and written != size:
         raise Corrupt(f"{told}: {written} bytes came, of {size}. {_AGAIN}")
-    return digest.hexdigest()
+    return digest
+
+
+def _pumped(stream: Readable, file: BinaryIO, most: int, told: str) -> tuple[int, str]:
+    """Write all of ``stream``, at most ``most`` bytes, to ``file``; return how many, and their digest."""
+    until = time.monotonic() + _BEGIN_SECONDS + most / _LEAST_PACE
+    digest, written = hashlib.sha256(), 0
+    while part := stream.read(min(_CHUNK, most - written + 1)):
+        written += len(part)
+        if written > most:
+            raise Corrupt(f"{told}: more than the {most} bytes it may have. {_AGAIN}")
+        digest.update(part)
+        file.write(part)
+        if time.monotonic() > until:
+            raise BundleError(f"{told}: it comes too slowly to wait for. Try again when the way is clear.")
+    return written, digest.hexdigest()

@@ -114,16 +114,16 @@ class Remote:
             known = state.listing.get("versions")
         if known is None or all(version.name != name for version in known):
             known = tuple(self.versions())
-        for version in known:
-            if version.name == name:
-                try:
-                    return self._fetched(state, version)
-                except Corrupt:
-                    with state.lock:  # what was remembered may be why
-                        state.listing.clear()
-                        state.manifests.clear()
-                    raise
-        raise unknown_version(self._where, name, [version.name for version in known])
+        version = next((version for version in known if version.name == name), None)
+        if version is None:
+            raise unknown_version(self._where, name, [version.name for version in known])
+        try:
+            return self._fetched(state, version)
+        except Corrupt:
+            with state.lock:  # what was remembered may be why
+                state.listing.clear()
+                state.manifests.clear()
+            raise
 
     def _fetched(self, state: _State, version: Version) -> Version:
         single = version.path.name.endswith(ARCHIVE)

@@ -37,10 +37,9 @@ def wait_for_change(
     try:
         with closing(_stirrings(folder, seconds, stopped)) as stirrings:
             for stirred in stirrings:
-                if stirred and (seen := look()) != before:
+                seen = look() if stirred else before
+                if seen != before or time.monotonic() >= until:
                     return seen
-                if time.monotonic() >= until:
-                    return before
     except (OSError, RuntimeError):
         pass  # not there yet, gone, or the system is out of watches: the time alone is left
     stopped.wait(max(0.0, until - time.monotonic()))

@@ -1,4 +1,4 @@
-"""The cache of a host as a machine with states: whatever is brought, harmed and evicted, it gives the right."""
+"""The cache of a host as a machine with states: whatever is harmed and evicted, it gives the right."""
 
 from __future__ import annotations
 

@@ -162,6 +162,7 @@ def registered(location):
     return {
         "model-versions/search": {"model_versions": [{"name": "late", "version": "1", "status": "READY"}]},
         "get-download-uri": {"artifact_uri": location},
+        "runs/get": {"run": {"info": {"artifact_uri": "mlflow-artifacts:/0/a/artifacts"}}},
     }
 
 
@@ -175,6 +176,8 @@ def registered(location):
         "mlflow-artifacts:/a/%2e%2e/b",
         "mlflow-artifacts:/a//b",
         "mlflow-artifacts:",
+        "runs:/a/../../etc",
+        "runs:/a/../b",
         "",
     ],
 )

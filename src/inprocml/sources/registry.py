@@ -65,12 +65,13 @@ class Registry:
     def location(self, model: str, version: str) -> str | None:
         """Return where a version's artifacts lie behind the tracking server, None if they are elsewhere."""
         answer = self._asked("model-versions/get-download-uri", {"name": model, "version": version})
-        parts = urlsplit(str(answer.get("artifact_uri")))
-        path = unquote(parts.path).strip("/")
-        steps = path.split("/")
-        if parts.scheme != _PROXIED or not all(steps) or {".", ".."} & set(steps):
-            return None
-        return path
+        told = str(answer.get("artifact_uri"))
+        if not told.startswith("runs:/"):
+            return _proxied(told)
+        run, _, below = told.removeprefix("runs:").strip("/").partition("/")
+        answer = self._asked("runs/get", {"run_id": run})
+        whole = answer.get("run", {}).get("info", {}).get("artifact_uri")
+        return _proxied(f"{whole}/{below}")
 
     def listed(self, folder: str) -> list[str]:
         """Return the names of the artifacts in ``folder``."""
@@ -135,6 +136,14 @@ class _Guarded:
     def read(self, size: int, /) -> bytes:
         content: bytes = attempt(self._where, self._response.read, size)
         return content
+
+
+def _proxied(location: str) -> str | None:
+    """Return the path of a location behind the tracking server, None for any other."""
+    parts = urlsplit(location)
+    path = unquote(parts.path).strip("/")
+    steps = path.split("/")
+    return path if parts.scheme == _PROXIED and all(steps) and not {".", ".."} & set(steps) else None
 
 
 def _credentials(user: str | None, password: str | None) -> str:

@@ -145,7 +145,7 @@ def _move(store: Path, stop: threading.Event) -> None:
 
 
 def _delay(port: int, script: Path, row: str, answers: dict[str, float], wanted: float) -> int:
-    """Return the pause between a connection's requests, in ms, that comes nearest to ``wanted`` requests/s."""
+    """Return the pause between requests of a connection, in ms, that comes nearest to ``wanted`` a second."""
     delay = max(round(1000 * CONNECTIONS / wanted), 1)
     for _ in range(4):
         script.write_text(_lua(row, answers, delay))
@@ -178,7 +178,7 @@ def _wrk(port: int, script: Path, seconds: int) -> dict[str, float]:
 
 
 def _lua(body: str, answers: dict[str, float], delay: int) -> str:
-    """A script that asks every ``delay`` ms on each connection, and sorts the answers by version."""
+    """A script that asks every ``delay`` ms on each connection, and sorts answers by version."""
     return f"""
 wrk.method = "POST"
 wrk.body = {json.dumps(body)}

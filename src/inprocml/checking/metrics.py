@@ -32,23 +32,23 @@ def measure(answers: Answers, truth: Sequence[Any], labels: tuple[Any, ...] | No
     except ImportError as error:
         raise BackendMissing("comparing metrics needs scikit-learn: pip install 'inprocml[check]'") from error
     if labels is None:
-        right = np.asarray(truth, dtype=np.float64)
-        said = np.asarray(answers.values, dtype=np.float64)
+        numbers = np.asarray(truth, dtype=np.float64), np.asarray(answers.values, dtype=np.float64)
         return {
-            "mae": float(metrics.mean_absolute_error(right, said)),
-            "rmse": float(np.sqrt(metrics.mean_squared_error(right, said))),
-            "r2": float(metrics.r2_score(right, said)),
+            "mae": float(metrics.mean_absolute_error(*numbers)),
+            "rmse": float(np.sqrt(metrics.mean_squared_error(*numbers))),
+            "r2": float(metrics.r2_score(*numbers)),
         }
     right = _numbered(truth, labels)
     said = _numbered(answers.values, labels)
-    probabilities = answers.probabilities
     average = "binary" if len(labels) == 2 else "macro"
     figures = {
         "accuracy": float(metrics.accuracy_score(right, said)),
         "f1": float(metrics.f1_score(right, said, average=average, zero_division=0.0)),
     }
-    if probabilities is None:
+    if answers.probabilities is None:
         return figures
+    # float32 rows add up to 1 only nearly
+    probabilities = answers.probabilities / answers.probabilities.sum(axis=1, keepdims=True)
     places = np.arange(len(labels))
     figures["log_loss"] = float(metrics.log_loss(right, probabilities, labels=places))
     if len(np.unique(right)) == len(labels):

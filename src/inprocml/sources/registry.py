@@ -69,7 +69,10 @@ class Registry:
         if not told.startswith("runs:/"):
             return _proxied(told)
         run, _, below = told.removeprefix("runs:").strip("/").partition("/")
-        answer = self._asked("runs/get", {"run_id": run})
+        try:
+            answer = self._json(f"{_API}/runs/get?{urlencode({'run_id': run})}")
+        except FileNotFoundError:
+            return None  # the run was deleted, and its artifacts with it
         whole = answer.get("run", {}).get("info", {}).get("artifact_uri")
         return _proxied(f"{whole}/{below}")
 

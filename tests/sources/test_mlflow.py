@@ -227,3 +227,9 @@ def test_credentials_are_sent_and_never_shown(liar, tmp_path, monkeypatch):
 def test_a_server_that_is_down_is_a_typed_error(tmp_path):
     with pytest.raises(BundleError, match="cannot be read"):
         MLflow("late", tracking_uri=f"http://127.0.0.1:{free_port()}", cache=tmp_path).versions()
+
+
+def test_a_version_whose_run_is_gone_hides_no_other(liar, tmp_path):
+    liar.answers = registered("runs:/a/bundle")
+    del liar.answers["runs/get"]
+    assert MLflow("late", tracking_uri=f"http://127.0.0.1:{liar.server_port}", cache=tmp_path).versions() == ()

@@ -232,4 +232,6 @@ def test_a_server_that_is_down_is_a_typed_error(tmp_path):
 def test_a_version_whose_run_is_gone_hides_no_other(liar, tmp_path):
     liar.answers = registered("runs:/a/bundle")
     del liar.answers["runs/get"]
-    assert MLflow("late", tracking_uri=f"http://127.0.0.1:{liar.server_port}", cache=tmp_path).versions() == ()
+    assert (
+        MLflow("late", tracking_uri=f"http://127.0.0.1:{liar.server_port}", cache=tmp_path).versions() == ()
+    )

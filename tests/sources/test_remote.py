@@ -24,9 +24,13 @@ from tests.sources.servers import web
 import inprocml.sources.cache as cache_module
 import inprocml.sources.files as files_module
 from inprocml import Bundle
-from inprocml.errors import BundleError, Corrupt, UnknownVersion, Unsupported
+from inprocml.bundle import Policy
+from inprocml.bundle import archive as bundle_archive
+from inprocml.bundle import manifest as bundle_manifest
+from inprocml.bundle.signing import new_key, sign
+from inprocml.errors import BundleError, Corrupt, UnknownVersion, Unsupported, Untrusted
 from inprocml.protocols import Source
-from inprocml.sources import BUNDLE_FILES, Directory, Remote, open_source
+from inprocml.sources import ARCHIVE, BUNDLE_FILES, SIGNATURE, Directory, Remote, open_source
 from inprocml.sources.history import Entry, Target, entry_name
 from inprocml.testing import check_source
 
@@ -84,6 +88,7 @@ def test_the_names_of_a_bundle_are_one_set():
     from inprocml.bundle.manifest import file_set
 
     assert file_set("onnx") | file_set("torch") == BUNDLE_FILES
+    assert (bundle_archive.ARCHIVE, bundle_manifest.SIGNATURE) == (ARCHIVE, SIGNATURE)
 
 
 @pytest.mark.parametrize("place", ["s3://bucket/late", "https://host/late", "memory://late"])
@@ -392,11 +397,30 @@ def test_a_manifest_that_is_none_is_corrupt(memory, store, tmp_path, content):
         Remote("memory://late", cache=tmp_path).fetch("1")
 
 
-def test_a_signature_comes_along(memory, store, tmp_path):
-    (store / "1" / "signature.json").write_text("{}")
+def test_a_signature_comes_along_though_it_was_made_later(memory, site, store, tmp_path, monkeypatch):
+    monkeypatch.setattr("inprocml.sources.remote.MANIFEST_SECONDS", 0.0)
+    private, public = new_key()
+    required = Policy(require_signature=True, trusted_keys=[public])
     upload(memory, store, "/late")
-    fetched = Remote("memory://late", cache=tmp_path / "cache").fetch("1")
-    assert (fetched.path / "signature.json").read_text() == "{}"
+    sources = [Remote(url, cache=tmp_path / "cache") for url in ("memory://late", f"{site.url}/fraud")]
+    for source in sources:
+        with pytest.raises(Untrusted, match="not signed"):
+            Bundle.open(source.fetch("1").path, policy=required)
+    sign(store / "1", private)
+    upload(memory, store, "/late")
+    for source in sources:
+        source.versions()
+        assert Bundle.open(source.fetch("1").path, policy=required).version == "1"
+
+
+def test_a_bundle_in_a_single_file_arrives_whole(memory, site, store, tmp_path):
+    bundle = Bundle.open(store / "1")
+    shutil.move(store / "1", tmp_path / "1")
+    Bundle.open(tmp_path / "1").save(store / "1.inprocml")
+    upload(memory, store, "/late")
+    sources = [Remote(url, cache=tmp_path / "cache") for url in ("memory://late", f"{site.url}/fraud")]
+    for source in (*sources, Directory(store)):
+        assert Bundle.open(source.fetch("1").path, version="1").digest == bundle.digest
 
 
 def test_a_full_disk_says_so_and_leaves_nothing(memory, store, tmp_path, monkeypatch):

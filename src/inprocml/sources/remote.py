@@ -213,6 +213,14 @@ class _State:
             content = self.manifests[name] = self.files.head(name, MANIFEST_CAP)
         return content
 
+    def signature(self, name: str) -> bytes:
+        """The bytes of the signatures beside a manifest, empty where nobody signed."""
+        try:
+            return self.manifest(name)
+        except FileNotFoundError:
+            self.manifests[name] = b""
+            return b""
+
     def entry(self, name: str) -> bytes:
         """The bytes of an entry of the history: written once, never changed."""
         content = self.entries.get(name)
@@ -262,13 +270,14 @@ def _linked(state: _State) -> dict[tuple[str, bool], str]:
     except FileNotFoundError:
         state.pinned = set()
     else:
-        return {(state.pin(content), False): sha256(content)}
+        return {(state.pin(content), False): sha256(content + state.signature(SIGNATURE))}
     marks: dict[tuple[str, bool], str] = {}
     for link in state.files.linked():
         name = link.removesuffix("/")
         if name != link and valid_version(name):
             try:
-                marks[name, False] = sha256(state.manifest(f"{name}/{MANIFEST}"))
+                content = state.manifest(f"{name}/{MANIFEST}")
+                marks[name, False] = sha256(content + state.signature(f"{name}/{SIGNATURE}"))
             except FileNotFoundError:
                 continue  # no version, or one that is still being copied
         elif version := archived(link):

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from inprocml.errors import BundleError, Corrupt
-from inprocml.sources.history import ENTRY_CAP, HISTORY, Entry, newest_entry, newest_serial
+from inprocml.sources.history import ENTRY_CAP, HISTORY, Entry, meanings, newest_entry, newest_serial
 from inprocml.sources.layout import (
     ARCHIVE,
     MANIFEST,
@@ -31,6 +31,7 @@ from inprocml.sources.layout import (
     valid_version,
 )
 from inprocml.sources.mounted import real_folder
+from inprocml.sources.moves import read_moves
 from inprocml.sources.waiting import wait_for_change
 from inprocml.values import Version
 
@@ -88,6 +89,20 @@ class Directory:
             alias: Version(meant.version, _lies(store, meant.version), meant.digest, meant.digest)
             for alias, meant in entry.aliases.items()
         }
+
+    def earlier(self, alias: str) -> Sequence[Version]:
+        """Return what else ``alias`` meant before, the last last: the versions that roll-backs lead through.
+
+        Each is told once, and not the one that the alias means now. Raises as ``aliases``, and ``Corrupt``
+        where the chain of the history breaks.
+        """
+        store = real_folder(self.path)
+        now, *before = reversed(meanings(read_moves(store), alias))
+        others = dict.fromkeys(meant for meant in before if meant is not None and meant != now)
+        return tuple(
+            Version(meant.version, _lies(store, meant.version), meant.digest, meant.digest)
+            for meant in reversed(others)
+        )
 
     def newest_entry(self) -> Entry | None:
         """Return the last entry of the store's history, ``None`` for an empty one; raises as ``aliases``."""

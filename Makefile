@@ -3,11 +3,12 @@ PYTHON ?= python3
 PIP = PIP_DISABLE_PIP_VERSION_CHECK=1
 DEV = .venv
 DEMO = .venv-demo
+SERVERS = .venv-servers
 ARGS ?=
 TESTS ?= tests
 ROWS ?= 1000000
 
-.PHONY: demo test fuzz check bench setup clean
+.PHONY: demo test fuzz check bench setup servers clean
 
 $(DEV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEV)
@@ -20,12 +21,21 @@ $(DEMO)/.installed: pyproject.toml constraints.txt
 	$(PIP) $(DEMO)/bin/pip install --quiet --no-compile --constraint constraints.txt --editable '.[demo]'
 	touch $@
 
+# What the tests of sources are held against: S3 (moto, s3fs) and MLflow, whose pins cannot live beside ours.
+# Every package is pinned, so nothing is resolved: pip would search for minutes among releases of botocore.
+$(SERVERS)/.installed: constraints-servers.txt
+	$(PYTHON) -m venv $(SERVERS)
+	$(PIP) $(SERVERS)/bin/pip install --quiet --no-compile --no-deps --requirement constraints-servers.txt
+	touch $@
+
 setup: $(DEV)/.installed
+
+servers: $(SERVERS)/.installed
 
 demo: $(DEMO)/.installed
 	$(DEMO)/bin/python -m examples.flask_app.demo $(ARGS)
 
-test: $(DEV)/.installed
+test: $(DEV)/.installed $(SERVERS)/.installed
 	$(DEV)/bin/python -m pytest $(TESTS) $(ARGS)
 
 # The nightly one: ROWS hostile rows through every door, on every instruction set that numpy has here.
@@ -45,4 +55,4 @@ bench: $(DEV)/.installed
 	$(DEV)/bin/python -m benchmarks.run $(ARGS)
 
 clean:
-	rm -rf $(DEV) $(DEMO) build dist
+	rm -rf $(DEV) $(DEMO) $(SERVERS) build dist

@@ -216,3 +216,59 @@ def test_a_pinned_manifest_that_is_no_file_is_refused_and_never_waited_for(tmp_p
     make(tmp_path / "manifest.json")
     with pytest.raises(BundleError, match=r"manifest\.json .*(Copy the bundle again|pack)"):
         Directory(tmp_path).versions()
+
+
+def test_single_files_are_versions_and_a_folder_of_the_name_comes_first(tmp_path):
+    add(tmp_path, "1", "3")
+    for name in ("1.inprocml", "2.inprocml", ".4.inprocml", "a b.inprocml", ".inprocml", "5.zip"):
+        (tmp_path / name).write_bytes(b"an archive")
+    (tmp_path / "6.inprocml").symlink_to(tmp_path / "2.inprocml")
+    found = Directory(tmp_path).versions()
+    assert [(version.name, version.path.name) for version in found] == [
+        ("1", "1"),
+        ("2", "2.inprocml"),
+        ("3", "3"),
+    ]
+
+
+def test_one_single_file_is_one_pinned_version_called_as_it_is(tmp_path):
+    (tmp_path / "late-3.inprocml").write_bytes(b"an archive")
+    source = Directory(tmp_path / "late-3.inprocml")
+    (version,) = source.versions()
+    assert (version.name, version.path, version.own_name) == ("late-3", tmp_path / "late-3.inprocml", True)
+    assert source.fetch("late-3") == version
+    assert source.aliases() == {}
+
+
+def replace_manifest(store):
+    (store / "1" / "new").write_text(json.dumps({"version": "1"}))
+    (store / "1" / "new").replace(store / "1" / "manifest.json")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        replace_manifest,
+        lambda store: (store / "1" / "manifest.json").write_text('{"version": "1"}  '),
+        lambda store: (store / "1" / "model.onnx").write_text("it arrives at last"),
+        lambda store: (store / "1" / "card.md").unlink(),
+        lambda store: (store / "2.inprocml").write_bytes(b"longer than before"),
+    ],
+)
+def test_a_mark_changes_with_what_it_marks(tmp_path, change):
+    add(tmp_path, "1")
+    (tmp_path / "1" / "card.md").write_text("")
+    (tmp_path / "2.inprocml").write_bytes(b"")
+    before = [version.mark for version in Directory(tmp_path).versions()]
+    assert [version.mark for version in Directory(tmp_path).versions()] == before
+    change(tmp_path)
+    assert sum(new.mark != old for new, old in zip(Directory(tmp_path).versions(), before, strict=True)) == 1
+
+
+def test_a_listing_costs_two_stats_a_version(tmp_path, monkeypatch):
+    add(tmp_path, *map(str, range(50)))
+    asked = []
+    lstat = os.lstat
+    monkeypatch.setattr(os, "lstat", lambda path, **more: asked.append(path) or lstat(path, **more))
+    assert len(Directory(tmp_path).versions()) == 50
+    assert len(asked) <= 2 * 50 + 1

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import signal
+import string
 import subprocess
 import sys
 import threading
@@ -14,18 +15,24 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.bundle.kit import forge
+from tests.conftest import wait_for
+from tests.sources.servers import web
 
 import inprocml.sources.cache as cache_module
 import inprocml.sources.files as files_module
 from inprocml import Bundle
-from inprocml.errors import BundleError, Corrupt, UnknownVersion, Unsupported
+from inprocml.bundle import Policy
+from inprocml.bundle import archive as bundle_archive
+from inprocml.bundle import manifest as bundle_manifest
+from inprocml.bundle.signing import new_key, sign
+from inprocml.errors import BundleError, Corrupt, UnknownVersion, Unsupported, Untrusted
 from inprocml.protocols import Source
-from inprocml.sources import BUNDLE_FILES, Directory, Remote, open_source
+from inprocml.sources import ARCHIVE, BUNDLE_FILES, SIGNATURE, Directory, Remote, open_source
 from inprocml.sources.history import Entry, Target, entry_name
 from inprocml.testing import check_source
-from tests.bundle.kit import forge
-from tests.conftest import wait_for
-from tests.sources.servers import web
 
 SECRETS = ("hunter2", "tok3n")
 
@@ -81,6 +88,7 @@ def test_the_names_of_a_bundle_are_one_set():
     from inprocml.bundle.manifest import file_set
 
     assert file_set("onnx") | file_set("torch") == BUNDLE_FILES
+    assert (bundle_archive.ARCHIVE, bundle_manifest.SIGNATURE) == (ARCHIVE, SIGNATURE)
 
 
 @pytest.mark.parametrize("place", ["s3://bucket/late", "https://host/late", "memory://late"])
@@ -297,7 +305,7 @@ def test_a_child_of_a_fork_has_connections_of_its_own(site, tmp_path):
         "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
     )
     command = [sys.executable, "-c", script, f"{site.url}/fraud", str(tmp_path / "cache")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=40)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=40, check=False)
     assert done.stdout.strip() == "0", done.stderr
 
 
@@ -367,7 +375,7 @@ def test_a_file_cut_short_on_the_way_is_refused_and_then_fetched_again(site, tmp
         (lambda m: m["files"].update({"card.md": []}), "no length"),
         (lambda m: m["files"]["card.md"].update(sha256="0" * 64), "do not match"),
         (lambda m: m.update(files=[]), "does not match what it says"),
-        (lambda m: m["files"].pop("card.md") and m["files"].update({"weights.safetensors": {"sha256": "0" * 64, "size": 9}}), "missing"),
+        (lambda m: m["files"].update({"weights.safetensors": {"sha256": "0" * 64, "size": 9}}), "missing"),
     ],
 )  # fmt: skip
 def test_a_hostile_manifest_writes_nothing_but_what_a_bundle_has(memory, store, tmp_path, edit, told):
@@ -389,11 +397,30 @@ def test_a_manifest_that_is_none_is_corrupt(memory, store, tmp_path, content):
         Remote("memory://late", cache=tmp_path).fetch("1")
 
 
-def test_a_signature_comes_along(memory, store, tmp_path):
-    (store / "1" / "signature.json").write_text("{}")
+def test_a_signature_comes_along_though_it_was_made_later(memory, site, store, tmp_path, monkeypatch):
+    monkeypatch.setattr("inprocml.sources.remote.MANIFEST_SECONDS", 0.0)
+    private, public = new_key()
+    required = Policy(require_signature=True, trusted_keys=[public])
     upload(memory, store, "/late")
-    fetched = Remote("memory://late", cache=tmp_path / "cache").fetch("1")
-    assert (fetched.path / "signature.json").read_text() == "{}"
+    sources = [Remote(url, cache=tmp_path / "cache") for url in ("memory://late", f"{site.url}/fraud")]
+    for source in sources:
+        with pytest.raises(Untrusted, match="not signed"):
+            Bundle.open(source.fetch("1").path, policy=required)
+    sign(store / "1", private)
+    upload(memory, store, "/late")
+    for source in sources:
+        source.versions()
+        assert Bundle.open(source.fetch("1").path, policy=required).version == "1"
+
+
+def test_a_bundle_in_a_single_file_arrives_whole(memory, site, store, tmp_path):
+    bundle = Bundle.open(store / "1")
+    shutil.move(store / "1", tmp_path / "1")
+    Bundle.open(tmp_path / "1").save(store / "1.inprocml")
+    upload(memory, store, "/late")
+    sources = [Remote(url, cache=tmp_path / "cache") for url in ("memory://late", f"{site.url}/fraud")]
+    for source in (*sources, Directory(store)):
+        assert Bundle.open(source.fetch("1").path, version="1").digest == bundle.digest
 
 
 def test_a_full_disk_says_so_and_leaves_nothing(memory, store, tmp_path, monkeypatch):
@@ -512,3 +539,35 @@ def test_a_model_follows_a_url(site, store, add_version, row, tmp_path):
         wait_for(lambda: model.predict(row).version == "2")
         site.query = "nobody knows"
         assert model.predict(row).version == "2"
+
+
+def test_what_comes_too_slowly_is_given_up(memory, store, tmp_path, monkeypatch):
+    upload(memory, store, "/late")
+    monkeypatch.setattr("inprocml.sources.download._BEGIN_SECONDS", -1e9)
+    with pytest.raises(BundleError, match="too slowly"):
+        Remote("memory://late", cache=tmp_path / "cache").fetch("1")
+    assert not kept(tmp_path / "cache")
+
+
+def test_what_was_deleted_since_it_was_listed_is_missing(memory, store, tmp_path):
+    (store / "2.inprocml").write_bytes(b"an archive")
+    upload(memory, store, "/late")
+    source = Remote("memory://late", cache=tmp_path / "cache")
+    for name in ("1", "2"):
+        source.versions()
+        memory.store.clear()
+        with pytest.raises(Corrupt, match=f"late/{name}.* is missing"):
+            source.fetch(name)
+        upload(memory, store, "/late")
+
+
+WORDS = st.text(alphabet=string.ascii_letters + string.digits + "%._~-", min_size=6, max_size=12)
+
+
+@given(user=WORDS, password=WORDS, query=WORDS)
+def test_no_secret_of_a_url_is_ever_shown(user, password, query):
+    # upper case cannot be part of what remains of the URL
+    secrets = [f"U{user}U", f"P{password}P", f"Q{query}Q"]
+    url = "https://{}:{}@host:99/models/late?token={}#{}".format(*secrets, secrets[-1])
+    told = repr(Remote(url)) + repr(Remote(url, key=secrets[0]))
+    assert told == "Remote('https://host:99/models/late')" * 2

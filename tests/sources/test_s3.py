@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 import pytest
-
 from tests.sources.servers import PYTHON, VENV, free_port, inside, needs_servers, process
 
 pytestmark = [needs_servers, pytest.mark.server, pytest.mark.timeout(180)]
@@ -100,8 +100,6 @@ def test_an_object_replaced_changes_the_mark_and_is_refused(s3, store, tmp_path)
 def test_many_processes_download_from_s3_once(s3, store, tmp_path):
     inside(UPLOAD, s3[0], store, "models/late", **KEYS)
     before = gets(s3[1])
-    import os
-
     environment = os.environ | KEYS | {"PYTHONPATH": "src"}
     command = [str(PYTHON), "-c", FETCH, s3[0], str(tmp_path / "cache")]
     crowd = [

@@ -20,6 +20,7 @@ from inprocml.bundle.signatures import signers
 from inprocml.errors import BundleError, Corrupt
 from inprocml.monitoring.baseline import Baseline
 from inprocml.protocols import Backend
+from inprocml.sources import real_folder
 from inprocml.transform import Transform
 
 __all__ = ["Bundle"]
@@ -68,7 +69,7 @@ class Bundle:
         Raises ``Corrupt``, ``Untrusted``, ``Unsupported``, or ``BundleError`` when there is no bundle. The
         model itself is not run: see ``replay``.
         """
-        where = Path(path)
+        where = real_folder(Path(path))  # of a mounted ConfigMap: one state, not one a file
         signed_by: tuple[str, ...] = ()
 
         def admit(manifest: Manifest, spelt: bytes, signature: bytes | None) -> None:

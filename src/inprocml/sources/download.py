@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol
 
 from inprocml.errors import BundleError, Corrupt
 from inprocml.schema import parse
@@ -39,7 +39,8 @@ FILE_CAP: Final = 4 << 30
 """Largest file of a bundle, in bytes."""
 
 _CHUNK: Final = 1 << 20
-_LEAST_PACE: Final = 50_000.0  # bytes a second, beside a minute to begin
+_BEGIN_SECONDS: Final = 60.0
+_LEAST_PACE: Final = 50_000.0  # bytes a second
 _AGAIN: Final = "It was cut short or changed on the way, or is being replaced: try again, or publish it anew."
 
 
@@ -69,7 +70,10 @@ def download_folder(opened: Opener, folder: Path, *, where: str) -> Stamp:
     Raises ``Corrupt`` for a manifest that is damaged or promises what no bundle has, and for files that break
     its word; ``BundleError`` of the opener; ``OSError`` where the disk is full.
     """
-    content = _head(opened, MANIFEST, where)
+    try:
+        content = _head(opened, MANIFEST, where)
+    except FileNotFoundError as error:
+        raise Corrupt(f"{where}/{MANIFEST} is missing. {_AGAIN}") from error
     sizes = _promised(content, where)
     total = sum(size for size, _ in sizes.values())
     if shutil.disk_usage(folder).free < total:
@@ -91,9 +95,17 @@ def download_folder(opened: Opener, folder: Path, *, where: str) -> Stamp:
     return stamp
 
 
-def download_archive(opened: Opener, folder: Path, *, size: int | None, where: str) -> Stamp:
-    """Write a bundle in one file to ``folder / "bundle.inprocml"``; ``size`` is its length, if known."""
+def download_archive(opened: Opener, folder: Path, *, length: Callable[[], int | None], where: str) -> Stamp:
+    """Write a bundle in one file to ``folder / "bundle.inprocml"``.
+
+    ``length`` tells how many bytes it must have, None where its server does not say. Raises as
+    ``download_folder``.
+    """
     name = BUNDLE + ARCHIVE
+    try:
+        size = length()
+    except FileNotFoundError as error:
+        raise Corrupt(f"{where} is missing. {_AGAIN}") from error
     path = folder / name
     digest = _copied(opened, "", path, size, where)
     return {name: (path.stat().st_size, digest)}
@@ -154,22 +166,26 @@ def _copied(opened: Opener, name: str, path: Path, size: int | None, where: str)
     """Write one file of ``size`` bytes and return its digest."""
     told = f"{where}/{name}" if name else where
     most = FILE_CAP if size is None else size
-    until = time.monotonic() + 60 + most / _LEAST_PACE
-    digest, written = hashlib.sha256(), 0
     try:
         with opened(name) as stream, path.open("xb") as file:
-            while part := stream.read(min(_CHUNK, most - written + 1)):
-                written += len(part)
-                if written > most:
-                    raise Corrupt(f"{told}: more than the {most} bytes it may have. {_AGAIN}")
-                digest.update(part)
-                file.write(part)
-                if time.monotonic() > until:
-                    raise BundleError(
-                        f"{told}: it comes too slowly to wait for. Try again when the way is clear."
-                    )
+            written, digest = _pumped(stream, file, most, told)
     except FileNotFoundError as error:
         raise Corrupt(f"{told} is missing. {_AGAIN}") from error
     if size is not None and written != size:
         raise Corrupt(f"{told}: {written} bytes came, of {size}. {_AGAIN}")
-    return digest.hexdigest()
+    return digest
+
+
+def _pumped(stream: Readable, file: BinaryIO, most: int, told: str) -> tuple[int, str]:
+    """Write all of ``stream``, at most ``most`` bytes, to ``file``; return how many, and their digest."""
+    until = time.monotonic() + _BEGIN_SECONDS + most / _LEAST_PACE
+    digest, written = hashlib.sha256(), 0
+    while part := stream.read(min(_CHUNK, most - written + 1)):
+        written += len(part)
+        if written > most:
+            raise Corrupt(f"{told}: more than the {most} bytes it may have. {_AGAIN}")
+        digest.update(part)
+        file.write(part)
+        if time.monotonic() > until:
+            raise BundleError(f"{told}: it comes too slowly to wait for. Try again when the way is clear.")
+    return written, digest.hexdigest()

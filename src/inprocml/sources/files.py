@@ -106,7 +106,7 @@ def shown(parts: SplitResult) -> str:
 
 
 def attempt(where: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return ``call(...)``; raises ``FileNotFoundError`` or ``BundleError`` that name ``where``, no secret."""
+    """Return ``call(...)``; raises ``FileNotFoundError`` or ``BundleError`` that name ``where`` alone."""
     fault: Exception
     try:
         return call(*args, **kwargs)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import os
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
-from urllib.error import HTTPError
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from inprocml.errors import BundleError
@@ -30,11 +28,13 @@ class Registry:
     """The tracking server at ``uri``; every call raises ``BundleError`` that names it without its secrets."""
 
     def __init__(self, uri: str) -> None:
+        from urllib.request import build_opener  # with all of HTTP, which others need not load
+
         parts = urlsplit(uri)
         self.where = shown(parts)
         self._base = self.where
         self._credentials = _credentials(parts.username, parts.password)
-        self._opener = urllib.request.build_opener()
+        self._opener = build_opener()
 
     def versions(self, model: str) -> list[dict[str, Any]]:
         """Return what the registry says of every version of ``model``."""
@@ -65,12 +65,16 @@ class Registry:
     def location(self, model: str, version: str) -> str | None:
         """Return where a version's artifacts lie behind the tracking server, None if they are elsewhere."""
         answer = self._asked("model-versions/get-download-uri", {"name": model, "version": version})
-        parts = urlsplit(str(answer.get("artifact_uri")))
-        path = unquote(parts.path).strip("/")
-        steps = path.split("/")
-        if parts.scheme != _PROXIED or not all(steps) or {".", ".."} & set(steps):
-            return None
-        return path
+        told = str(answer.get("artifact_uri"))
+        if not told.startswith("runs:/"):
+            return _proxied(told)
+        run, _, below = told.removeprefix("runs:").strip("/").partition("/")
+        try:
+            answer = self._json(f"{_API}/runs/get?{urlencode({'run_id': run})}")
+        except FileNotFoundError:
+            return None  # the run was deleted, and its artifacts with it
+        whole = answer.get("run", {}).get("info", {}).get("artifact_uri")
+        return _proxied(f"{whole}/{below}")
 
     def listed(self, folder: str) -> list[str]:
         """Return the names of the artifacts in ``folder``."""
@@ -110,7 +114,10 @@ class Registry:
         return answer
 
     def _open(self, path: str) -> Any:
-        request = urllib.request.Request(f"{self._base}/{path}")  # noqa: S310  (http and https alone, see MLflow)
+        from urllib.error import HTTPError
+        from urllib.request import Request
+
+        request = Request(f"{self._base}/{path}")  # noqa: S310  (http and https alone, see MLflow)
         if self._credentials:
             # not sent on to where a redirection leads
             request.add_unredirected_header("Authorization", self._credentials)
@@ -132,6 +139,14 @@ class _Guarded:
     def read(self, size: int, /) -> bytes:
         content: bytes = attempt(self._where, self._response.read, size)
         return content
+
+
+def _proxied(location: str) -> str | None:
+    """Return the path of a location behind the tracking server, None for any other."""
+    parts = urlsplit(location)
+    path = unquote(parts.path).strip("/")
+    steps = path.split("/")
+    return path if parts.scheme == _PROXIED and all(steps) and not {".", ".."} & set(steps) else None
 
 
 def _credentials(user: str | None, password: str | None) -> str:

@@ -114,16 +114,16 @@ class Remote:
             known = state.listing.get("versions")
         if known is None or all(version.name != name for version in known):
             known = tuple(self.versions())
-        for version in known:
-            if version.name == name:
-                try:
-                    return self._fetched(state, version)
-                except Corrupt:
-                    with state.lock:  # what was remembered may be why
-                        state.listing.clear()
-                        state.manifests.clear()
-                    raise
-        raise unknown_version(self._where, name, [version.name for version in known])
+        version = next((version for version in known if version.name == name), None)
+        if version is None:
+            raise unknown_version(self._where, name, [version.name for version in known])
+        try:
+            return self._fetched(state, version)
+        except Corrupt:
+            with state.lock:  # what was remembered may be why
+                state.listing.clear()
+                state.manifests.clear()
+            raise
 
     def _fetched(self, state: _State, version: Version) -> Version:
         single = version.path.name.endswith(ARCHIVE)
@@ -133,8 +133,12 @@ class Remote:
 
         def fill(folder: Path) -> Stamp:
             if single:
-                size, _ = state.files.identity(below)
-                return download_archive(lambda _name: state.files.open(below), folder, size=size, where=where)
+                return download_archive(
+                    lambda _name: state.files.open(below),
+                    folder,
+                    length=lambda: state.files.identity(below)[0],
+                    where=where,
+                )
             inside = f"{below}/" if below else ""
             return download_folder(lambda name: state.files.open(inside + name), folder, where=where)
 
@@ -209,6 +213,14 @@ class _State:
             content = self.manifests[name] = self.files.head(name, MANIFEST_CAP)
         return content
 
+    def signature(self, name: str) -> bytes:
+        """The bytes of the signatures beside a manifest, empty where nobody signed."""
+        try:
+            return self.manifest(name)
+        except FileNotFoundError:
+            self.manifests[name] = b""
+            return b""
+
     def entry(self, name: str) -> bytes:
         """The bytes of an entry of the history: written once, never changed."""
         content = self.entries.get(name)
@@ -258,13 +270,14 @@ def _linked(state: _State) -> dict[tuple[str, bool], str]:
     except FileNotFoundError:
         state.pinned = set()
     else:
-        return {(state.pin(content), False): sha256(content)}
+        return {(state.pin(content), False): sha256(content + state.signature(SIGNATURE))}
     marks: dict[tuple[str, bool], str] = {}
     for link in state.files.linked():
         name = link.removesuffix("/")
         if name != link and valid_version(name):
             try:
-                marks[name, False] = sha256(state.manifest(f"{name}/{MANIFEST}"))
+                content = state.manifest(f"{name}/{MANIFEST}")
+                marks[name, False] = sha256(content + state.signature(f"{name}/{SIGNATURE}"))
             except FileNotFoundError:
                 continue  # no version, or one that is still being copied
         elif version := archived(link):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 __all__ = ["wait_for_change"]
@@ -34,15 +34,12 @@ def wait_for_change(
     changing what matters (a file half written) ends no wait. Returns what was seen last.
     """
     until = time.monotonic() + seconds
-    try:
-        with closing(_stirrings(folder, seconds, stopped)) as stirrings:
-            for stirred in stirrings:
-                if stirred and (seen := look()) != before:
-                    return seen
-                if time.monotonic() >= until:
-                    return before
-    except (OSError, RuntimeError):
-        pass  # not there yet, gone, or the system is out of watches: the time alone is left
+    # not there yet, gone, or the system is out of watches: the time alone is left
+    with suppress(OSError, RuntimeError), closing(_stirrings(folder, seconds, stopped)) as stirrings:
+        for stirred in stirrings:
+            seen = look() if stirred else before
+            if seen != before or time.monotonic() >= until:
+                return seen
     stopped.wait(max(0.0, until - time.monotonic()))
     return before
 

@@ -118,9 +118,9 @@ def mutated(content: bytes, longest: int, seed: int, *, prefix: int) -> bytes:
         document = json.loads(content[prefix:])
     except (ValueError, RecursionError):
         document = None
-    if not isinstance(document, dict | list) or chance.random() < 0.5:
+    if not list(places(document)) or chance.random() < 0.5:
         return bytes(atheris.Mutate(content, longest))
-    inside, key = chance.choice(list(places(document)) or [({"": 0}, "")])
+    inside, key = chance.choice(list(places(document)))
     how = chance.randrange(4)
     if how == 0:
         del inside[key]
@@ -138,7 +138,7 @@ def mutated(content: bytes, longest: int, seed: int, *, prefix: int) -> bytes:
 
 def places(document: object):
     """Every place in a document: what holds it, and its key."""
-    parts = [document]
+    parts = [document] if isinstance(document, dict | list) else []
     for part in parts:
         for key in list(part) if isinstance(part, dict) else range(len(part)):
             yield part, key

@@ -5,9 +5,10 @@ DEV = .venv
 DEMO = .venv-demo
 ARGS ?=
 TESTS ?= tests
+SECONDS ?= 600
 ROWS ?= 1000000
 
-.PHONY: demo test fuzz check bench setup clean
+.PHONY: demo test fuzz fuzz-reader check bench setup clean
 
 $(DEV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEV)
@@ -31,6 +32,10 @@ test: $(DEV)/.installed
 # The nightly one: ROWS hostile rows through every door, on every instruction set that numpy has here.
 fuzz: $(DEV)/.installed
 	FUZZ_ROWS=$(ROWS) $(DEV)/bin/python -m pytest tests/transform -m nightly $(ARGS)
+
+# Coverage-guided: every reader of a stranger's bytes, SECONDS each.
+fuzz-reader: $(DEV)/.installed
+	FUZZ_SECONDS=$(SECONDS) $(DEV)/bin/python -m pytest tests/fuzz -s $(ARGS)
 
 check: $(DEV)/.installed
 	$(DEV)/bin/ruff check .

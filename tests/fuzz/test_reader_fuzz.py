@@ -43,12 +43,12 @@ def test_the_target_notices_what_is_no_refusal(store, tmp_path):
     pytest.importorskip("atheris", reason="atheris is not installed here (Linux only)")
     for fault in ("1 / 0", f"open({str(tmp_path / 'outside')!r}, 'w')"):
         script = (
-            "import sys; sys.argv = ['x', 'bad', %r, '-runs=10']\n"
+            f"import sys; sys.argv = ['x', 'bad', {str(store / '1')!r}, '-runs=10']\n"
             "from tests.fuzz import targets\n"
-            "targets.seeds = lambda name, folder: [b'{}']\n"
-            "targets.TARGETS['bad'] = lambda content: %s\n"
+            "targets.seeds = lambda name, folder: [b'[]']\n"
+            f"targets.TARGETS['bad'] = lambda content: {fault}\n"
             "targets.main()"
-        ) % (str(store / "1"), fault)
+        )
         found = subprocess.run(
             [sys.executable, "-c", script],
             cwd=tmp_path,

@@ -182,7 +182,7 @@ def _fold_limit(size: int, foldable: int) -> int:
     """Bytes that one node computed at load may make: of all together, some times what the file has.
 
     What is beyond it is computed in every run instead, where the golden rows tell what it costs. Known to
-    onnxruntime from 1.27 on (its pull request 28055); before, the audit stands alone.
+    onnxruntime since its pull request 28055; before it, the audit stands alone.
     """
     return (_FOLDED + 4 * size) // max(1, foldable)
 

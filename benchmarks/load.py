@@ -24,7 +24,7 @@ def measure() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         for megabytes in (5, 100):
             store = Path(folder) / f"mb{megabytes}"
-            _pack(store, megabytes)
+            pack_megabytes(store, megabytes)
             inprocml.Model(store, threads=1).predict({"x": 1.0})
             figures[f"{megabytes} MB"] = _measure(store)
     return {"ms": figures, "targets": []}
@@ -48,7 +48,8 @@ def _measure(store: Path) -> dict[str, float]:
     }
 
 
-def _pack(store: Path, megabytes: int) -> None:
+def pack_megabytes(store: Path, megabytes: int, *, version: str | None = None) -> None:
+    """Pack a regression whose weights take that many megabytes."""
     hidden = megabytes * 1_000_000 // 4 // 1001
     random = np.random.default_rng(0)
     weights = {
@@ -75,4 +76,5 @@ def _pack(store: Path, megabytes: int) -> None:
         model=model.SerializeToString(),
         output=Regression(),
         baseline=rows,
+        version=version,
     )

@@ -49,7 +49,7 @@ def measure() -> dict[str, Any]:
         runs: dict[str, list[dict[str, float]]] = {name: [] for name in servers}
         for _ in range(ROUNDS):
             for name, (app, environment) in servers.items():
-                with _gunicorn(app, environment, row) as port:
+                with gunicorn(app, environment, row, "/late", WORKERS, THREADS) as port:
                     _wrk(port, script, seconds=2)
                     runs[name].append(_wrk(port, script, seconds=SECONDS))
     return _report(runs)
@@ -105,29 +105,32 @@ end
 
 
 @contextlib.contextmanager
-def _gunicorn(app: str, environment: dict[str, str], row: str) -> Iterator[int]:
+def gunicorn(
+    app: str, environment: dict[str, str], row: str, path: str, workers: int, threads: int
+) -> Iterator[int]:
+    """Serve ``app`` and yield its port once every worker has answered ``row`` at ``path``."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "gunicorn", app, "--bind", f"127.0.0.1:{port}", "--log-level", "warning"]
-    command += ["--workers", str(WORKERS), "--threads", str(THREADS), "--keep-alive", "30"]
+    command += ["--workers", str(workers), "--threads", str(threads), "--keep-alive", "30"]
     # Both get the same thread budget: one core a worker.
-    environment = {**os.environ, **environment, "WEB_CONCURRENCY": str(WORKERS), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, **environment, "WEB_CONCURRENCY": str(workers), "OMP_NUM_THREADS": "1"}
     server = subprocess.Popen(command, env=environment)
     try:
         for _ in range(20):
-            _until_it_answers(port, row)
+            _until_it_answers(port, row, path)
         yield port
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(timeout=60)
 
 
-def _until_it_answers(port: int, row: str) -> None:
+def _until_it_answers(port: int, row: str, path: str) -> None:
     for _ in range(600):
         with contextlib.suppress(OSError, http.client.HTTPException):
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-            connection.request("POST", "/late", row, {"Content-Type": "application/json"})
+            connection.request("POST", path, row, {"Content-Type": "application/json"})
             if connection.getresponse().status == 200:
                 return
         time.sleep(0.1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,31 @@ def add_broken_version(_packed: Path, store: Path) -> Any:
         temporary.rename(store / "2")
 
     return add
+
+
+def move_alias(store: Path, alias: str, version: str, *, digest: str | None = None) -> None:
+    """Make ``alias`` mean ``version``, whatever a writer would have to say about it."""
+    from inprocml.schema.canonical import sha256
+    from inprocml.sources import Directory
+    from inprocml.sources.history import HISTORY, Entry, Target, entry_name
+
+    last = Directory(store).newest_entry()
+    digest = digest or json.loads((store / version / "manifest.json").read_text())["digest"]
+    entry = Entry(
+        serial=1 if last is None else last.serial + 1,
+        previous=None if last is None else f"sha256:{sha256(last.to_json())}",
+        when=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        who="test",
+        why="",
+        action="move",
+        alias=alias,
+        aliases={**({} if last is None else last.aliases), alias: Target(version=version, digest=digest)},
+        trials={},
+    )
+    (store / HISTORY).mkdir(exist_ok=True)
+    temporary = store / HISTORY / ".tmp"
+    temporary.write_bytes(entry.to_json())
+    temporary.rename(store / HISTORY / entry_name(entry.serial))
 
 
 @pytest.fixture

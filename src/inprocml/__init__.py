@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from inprocml.model import Model
     from inprocml.packing import pack
+    from inprocml.serving import Rollout
     from inprocml.transform import (
         Audio,
         Category,
@@ -66,6 +67,7 @@ _HOME = {
     "Numeric": "inprocml.transform",
     "Prediction": "inprocml.values",
     "Regression": "inprocml.bundle",
+    "Rollout": "inprocml.serving",
     "Text": "inprocml.transform",
     "Timestamp": "inprocml.transform",
     "Transform": "inprocml.transform",
@@ -101,6 +103,7 @@ __all__ = [
     "ParityError",
     "Prediction",
     "Regression",
+    "Rollout",
     "Text",
     "Timestamp",
     "Transform",

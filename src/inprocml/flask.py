@@ -23,7 +23,9 @@ from inprocml.values import Prediction, Row
 from inprocml.web import (
     MAX_BODY,
     PROBLEM_JSON,
+    VERSION_HEADER,
     check_body,
+    check_offered,
     liveness,
     parse_row,
     problem,
@@ -38,6 +40,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S")
 RowFrom = Callable[[flask.Request], Row]
+KeyFrom = Callable[[flask.Request], str | None]
 
 _log = logging.getLogger("inprocml")
 
@@ -45,11 +48,21 @@ _log = logging.getLogger("inprocml")
 class _Predicts:
     """The decorator ``predicts`` returns; overloads keep the view's types, sync or async."""
 
-    def __init__(self, model: Model, row: RowFrom | None, timeout: float | None, max_body: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        row: RowFrom | None,
+        timeout: float | None,
+        max_body: int,
+        key: KeyFrom | None,
+        version_header: bool,  # noqa: FBT001 - private, given by name
+    ) -> None:
         self._model = model
         self._row = row
         self._timeout = timeout
         self._max_body = max_body
+        self._key = key
+        self._version_header = version_header
 
     @overload
     def __call__(
@@ -75,7 +88,7 @@ class _Predicts:
     def _synchronous(self, view: Callable[..., Any], place: int) -> Callable[..., Any]:
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             try:
-                prediction = self._model.predict(self._take_row(), timeout=self._timeout)
+                prediction = self._model.predict(self._take_row(), timeout=self._timeout, **self._choice())
                 return view(*args[:place], prediction, *args[place:], **kwargs)
             except InprocmlError as error:
                 return _answer(error)
@@ -85,12 +98,23 @@ class _Predicts:
     def _asynchronous(self, view: Callable[..., Any], place: int) -> Callable[..., Any]:
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
             try:
-                prediction = await self._model.apredict(self._take_row(), timeout=self._timeout)
+                row = self._take_row()
+                prediction = await self._model.apredict(row, timeout=self._timeout, **self._choice())
                 return await view(*args[:place], prediction, *args[place:], **kwargs)
             except InprocmlError as error:
                 return _answer(error)
 
         return wrapper
+
+    def _choice(self) -> dict[str, str]:
+        """Return what decides between versions; nothing is given that was not asked for."""
+        choice = {}
+        if self._key is not None and (key := self._key(flask.request)) is not None:
+            choice["key"] = key
+        if self._version_header and VERSION_HEADER in flask.request.headers:
+            wanted = check_offered(flask.request.headers[VERSION_HEADER], self._model.offered)
+            choice |= {"version": wanted} if wanted is not None else {}
+        return choice
 
     def _take_row(self) -> Row:
         request = flask.request
@@ -106,14 +130,18 @@ def predicts(
     row: RowFrom | None = None,
     timeout: float | None = None,
     max_body: int = MAX_BODY,
+    key: KeyFrom | None = None,
+    version_header: bool = False,
 ) -> _Predicts:
     """Give the view a ``Prediction`` as its first argument; put it below ``@app.route``.
 
     The row is the request's JSON object, or what ``row(request)`` returns. ``timeout`` is in seconds,
-    ``max_body`` in bytes. The view keeps its other parameters, its types and its name; it may be ``async``.
-    Every inprocml error becomes a problem+json response with the error's status: 400, 413, 415, 422, 503,
-    504, or 500 with the reason in the log only; an error handler of the application's own goes first. In a
-    class-based view, decorate the method: the prediction comes after ``self``.
+    ``max_body`` in bytes. During a rollout, requests with one ``key(request)`` (text, or ``None``) get one
+    version; with ``version_header`` a request may name one of the model's ``pins`` as ``X-Model-Version``.
+    The view keeps its other parameters, its types and its name; it may be ``async``. Every inprocml error
+    becomes a problem+json response with the error's status: 400, 413, 415, 422, 503, 504, or 500 with the
+    reason in the log only; an error handler of the application's own goes first. In a class-based view,
+    decorate the method: the prediction comes after ``self``.
     """
     if row is not None and not callable(row):
         raise TypeError(f"row must be a function from the request to a row, not {type(row).__name__}")
@@ -122,7 +150,9 @@ def predicts(
     _check_timeout(timeout)
     if type(max_body) is not int or max_body < 1:
         raise ValueError("max_body must be at least 1 byte")
-    return _Predicts(model, row, timeout, max_body)
+    if key is not None and not callable(key):
+        raise TypeError(f"key must be a function from the request to text, not {type(key).__name__}")
+    return _Predicts(model, row, timeout, max_body, key, version_header)
 
 
 def _check_timeout(timeout: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -19,7 +20,17 @@ if TYPE_CHECKING:
 else:  # numpy is not imported for the sake of a name
     Features = Tensors = Any
 
-__all__ = ["FEATURES", "BatchRecord", "Features", "Prediction", "Row", "Table", "Tensors", "Version"]
+__all__ = [
+    "FEATURES",
+    "BatchRecord",
+    "Features",
+    "Prediction",
+    "Readiness",
+    "Row",
+    "Table",
+    "Tensors",
+    "Version",
+]
 
 FEATURES = "features"
 """The tensor that the tabular entries of a transform share."""
@@ -66,6 +77,23 @@ class BatchRecord:
     inline: bool
     inputs: Tensors
     error: str | None = None
+
+
+class Readiness(Enum):
+    """Whether a model can answer in this process; true for ``READY`` and ``STALE``.
+
+    ``STALE``: it answers, but not with the version that it should by now: that one was refused, or its source
+    cannot be read. ``FAILED``: the last attempt at a first load failed; ``LOADING``: there was none yet, or
+    one is under way.
+    """
+
+    LOADING = "loading"
+    READY = "ready"
+    STALE = "stale"
+    FAILED = "failed"
+
+    def __bool__(self) -> bool:
+        return self in {Readiness.READY, Readiness.STALE}
 
 
 @dataclass(frozen=True, slots=True)

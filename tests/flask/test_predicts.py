@@ -413,3 +413,76 @@ def test_json_answers_hold_plain_numbers(client, app, model, row):
     answer = json.loads(client.post("/all", json=row).data)
     assert set(answer["all"]) == {"ok", "fraud"}
     assert isinstance(answer["p"], float)
+
+
+# --- versions -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def versions(store, add_version):
+    """A client of a view with a candidate on half of the keys, and the pin 2."""
+    add_version()
+    model = Model(store, version="1", poll_interval=0.02, rollout={"2": 0.5}, pins=["2"])
+    app = flask.Flask(__name__)
+
+    @app.post("/score")
+    @predicts(model, key=lambda request: request.headers.get("X-User"), version_header=True)
+    def score(prediction: Prediction) -> dict[str, object]:
+        return {"model": prediction.version}
+
+    @app.post("/plain")
+    @predicts(model)
+    def plain(prediction: Prediction) -> dict[str, object]:
+        return {"model": prediction.version}
+
+    app.register_blueprint(health(model))
+    client = app.test_client()
+    assert client.post("/score", json={"amount": 80.0, "country": "us"}).status_code == 200
+    wait_for(lambda: model.rollout.candidates)
+    yield client
+    model.close()
+
+
+def test_a_key_of_the_request_decides_between_versions(versions, row):
+    dealt = [
+        {versions.post("/score", json=row, headers={"X-User": user}).json["model"] for _ in range(3)}
+        for user in map(str, range(40))
+    ]
+    assert all(len(one) == 1 for one in dealt)
+    assert set.union(*dealt) == {"1", "2"}
+
+
+def test_a_header_pins_a_version_where_the_view_allows_it(versions, row):
+    for version in ("1", "2"):
+        answers = {
+            versions.post("/score", json=row, headers={"X-Model-Version": version}).json["model"]
+            for _ in range(10)
+        }
+        assert answers == {version}
+    answers = {
+        versions.post("/plain", json=row, headers={"X-Model-Version": "2"}).json["model"] for _ in range(40)
+    }
+    assert answers == {"1", "2"}
+
+
+@pytest.mark.parametrize("version", ["3", "", "../2", "2, 1", "x" * 5000])
+def test_a_header_that_asks_for_what_is_not_offered_is_refused_and_told_nothing(versions, row, version):
+    answer = versions.post("/score", json=row, headers={"X-Model-Version": version})
+    assert answer.status_code == 400
+    assert "X-Model-Version" in answer.json["detail"]
+    assert version == "" or version not in answer.text
+
+
+def test_health_tells_a_stale_version(store, row, add_broken_version):
+    model = Model(store, poll_interval=0.02)
+    app = flask.Flask(__name__)
+    app.register_blueprint(health(model))
+    client = app.test_client()
+    model.predict(row)
+    assert client.get("/ready").json["models"]["fraud"]["state"] == "ready"
+    add_broken_version()
+    wait_for(lambda: client.get("/ready").json["models"]["fraud"]["state"] == "stale")
+    answer = client.get("/ready")
+    assert answer.status_code == 200, "it answers, if not with the newest"
+    assert "2" in answer.json["models"]["fraud"]["stale"]
+    model.close()

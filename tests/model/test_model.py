@@ -297,7 +297,7 @@ def test_a_foreign_folder_is_refused(tmp_path, row):
 
 def test_ready_starts_the_first_load(store):
     model = Model(store)
-    assert model.ready is False
+    assert not model.ready
     wait_for(lambda: model.ready)
     assert model.version == "1"
     model.close()
@@ -306,7 +306,7 @@ def test_ready_starts_the_first_load(store):
 def test_ready_stays_false_for_a_broken_store(tmp_path, caplog):
     model = Model(tmp_path / "nothing")
     for _ in range(5):
-        assert model.ready is False
+        assert not model.ready
         threading.Event().wait(0.05)
     wait_for(lambda: "nothing" in caplog.text)
 
@@ -419,7 +419,7 @@ def test_a_with_block_closes(store, row):
         model.predict(row)
     with pytest.raises(inprocml.NotReady, match="closed"):
         model.predict(row)
-    assert model.ready is False
+    assert not model.ready
 
 
 def test_what_a_hosts_own_backend_raises_when_opened_is_typed(store, row):

@@ -56,7 +56,7 @@ def test_a_broken_newest_hides_no_sound_one_below_and_is_tried_again_later():
     rules = Following(clock)
     rules.serves("1", ["1"])
     assert rules.newer(["1", "2", "3"]) == ["3", "2"]
-    rules.refuses("3")
+    assert rules.refused.add("3")
     assert rules.newer(["1", "2", "3"]) == ["2"]
     rules.serves("2", ["1", "2", "3"])
     assert rules.newer(["1", "2", "3"]) == []
@@ -97,7 +97,7 @@ class Store(RuleBasedStateMachine):
     def poll(self):
         for name in self.rules.newer(self.listed()):
             if int(name) in self.broken:
-                self.rules.refuses(name)
+                self.rules.refused.add(name)
                 continue
             assert int(name) > self.high, "a poll never goes backwards, nor to what was passed"
             self.serving = self.high = int(name)

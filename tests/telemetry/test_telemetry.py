@@ -7,36 +7,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from opentelemetry import metrics
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from tests.conftest import Gate, wait_for
+from tests.telemetry.points import points
 
 import inprocml
 from inprocml import Model
-
-
-@pytest.fixture(scope="module")
-def reader():
-    # The API lets a process set its provider once; instruments made before that are proxies and follow.
-    reader = InMemoryMetricReader()
-    metrics.set_meter_provider(MeterProvider([reader]))
-    return reader
-
-
-def points(reader, name, model):
-    """The data points of one instrument for one model."""
-    data = reader.get_metrics_data()
-    found = []
-    for resource in data.resource_metrics if data else []:
-        for scope in resource.scope_metrics:
-            assert scope.scope.name == "inprocml"
-            for metric in scope.metrics:
-                if metric.name == name:
-                    found += [
-                        p for p in metric.data.data_points if p.attributes["inprocml.model.name"] == model
-                    ]
-    return found
 
 
 def _settled(model, rows):

@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from inprocml.backends import open_backend
 from inprocml.batching import Runner
 from inprocml.bundle import Bundle
-from inprocml.errors import BackendFailed, InprocmlError
+from inprocml.errors import BackendFailed, Corrupt, InprocmlError
 from inprocml.model.options import Options
 from inprocml.monitoring import RowCounts
 from inprocml.protocols import Backend, Clock, Source
-from inprocml.serving import Leases, Servable, prediction_ids
+from inprocml.serving import Leases, Servable, Sizes, prediction_ids, warm
 from inprocml.telemetry import ModelTelemetry
+from inprocml.values import Version
 
 __all__ = ["build"]
 
 
-def build(source: Source, version: str, options: Options, *, clock: Clock) -> Servable:
-    """Build ``version`` of ``source``; what the source, the bundle or the backend raises passes through."""
-    found = source.fetch(version)
-    bundle = Bundle.open(found.path, name=options.name, version=found.name)
+def build(
+    source: Source, version: Version, options: Options, sizes: tuple[int, ...], *, clock: Clock
+) -> Servable:
+    """Build ``version`` of ``source`` and warm it up at the batch sizes ``sizes``.
+
+    What the source, the bundle or the backend raises passes through.
+    """
+    found = source.fetch(version.name)
+    bundle = Bundle.open(found.path, name=options.name, version=None if found.own_name else found.name)
+    if version.digest and bundle.digest != version.digest:
+        raise Corrupt(
+            f"{found.path}: its digest is {bundle.digest[:23]}, the alias means {version.digest[:23]}: the "
+            "version was deleted and packed again, or replaced. Move the alias to what is there now."
+        )
+    if found.own_name:
+        bundle = replace(bundle, version=found.name)
     backend = _open(bundle, options)
     try:
         bundle.replay(backend)
+        warm(
+            backend,
+            {given: bundle.golden.tensors[name] for name, given in bundle.inputs.items()},
+            sizes,
+            clock=clock,
+        )
         return _assemble(bundle, backend, options, clock)
     except BaseException:
         backend.close()
@@ -36,7 +57,7 @@ def _assemble(bundle: Bundle, backend: Backend, options: Options, clock: Clock) 
         device=backend.device,
         digest=bundle.digest[-12:],
     )
-    counts = RowCounts(_unseen(bundle))
+    counts, sizes = RowCounts(_unseen(bundle)), Sizes()
     runner = Runner(
         backend,
         name=bundle.name,
@@ -44,13 +65,14 @@ def _assemble(bundle: Bundle, backend: Backend, options: Options, clock: Clock) 
         max_queue_delay=options.max_queue_delay,
         max_queue_size=options.max_queue_size,
         clock=clock,
-        observers=(telemetry, counts),
+        observers=(telemetry, counts, sizes),
         padding=_padding(bundle),
     )
     telemetry.loaded()
     return Servable(
         name=bundle.name,
         version=bundle.version,
+        digest=bundle.digest,
         transform=bundle.transform,
         output=bundle.output,
         runner=runner,
@@ -58,6 +80,7 @@ def _assemble(bundle: Bundle, backend: Backend, options: Options, clock: Clock) 
         inputs=bundle.inputs,
         baseline=bundle.baseline,
         counts=counts,
+        sizes=sizes,
         telemetry=telemetry,
         new_id=prediction_ids(),
         leases=Leases(),

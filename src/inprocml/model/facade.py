@@ -8,19 +8,32 @@ import functools
 import os
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from inprocml.batching import Drained, Result
-from inprocml.errors import BundleError, InprocmlError, NotReady
-from inprocml.model.compose import build
+from inprocml.batching import Drained
+from inprocml.errors import InprocmlError, NotReady
+from inprocml.model.attempt import Attempt
 from inprocml.model.options import BackendChoice, Device, Options, check_version
+from inprocml.model.versions import Versions
 from inprocml.protocols import Source
-from inprocml.serving import Process, Progress, Servable, Slot, anew
+from inprocml.serving import (
+    Following,
+    Pointed,
+    Process,
+    Progress,
+    Rollout,
+    Servable,
+    Slot,
+    Standing,
+    anew,
+    as_rollouts,
+    check_share,
+)
 from inprocml.sources import Directory
-from inprocml.telemetry import load_finished, not_served
-from inprocml.values import Prediction, Row, Table
+from inprocml.telemetry import not_served
+from inprocml.values import Prediction, Readiness, Row, Table
 
 __all__ = ["Model"]
 
@@ -44,8 +57,10 @@ class Model:
     """A model that answers from inside this process; declaring it does nothing.
 
     The first use in each process loads the newest version of the store at ``path``, verifies it, and from
-    then on watches for newer ones; ``version=`` pins one instead. ``path`` may be a store, one bundle, or
-    any ``Source``.
+    then on watches for newer ones; ``alias=`` follows what an alias such as ``"production"`` means instead,
+    and ``version=`` pins one. ``path`` may be a store, one bundle, or any ``Source``. ``rollout`` lets a
+    candidate in beside the serving version: ``{"5": 0.1}``, or a ``Rollout``; ``pins`` are versions that a
+    request may ask for by name.
 
     ``device`` is ``"cpu"``, ``"cuda"``, ``"tensorrt"`` or ``"auto"``; ``threads`` the runtime's own threads
     (default: this worker's share of the cores it may use). ``max_batch_size`` rows at most run together;
@@ -55,11 +70,14 @@ class Model:
     ``Backend``.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (keyword-only, one per thing a host may want otherwise)
         self,
         path: str | os.PathLike[str] | Source,
         *,
+        alias: str | None = None,
         version: str | None = None,
+        rollout: Rollout | Sequence[Rollout] | Mapping[str, float] | None = None,
+        pins: Iterable[str] = (),
         name: str | None = None,
         backend: BackendChoice = None,
         device: Device = "cpu",
@@ -72,6 +90,9 @@ class Model:
         self._options = Options(
             name=name,
             version=version,
+            alias=alias,
+            pins=tuple(pins),
+            rollouts=as_rollouts(rollout),
             backend=backend,
             device=device,
             threads=threads,
@@ -83,60 +104,94 @@ class Model:
         if isinstance(path, str | os.PathLike):
             # Against the folder of now: a server may change its own before the first use.
             path = Path(path).expanduser().absolute()
-            self._source: Source = Directory(path)
-            self.name = name or path.name
+            source: Source = Directory(path)
+            name = name or path.name
         elif isinstance(path, Source):
-            self._source, self.name = path, name or "model"
+            source, name = path, name or "model"
         else:
             raise TypeError(f"path must be a store, a bundle's folder or a Source, not {type(path).__name__}")
         self._clock = time.monotonic
+        self._versions = Versions(source, self._options, name, clock=self._clock)
         self._processes: dict[int, Process] = {}
         self._inherited: list[dict[int, Process]] = []
+        like = functools.partial(
+            Model,
+            source,
+            name=self._options.name,
+            backend=backend,
+            device=device,
+            threads=threads,
+            max_batch_size=max_batch_size,
+            max_queue_delay=max_queue_delay,
+            max_queue_size=max_queue_size,
+        )
+        self._pins = {pin: like(version=pin) for pin in self._options.pins}
         _models.add(self)
 
     def __repr__(self) -> str:
-        return f"Model({self.name!r}, {self._source!r})"
+        return f"Model({self.name!r}, {self._versions.source!r})"
+
+    @property
+    def name(self) -> str:
+        """What the model is called in telemetry and messages."""
+        return self._versions.name
 
     # --- answers -----------------------------------------------------------------------------------
 
-    def predict(self, row: Row, *, timeout: float | None = None) -> Prediction:
+    def predict(
+        self, row: Row, *, timeout: float | None = None, key: str | None = None, version: str | None = None
+    ) -> Prediction:
         """Answer one row, from any thread; concurrent callers share batches.
 
-        ``timeout`` is in seconds. Raises ``InvalidRow`` (every bad field at once), ``Overloaded``,
-        ``DeadlineExceeded``, ``BackendFailed``, ``NotReady`` (the first load takes longer than ``timeout``),
+        ``timeout`` is in seconds. During a rollout, requests with one ``key`` (a user's id) get one version;
+        ``version`` asks for one by name, of those in ``pins``, serving or on trial.
+
+        Raises ``InvalidRow`` (every bad field at once), ``Overloaded``, ``DeadlineExceeded``,
+        ``BackendFailed``, ``NotReady`` (the first load takes longer than ``timeout``), ``UnknownVersion``,
         and ``BundleError`` when the first use cannot load.
         """
-        began = self._clock()
-        deadline = None if timeout is None else began + timeout
         process = self._process()
+        pinned = self._pinned(process, version)
+        if pinned is not None:
+            return pinned.predict(row, timeout=timeout)
+        deadline = None if timeout is None else self._clock() + timeout
+        attempt = Attempt(process, row, key, version, self._clock)
         while True:
-            servable = self._servable(process, deadline)
+            servable = attempt.choose(self._servable(process, deadline))
             try:
                 prediction, result = servable.predict(row, deadline)
-            except Drained:
-                continue  # replaced between the question and the queue: ask the new one
             except Exception as error:
-                servable.telemetry.failed(self._clock() - began, error)
+                if attempt.goes_on(error):
+                    continue
                 raise
-            return self._answered(servable, prediction, result, began)
+            return attempt.answered(prediction, result)
 
-    async def apredict(self, row: Row, *, timeout: float | None = None) -> Prediction:  # noqa: ASYNC109 - as predict
+    async def apredict(
+        self,
+        row: Row,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - as predict
+        key: str | None = None,
+        version: str | None = None,
+    ) -> Prediction:
         """As ``predict``, for asyncio: neither loading nor the model ever blocks the event loop."""
-        began = self._clock()
-        deadline = None if timeout is None else began + timeout
         process = self._process()
+        pinned = self._pinned(process, version)
+        if pinned is not None:
+            return await pinned.apredict(row, timeout=timeout)
+        deadline = None if timeout is None else self._clock() + timeout
+        attempt = Attempt(process, row, key, version, self._clock)
         while True:
             if process.slot.peek() is None:
                 await self._loaded(process, deadline)
-            servable = self._servable(process)
+            servable = attempt.choose(self._servable(process))
             try:
                 prediction, result = await servable.apredict(row, deadline)
-            except Drained:
-                continue
             except Exception as error:
-                servable.telemetry.failed(self._clock() - began, error)
+                if attempt.goes_on(error):
+                    continue
                 raise
-            return self._answered(servable, prediction, result, began)
+            return attempt.answered(prediction, result)
 
     def predict_many(self, table: Table, *, timeout: float | None = None) -> list[Prediction]:
         """Answer many rows (DataFrame, mapping of columns, list of rows) through the same path.
@@ -172,44 +227,63 @@ class Model:
         return self._servable(self._process()).version
 
     @property
-    def ready(self) -> bool:
+    def ready(self) -> Readiness:
         """Whether a version is loaded here; when not, asking starts loading in the background.
 
-        A load balancer sends no traffic before the probe says yes, so the probe itself is a first use.
+        A load balancer sends no traffic before the probe says yes, so the probe itself is a first use. True
+        for ``READY`` and for ``STALE``: an older version answers than should, and ``failure`` says why.
         """
         process = self._process()
         if process.slot.peek() is not None:
-            return True
+            return Readiness.READY if process.stale is None else Readiness.STALE
         if not process.closed:
             process.load(lambda: self._load_quietly(process))
-        return False
+        return Readiness.LOADING if process.slot.failure is None else Readiness.FAILED
 
     @property
     def failure(self) -> str | None:
-        """The class of the error with which the last first load in this process ended, e.g. ``"Corrupt"``."""
-        failure = self._process().slot.failure
-        return None if failure is None else type(failure).__name__
+        """Why this process does not serve what it should, ``None`` where it does.
+
+        The class of the error with which the last first load ended, e.g. ``"Corrupt"``; or, in words, what
+        keeps a newer version from serving.
+        """
+        process = self._process()
+        failure = process.slot.failure
+        return process.stale if failure is None else type(failure).__name__
 
     def reload(self, version: str | None = None) -> str:
-        """Swap now: to the newest version, or to ``version`` (a roll-back holds until a newer one appears).
+        """Swap now: to what this model follows, or to ``version`` (a roll-back holds until that moves on).
 
         Returns the version once it serves and the old one is drained. Raises ``UnknownVersion`` or
         ``BundleError``; the old version then goes on.
         """
         check_version(version)
         process = self._process()
-        with process.moving:
-            listed = self._listed()
-            chosen = version or self._options.version or listed[next(reversed(listed))]
-            # Before the swap, which may take its time to drain: a poll must not undo it meanwhile.
-            before = process.following.passes(listed)
-            try:
-                served = process.slot.swap(lambda: self._load(chosen, "reload")).version
-            except BaseException:
-                process.following.restore(before)
-                raise
-            self._watch(process)
+        served = self._versions.reload(process, version)
+        self._watch(process)
         return served
+
+    def shift(self, version: str, share: float, *, why: str = "") -> None:
+        """Give the candidate ``version`` another share of this process's requests, from 0 to 1, at once.
+
+        With ``rollout={"5": 0.0}`` both versions stay loaded and 1.0 switches to the new one, 0.0 back again
+        (blue-green). Raises ``UnknownVersion`` while there is no such candidate.
+        """
+        check_share(share)
+        process = self._process()
+        with process.moving:
+            self._versions.trials.shift(process, version, share, why)
+
+    @property
+    def rollout(self) -> Standing:
+        """How the candidates stand in this process, and what was decided about them; ``print`` shows it."""
+        process = self._process()
+        return self._versions.trials.standing(process, self._servable(process).version)
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """The versions that ``predict(row, version=...)`` answers for: the pins, and what is loaded here."""
+        return tuple(sorted({*self._process().loaded, *self._pins}))
 
     @property
     def counters(self) -> Mapping[str, Any]:
@@ -218,6 +292,8 @@ class Model:
 
     def close(self) -> None:
         """Stop watching, finish what waits, free the runtime; this process can no longer use the model."""
+        for pin in self._pins.values():
+            pin.close()
         self._process().close()
 
     def __enter__(self) -> Self:
@@ -236,7 +312,8 @@ class Model:
         return process if process is not None else self._processes.setdefault(pid, self._new_process())
 
     def _new_process(self) -> Process:
-        return Process(self.name, Slot(self.name, self._first, clock=self._clock), clock=self._clock)
+        rules = Pointed if self._options.alias is not None else Following
+        return Process(self.name, Slot(self.name, self._first, clock=self._clock), rules(self._clock))
 
     def _servable(self, process: Process, deadline: float | None = None) -> Servable:
         """Return the servable; with a deadline, a thread does the first load and the caller waits so long."""
@@ -272,90 +349,31 @@ class Model:
         if not loaded:
             raise NotReady(f"model {self.name!r} is still loading in this process; try again shortly")
 
-    def _answered(
-        self, servable: Servable, prediction: Prediction, result: Result, began: float
-    ) -> Prediction:
-        servable.telemetry.predicted(self._clock() - began, result.queued, inline=result.inline)
-        return prediction
-
     def _load_quietly(self, process: Process) -> None:
         try:
             self._servable(process)
         except Exception as error:  # noqa: BLE001 - the probe asks again; requests get the error itself
             process.log_once(f"loading {self.name}: {error}")
 
-    # --- following the source ----------------------------------------------------------------------
+    def _first(self) -> Servable:
+        process = self._process()
+        servable = self._versions.first(process)
+        self._watch(process)  # here, for any door may have been the first use
+        return servable
 
     def _watch(self, process: Process) -> None:
-        if self._options.version is None:
-            process.watch(self._poll, self._options.poll_interval)
-
-    def _listed(self) -> dict[str, str]:
-        """Return the names of the versions, oldest first, by what tells one publication from another."""
-        names = {f"{version.name} {version.mark}": version.name for version in self._source.versions()}
-        if not names:
-            raise BundleError(
-                f"{self._source!r} holds no version; make one with inprocml.pack. Folders without "
-                "manifest.json, symbolic links and names that begin with a dot are passed over"
-            )
-        return names
-
-    def _first(self) -> Servable:
-        """Build for the first use: the pinned version, or the newest that loads.
-
-        A worker that starts while a broken bundle lies on top must serve what its siblings serve: a bad
-        publish may not take the site down one restart at a time.
-        """
-        if self._options.version is not None:
-            return self._load(self._options.version, "first_use")
-        process = self._process()
-        try:
-            listed = self._listed()
-        except Exception as error:
-            load_finished(self.name, 0.0, trigger="first_use", error=type(error))
-            raise
-        failures: list[Exception] = []
-        for key in process.following.first(list(listed)):
-            try:
-                servable = self._load(listed[key], "first_use")
-            except Exception as error:  # noqa: BLE001 - raised below, if nothing older loads
-                failures.append(error)
-                process.refuse(key, error)
-            else:
-                process.following.serves(key, list(listed))
-                self._watch(process)  # here, for any door may have been the first use
-                return servable
-        try:
-            raise failures[0]
-        finally:
-            failures.clear()  # with their tracebacks they are cycles that keep half-built sessions alive
+        options = self._options
+        if options.version is None or options.rollouts:
+            wait = getattr(self._versions.source, "wait", None)
+            process.watch(self._poll, options.poll_interval, wait, eager=bool(options.rollouts))
 
     def _poll(self) -> None:
-        """Follow the source: swap to the newest version that was never passed and loads."""
-        process = self._process()
-        process.slot.sweep()
-        if process.slot.peek() is None or not process.moving.acquire(blocking=False):
-            return
-        try:
-            listed = self._listed()
-            for key in process.following.newer(list(listed)):
-                try:
-                    process.slot.swap(functools.partial(self._load, listed[key], "watch"))
-                except Exception as error:  # noqa: BLE001 - the old version goes on
-                    process.refuse(key, error)
-                else:
-                    process.following.serves(key, list(listed))
-                    return
-        finally:
-            process.moving.release()
+        self._versions.poll(self._process())
 
-    def _load(self, version: str, trigger: str) -> Servable:
-        began = self._clock()
-        try:
-            servable = build(self._source, version, self._options, clock=self._clock)
-        except BaseException as failure:
-            load_finished(self.name, self._clock() - began, trigger=trigger, error=type(failure))
-            raise
-        load_finished(self.name, self._clock() - began, trigger=trigger, error=None)
-        self.name = servable.name
-        return servable
+    def _pinned(self, process: Process, version: str | None) -> Model | None:
+        """Return the model that answers for ``version``, ``None`` where this one does or must refuse it.
+
+        A pin is a model of its own that follows nothing: it loads when it is first asked for, and stays.
+        """
+        pin = None if version is None else self._pins.get(version)
+        return None if pin is None or version in process.loaded else pin

@@ -11,6 +11,8 @@ from inprocml.backends import check_device, check_threads
 from inprocml.batching import check_limits
 from inprocml.bundle import Bundle
 from inprocml.protocols import Backend
+from inprocml.serving import Rollout
+from inprocml.sources import valid_version
 
 __all__ = ["BackendChoice", "Device", "Options", "check_version"]
 
@@ -26,6 +28,9 @@ class Options:
 
     name: str | None
     version: str | None
+    alias: str | None
+    pins: tuple[str, ...]
+    rollouts: tuple[Rollout, ...]
     backend: BackendChoice
     device: Device
     threads: int | None
@@ -36,6 +41,14 @@ class Options:
 
     def __post_init__(self) -> None:
         check_version(self.version)
+        if not isinstance(self.alias, str | None):
+            raise TypeError(f"alias must be text, not {type(self.alias).__name__}")
+        if self.alias is not None and not valid_version(self.alias):
+            raise ValueError(f"alias must be a name such as 'production', not {self.alias!r}")
+        if self.alias is not None and self.version is not None:
+            raise ValueError("a model follows an alias or is pinned to a version: give one of them")
+        for pin in self.pins:
+            check_version(pin)
         if not isinstance(self.name, str | None):
             raise TypeError(f"name must be text, not {type(self.name).__name__}")
         if not callable(self.backend) and self.backend not in {None, *_BACKENDS}:

@@ -8,19 +8,24 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-from inprocml.protocols import Clock
 from inprocml.serving.follow import Following
+from inprocml.serving.rollout import Rollout
 from inprocml.serving.slot import Slot
-from inprocml.serving.watch import Watcher
+from inprocml.serving.standing import Decided
+from inprocml.serving.trial import Ended, Trial
+from inprocml.serving.watch import Wait, Watcher
+from inprocml.telemetry import set_stale
 
 __all__ = ["Process"]
 
 _log = logging.getLogger("inprocml")
 
 EXIT_PATIENCE_SECONDS = 10.0
+DECISIONS_KEPT = 100
 
 
 class Process:
@@ -29,12 +34,20 @@ class Process:
     ``moving`` is held by whoever changes the version on purpose (a poll, a reload), so that two moves never
     decide on what the other is about to change. ``_lock`` guards the making of threads and nothing that takes
     long.
+
+    ``trials`` are the candidates beside the serving version, replaced as a whole; ``ended`` is the last
+    candidate of each rollout that is over. ``stale`` says why this process does not serve what it should, if
+    so.
     """
 
-    def __init__(self, name: str, slot: Slot, *, clock: Clock) -> None:
+    def __init__(self, name: str, slot: Slot, following: Following) -> None:
         self.slot = slot
-        self.following = Following(clock)
+        self.following = following
         self.moving = threading.Lock()
+        self.trials: tuple[Trial, ...] = ()
+        self.ended: dict[Rollout, Ended] = {}
+        self.decisions: deque[Decided] = deque(maxlen=DECISIONS_KEPT)
+        self.stale: str | None = None
         self._name = name
         self._lock = threading.Lock()
         self._watcher: Watcher | None = None
@@ -45,11 +58,11 @@ class Process:
         self._loader: threading.Thread | None = None
         _living.add(self)
 
-    def watch(self, poll: Callable[[], None], interval: float) -> None:
-        """Start following the source, once."""
+    def watch(self, poll: Callable[[], None], interval: float, wait: Wait | None, *, eager: bool) -> None:
+        """Start following the source, once; ``eager`` polls at once, ``wait`` returns when that may pay."""
         with self._lock:
             if self._watcher is None and not self._closed:
-                self._watcher = Watcher(poll, interval=interval, name=self._name)
+                self._watcher = Watcher(poll, interval=interval, name=self._name, wait=wait, eager=eager)
                 self._watcher.start()
 
     def load(self, load: Callable[[], object]) -> Future[None]:
@@ -71,6 +84,10 @@ class Process:
             watcher = self._watcher
         if watcher is not None:
             watcher.stop()
+        set_stale(self, self._name, stale=None)
+        trials, self.trials = self.trials, ()
+        for trial in trials:
+            trial.retire(EXIT_PATIENCE_SECONDS)
         self.slot.close()
 
     def leave(self, until: float) -> None:
@@ -80,18 +97,34 @@ class Process:
         self._closed = True
         if self._watcher is not None:
             self._watcher.stop(max(0.0, until - time.monotonic()))
+        for trial in self.trials:
+            trial.release(max(0.0, until - time.monotonic()))
         if self._loader is not None:
             self._loader.join(max(0.0, until - time.monotonic()))
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """Names of the versions that can answer here now."""
+        serving = self.slot.peek()
+        return tuple(trial.servable.version for trial in self.trials) + (
+            () if serving is None else (serving.version,)
+        )
 
     @property
     def closed(self) -> bool:
         """Whether ``close`` was called."""
         return self._closed
 
-    def refuse(self, key: str, error: Exception) -> None:
-        """Leave a version alone for a while, and say why, once; ``key`` begins with its name."""
-        self.following.refuses(key)
-        self.log_once(f"model {self._name}: version {key.partition(' ')[0]} refused: {error}")
+    def settle(self, listed: Sequence[str]) -> None:
+        """Take note of what there is to serve: stale where something better was refused."""
+        wanted = self.following.wanted(listed)
+        told = wanted[0].partition(" ")[0] if wanted else ""
+        self.mark_stale(f"version {told} was refused" if wanted else None)
+
+    def mark_stale(self, reason: str | None) -> None:
+        """Take note of why this process does not serve what it should, ``None`` where it does."""
+        self.stale = reason
+        set_stale(self, self._name, stale=reason is not None)
 
     def log_once(self, message: str) -> None:
         """Warn, unless the same was said before."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from inprocml.serving.warm import Sizes
 from inprocml.values import FEATURES, Prediction, Row, Table, Tensors
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Servable:
 
     name: str
     version: str
+    digest: str
     transform: Transform
     output: Output
     runner: Runner
@@ -56,6 +58,7 @@ class Servable:
     inputs: Mapping[str, str]
     baseline: Baseline
     counts: RowCounts
+    sizes: Sizes
     telemetry: ModelTelemetry
     new_id: Callable[[], str]
     leases: Leases

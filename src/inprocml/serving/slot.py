@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from inprocml.errors import NotReady
 from inprocml.protocols import Clock
+from inprocml.serving.heap import trim
 from inprocml.serving.servable import Servable
 
 __all__ = ["Slot", "anew"]
@@ -97,7 +98,7 @@ class Slot:
             stuck, self._stuck = self._stuck, []
         for old in stuck:
             if not old.retire(0.0):
-                self._keep(old)
+                self.keep(old)
 
     def close(self) -> None:
         """Drain and free; later uses are refused with ``NotReady``."""
@@ -108,15 +109,20 @@ class Slot:
         self.sweep()
 
     def _retire(self, old: Servable | None) -> None:
-        if old is not None and not old.retire(RETIRE_SECONDS):
-            self._keep(old)
+        if old is None:
+            return
+        if old.retire(RETIRE_SECONDS):
+            trim()
+        else:
+            self.keep(old)
             _log.warning(
                 "model %s version %s still computes though it was replaced; its memory is kept until it ends",
                 old.name,
                 old.version,
             )
 
-    def _keep(self, old: Servable) -> None:
+    def keep(self, old: Servable) -> None:
+        """Hold on to a version that still computes, until ``sweep`` can free it."""
         with self._lock:
             self._stuck.append(old)
 

@@ -7,7 +7,10 @@ import threading
 import weakref
 from collections.abc import Callable
 
-__all__ = ["Watcher"]
+__all__ = ["Wait", "Watcher"]
+
+Wait = Callable[[float, threading.Event], None]
+"""Blocks for at most so many seconds, less if something changed or the event is set."""
 
 _log = logging.getLogger("inprocml")
 
@@ -16,11 +19,22 @@ class Watcher:
     """Calls ``poll`` every ``interval`` seconds until stopped or until its owner is garbage-collected.
 
     ``poll`` is a bound method, held weakly: a watcher keeps no model alive. What it raises is logged once
-    per kind and never reaches the host.
+    per kind and never reaches the host. ``wait``, if given, replaces the plain wait between two polls;
+    ``eager`` leaves out the first.
     """
 
-    def __init__(self, poll: Callable[[], None], *, interval: float, name: str) -> None:
+    def __init__(
+        self,
+        poll: Callable[[], None],
+        *,
+        interval: float,
+        name: str,
+        wait: Wait | None = None,
+        eager: bool = False,
+    ) -> None:
         self._interval = min(interval, threading.TIMEOUT_MAX)
+        self._wait = wait
+        self._eager = eager
         self._name = name
         self._stopped = stopped = threading.Event()
         self._poll = weakref.WeakMethod(poll, lambda _gone: stopped.set())
@@ -38,7 +52,8 @@ class Watcher:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._interval):
+        while self._eager or not self._pause():
+            self._eager = False
             poll = self._poll()
             if poll is None:
                 return
@@ -47,6 +62,17 @@ class Watcher:
             except Exception as error:  # noqa: BLE001 - a guest never breaks its host
                 self._complain(error)
             del poll
+
+    def _pause(self) -> bool:
+        """Wait for the interval, or for the source to say that something changed; whether to end."""
+        if self._wait is not None:
+            try:
+                self._wait(self._interval, self._stopped)
+            except Exception as error:  # noqa: BLE001 - as a failing poll; from here on the clock alone decides
+                self._wait = None
+                self._complain(error)
+            return self._stopped.is_set()
+        return self._stopped.wait(self._interval)
 
     def _complain(self, error: Exception) -> None:
         kind = type(error).__name__

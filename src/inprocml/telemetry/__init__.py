@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from inprocml.telemetry.instruments import ModelTelemetry, load_finished, not_served
+from inprocml.telemetry.instruments import (
+    ModelTelemetry,
+    decided,
+    load_finished,
+    not_served,
+    set_stale,
+    version_refused,
+)
 
-__all__ = ["ModelTelemetry", "load_finished", "not_served"]
+__all__ = ["ModelTelemetry", "decided", "load_finished", "not_served", "set_stale", "version_refused"]

@@ -71,12 +71,34 @@ class _Instruments:
         self.load = meter.create_histogram(
             names.LOAD_DURATION, unit="s", description="Time to fetch, verify, build and warm up a version."
         )
-        meter.create_observable_up_down_counter(
-            names.LOADED,
-            callbacks=[_observe_loaded],
-            unit="{model}",
-            description="1 for each version loaded in this process.",
+        self.refused = meter.create_counter(
+            names.REFUSED, unit="{version}", description="Versions that failed a step of loading, each once."
         )
+        self.decisions = meter.create_counter(
+            names.DECISIONS, unit="{decision}", description="What was decided about candidate versions."
+        )
+        _create_observables(meter)
+
+
+def _create_observables(meter: metrics.Meter) -> None:
+    meter.create_observable_up_down_counter(
+        names.LOADED,
+        callbacks=[_observe_loaded],
+        unit="{model}",
+        description="1 for each version loaded in this process.",
+    )
+    meter.create_observable_gauge(
+        names.STALE,
+        callbacks=[_observe_stale],
+        unit="1",
+        description="1 where this process serves an older version than it should, else 0.",
+    )
+    meter.create_observable_gauge(
+        names.SHARE,
+        callbacks=[_observe_shares],
+        unit="1",
+        description="Share of the requests that a candidate version answers.",
+    )
 
 
 @cache
@@ -99,6 +121,28 @@ def _observe_loaded(_options: CallbackOptions) -> Iterable[Observation]:
         Observation(1, attributes)
         for alive, owner, attributes in list(_loaded.values())
         if owner == pid and alive() is not None
+    ]
+
+
+_stale: weakref.WeakKeyDictionary[object, tuple[int, str, bool]] = weakref.WeakKeyDictionary()
+_shares: dict[tuple[str, str], tuple[int, float]] = {}
+
+
+def _observe_stale(_options: CallbackOptions) -> Iterable[Observation]:
+    pid = os.getpid()
+    return [
+        Observation(int(stale), {names.MODEL_NAME: model})
+        for owner, model, stale in list(_stale.values())
+        if owner == pid
+    ]
+
+
+def _observe_shares(_options: CallbackOptions) -> Iterable[Observation]:
+    pid = os.getpid()
+    return [
+        Observation(share, {names.MODEL_NAME: model, names.MODEL_VERSION: version})
+        for (model, version), (owner, share) in list(_shares.items())
+        if owner == pid
     ]
 
 
@@ -194,3 +238,33 @@ def load_finished(model: str, seconds: float, *, trigger: str, error: type[BaseE
     if error is not None:
         attributes[names.ERROR_TYPE] = error.__name__
     _instruments().load.record(seconds, attributes)
+
+
+@_guarded
+def version_refused(model: str, version: str, error: BaseException) -> None:
+    """Count a version that failed a step of loading; its first failure only."""
+    _instruments().refused.add(
+        1,
+        {names.MODEL_NAME: model, names.MODEL_VERSION: version, names.ERROR_TYPE: type(error).__name__},
+    )
+
+
+@_guarded
+def set_stale(process: object, model: str, *, stale: bool | None) -> None:
+    """Take note whether this process serves what it should; ``None`` once it serves nothing."""
+    _instruments()
+    if stale is None:
+        _stale.pop(process, None)
+    else:
+        _stale[process] = (os.getpid(), model, stale)
+
+
+@_guarded
+def decided(model: str, version: str, action: str, share: float) -> None:
+    """Count a decision about a candidate and take note of its share; 0 and 1 end its series."""
+    attributes = {names.MODEL_NAME: model, names.MODEL_VERSION: version}
+    _instruments().decisions.add(1, {**attributes, names.DECISION: action})
+    if action in {"finish", "roll_back", "end"}:
+        _shares.pop((model, version), None)
+    else:
+        _shares[model, version] = (os.getpid(), share)

@@ -17,13 +17,18 @@ BATCH_SIZE: Final = "inprocml.inference.batch.size"
 REJECTIONS: Final = "inprocml.rejections"
 LOAD_DURATION: Final = "inprocml.model.load.duration"
 LOADED: Final = "inprocml.model.loaded"
+REFUSED: Final = "inprocml.model.refused"
+STALE: Final = "inprocml.model.stale"
+DECISIONS: Final = "inprocml.rollout.decisions"
+SHARE: Final = "inprocml.rollout.share"
 
 MODEL_NAME: Final = "inprocml.model.name"
 MODEL_VERSION: Final = "inprocml.model.version"
 MODEL_DIGEST: Final = "inprocml.model.digest"
 RUNTIME_NAME: Final = "inprocml.runtime.name"
 DEVICE: Final = "inprocml.device"
-LOAD_TRIGGER: Final = "inprocml.load.trigger"  # first_use | watch | reload
+LOAD_TRIGGER: Final = "inprocml.load.trigger"  # first_use | watch | reload | rollout
+DECISION: Final = "inprocml.rollout.decision"  # advance | finish | roll_back | shift
 REJECTION_REASON: Final = "inprocml.rejection.reason"
 ERROR_TYPE: Final = "error.type"
 

@@ -40,7 +40,11 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 
 def _state(model: Model) -> dict[str, Any]:
-    if not model.ready:
-        return {"ready": False} if model.failure is None else {"ready": False, "failed": model.failure}
+    ready = model.ready
+    state: dict[str, Any] = {"ready": bool(ready), "state": ready.value}
+    if not ready:
+        return state if model.failure is None else state | {"failed": model.failure}
+    if model.failure is not None:
+        state["stale"] = model.failure
     counters = model.counters
-    return {"ready": True, "version": model.version, "rows": counters["rows"], "batches": counters["batches"]}
+    return state | {"version": model.version, "rows": counters["rows"], "batches": counters["batches"]}

@@ -1,0 +1,164 @@
+"""Which version a process of a model serves: the first, the next, the one asked for, the candidates.
+
+What one process holds lies in ``serving.Process``; what is here moves it. ``moving`` serialises all moves of
+a process, so that two never decide on what the other is about to change.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from inprocml.errors import BundleError
+from inprocml.model.compose import build
+from inprocml.model.options import Options
+from inprocml.model.trials import Trials
+from inprocml.protocols import Clock, Source
+from inprocml.serving import Process, Servable
+from inprocml.sources import unknown_alias
+from inprocml.telemetry import load_finished, version_refused
+from inprocml.values import Version
+
+__all__ = ["Versions"]
+
+
+class Versions:
+    """Finds, builds and moves the versions of one model."""
+
+    def __init__(self, source: Source, options: Options, name: str, *, clock: Clock) -> None:
+        self.source = source
+        self.options = options
+        self.name = name
+        self.clock = clock
+        self.trials = Trials(self)
+
+    # --- the first and the next --------------------------------------------------------------------
+
+    def first(self, process: Process) -> Servable:
+        """Build for the first use: the pinned version, what the alias means, or the newest that loads.
+
+        A worker that starts while a broken bundle lies on top must serve what its siblings serve: a bad
+        publish may not take the site down one restart at a time.
+        """
+        if self.options.version is not None:
+            return self.load(Version(self.options.version, Path()), "first_use")
+        try:
+            listed = self._listed(starting=True)
+        except Exception as error:
+            load_finished(self.name, 0.0, trigger="first_use", error=type(error))
+            raise
+        failures: list[Exception] = []
+        for key in process.following.first(list(listed)):
+            try:
+                servable = self.load(listed[key], "first_use")
+            except Exception as error:  # noqa: BLE001 - raised below, if nothing older loads
+                failures.append(error)
+                self.refuse(process, key, listed[key], error)
+            else:
+                process.following.serves(key, list(listed))
+                process.settle(list(listed))
+                return servable
+        try:
+            raise failures[0]
+        finally:
+            failures.clear()  # with their tracebacks they are cycles that keep half-built sessions alive
+
+    def poll(self, process: Process) -> None:
+        """Follow the source, and take the candidates a step further."""
+        process.slot.sweep()
+        if process.slot.peek() is None or not process.moving.acquire(blocking=False):
+            return
+        try:
+            if self.options.version is None:
+                self._follow(process)
+            self.trials.step(process)
+        finally:
+            process.moving.release()
+
+    def reload(self, process: Process, version: str | None) -> str:
+        """Swap now, to ``version`` or to what this model follows; return what serves then."""
+        with process.moving:
+            listed = {} if self.options.version is not None else self._listed()
+            wanted = self._wanted(version, listed)
+            # Before the swap, which may take its time to drain: a poll must not undo it meanwhile.
+            before = process.following.passes(listed)
+            try:
+                served = self._swap(process, wanted, "reload")
+            except BaseException:
+                process.following.restore(before)
+                raise
+            process.settle(list(listed))
+            return served
+
+    def load(self, version: Version, trigger: str, sizes: tuple[int, ...] = ()) -> Servable:
+        """Fetch, verify, build and warm up ``version``; what goes wrong is recorded and passes through."""
+        began = self.clock()
+        try:
+            servable = build(self.source, version, self.options, sizes, clock=self.clock)
+        except BaseException as failure:
+            load_finished(self.name, self.clock() - began, trigger=trigger, error=type(failure))
+            raise
+        load_finished(self.name, self.clock() - began, trigger=trigger, error=None)
+        self.name = servable.name
+        return servable
+
+    def refuse(self, process: Process, key: str, version: Version, error: Exception) -> None:
+        """Leave a version alone for a while; say so and count it once."""
+        if process.following.refused.add(key):
+            version_refused(self.name, version.name, error)
+            process.log_once(f"model {self.name}: version {version.name} refused: {error}")
+
+    # --- inside ------------------------------------------------------------------------------------
+
+    def _wanted(self, version: str | None, listed: dict[str, Version]) -> Version:
+        chosen = version or self.options.version
+        if chosen is None:
+            return listed[next(reversed(listed))]
+        found = [known for known in listed.values() if known.name == chosen]
+        return found[-1] if found else Version(chosen, Path())
+
+    def _follow(self, process: Process) -> None:
+        try:
+            listed = self._listed()
+        except Exception as error:
+            process.mark_stale(f"the source cannot be read: {type(error).__name__}")
+            raise
+        for key in process.following.newer(list(listed)):
+            try:
+                self._swap(process, listed[key], "watch")
+            except Exception as error:  # noqa: BLE001 - the old version goes on
+                self.refuse(process, key, listed[key], error)
+            else:
+                process.following.serves(key, list(listed))
+                break
+        process.settle(list(listed))
+
+    def _swap(self, process: Process, version: Version, trigger: str) -> str:
+        """Put ``version`` in the serving one's place; a candidate that is just this is not built again."""
+        ready = self.trials.give_up(process, version)
+        if ready is not None:
+            return process.slot.swap(lambda: ready).version
+        serving = process.slot.peek()
+        sizes = () if serving is None else serving.sizes.in_use()
+        return process.slot.swap(functools.partial(self.load, version, trigger, sizes)).version
+
+    def _listed(self, *, starting: bool = False) -> dict[str, Version]:
+        """Return the versions, oldest first, by what tells one publication from another.
+
+        Of a model that follows an alias, the one it means; ``starting``, after those it meant before.
+        """
+        alias = self.options.alias
+        if alias is not None:
+            meaning = self.source.aliases()
+            if alias not in meaning:
+                raise unknown_alias(repr(self.source), alias, meaning)
+            earlier = getattr(self.source, "earlier", None) if starting else None
+            found = [*(earlier(alias) if earlier is not None else ()), meaning[alias]]
+        else:
+            found = list(self.source.versions())
+        if not found:
+            raise BundleError(
+                f"{self.source!r} holds no version; make one with inprocml.pack. Folders without "
+                "manifest.json, symbolic links and names that begin with a dot are passed over"
+            )
+        return {f"{version.name} {version.mark}": version for version in found}

@@ -1,0 +1,169 @@
+"""A model that follows an alias: there, back, and what happens when the alias means something broken."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+
+import pytest
+from tests.conftest import move_alias, pack_small, wait_for
+
+import inprocml
+from inprocml import Model, Rollout
+from inprocml.values import Readiness
+
+
+@pytest.fixture
+def follow(store, add_version):
+    """A function that declares a model following ``production``, which means version 1."""
+    add_version()
+    move_alias(store, "production", "1")
+    made = []
+
+    def follow(**options):
+        model = Model(store, **{"alias": "production", "poll_interval": 0.03} | options)
+        made.append(model)
+        return model
+
+    yield follow
+    for model in made:
+        model.close()
+
+
+def test_an_alias_is_followed_there_and_back(store, follow, row):
+    model = follow()
+    assert model.predict(row).version == "1", "not the newest"
+    move_alias(store, "production", "2")
+    wait_for(lambda: model.predict(row).version == "2")
+    move_alias(store, "production", "1")
+    wait_for(lambda: model.predict(row).version == "1")
+
+
+def test_other_aliases_and_new_versions_move_nobody(store, follow, row):
+    model = follow()
+    model.predict(row)
+    pack_small(store, seed=3)
+    move_alias(store, "staging", "2")
+    threading.Event().wait(0.2)
+    assert model.predict(row).version == "1"
+
+
+def test_a_reload_holds_until_the_alias_moves(store, follow, row):
+    model = follow()
+    model.predict(row)
+    assert model.reload("2") == "2"
+    threading.Event().wait(0.2)
+    assert model.predict(row).version == "2"
+    move_alias(store, "staging", "1")
+    threading.Event().wait(0.2)
+    assert model.predict(row).version == "2"
+    assert model.reload() == "1"
+    move_alias(store, "production", "2")
+    wait_for(lambda: model.predict(row).version == "2")
+
+
+def test_an_alias_that_is_not_there_is_a_typed_error_and_is_awaited(store, row, add_version):
+    model = Model(store, alias="production", poll_interval=0.03)
+    with pytest.raises(inprocml.UnknownVersion, match=r"no alias 'production'.*promote"):
+        model.predict(row)
+    assert not model.ready
+    move_alias(store, "production", "1")
+    wait_for(lambda: model.ready is Readiness.READY)
+    assert model.predict(row).version == "1"
+    model.close()
+
+
+def test_an_alias_that_means_something_broken_leaves_the_old_version_stale(store, follow, row, caplog):
+    model = follow()
+    model.predict(row)
+    assert model.ready is Readiness.READY
+    model_file = store / "2" / "model.onnx"
+    whole = model_file.read_bytes()
+    model_file.write_bytes(whole[:-1])
+    move_alias(store, "production", "2")
+    wait_for(lambda: model.ready is Readiness.STALE)
+    assert "2" in model.failure
+    assert model.predict(row).version == "1"
+    threading.Event().wait(0.2)
+    assert caplog.text.count("refused") == 1
+    move_alias(store, "production", "1")
+    wait_for(lambda: model.ready is Readiness.READY)
+    assert model.failure is None
+    model_file.write_bytes(whole)
+
+
+def test_an_alias_means_bytes_and_not_a_name(store, follow, row):
+    """A version deleted and packed again under its old name is not what was promoted."""
+    model = follow()
+    model.predict(row)
+    move_alias(store, "production", "2")
+    wait_for(lambda: model.predict(row).version == "2")
+    move_alias(store, "production", "1")
+    wait_for(lambda: model.predict(row).version == "1")
+    digest = inprocml.Bundle.open(store / "2").digest
+    shutil.rmtree(store / "2")
+    pack_small(store, seed=7, version="2")
+    move_alias(store, "production", "2", digest=digest)
+    wait_for(lambda: model.ready is Readiness.STALE)
+    assert model.predict(row).version == "1"
+
+
+def test_a_source_that_cannot_be_read_leaves_the_version_stale(store, follow, row):
+    model = follow()
+    model.predict(row)
+    away = store.with_name("away")
+    store.rename(away)
+    wait_for(lambda: model.ready is Readiness.STALE)
+    assert "cannot be read" in model.failure
+    assert model.predict(row).version == "1"
+    away.rename(store)
+    wait_for(lambda: model.ready is Readiness.READY)
+
+
+def test_a_candidate_may_be_whatever_another_alias_means(store, follow, row):
+    model = follow(rollout=Rollout(alias="staging", share=1.0))
+    assert model.predict(row).version == "1"
+    move_alias(store, "staging", "2")
+    wait_for(lambda: model.predict(row).version == "2")
+    assert [one.version for one in model.rollout.candidates] == ["2"]
+    pack_small(store, seed=3)
+    move_alias(store, "staging", "3")
+    wait_for(lambda: model.predict(row).version == "3")
+    assert [(d.version, d.decision.action) for d in model.rollout.decisions] == [
+        ("2", "begin"),
+        ("2", "roll_back"),
+        ("3", "begin"),
+    ]
+
+
+def test_a_candidate_that_becomes_what_the_alias_means_is_taken_over_as_it_is(store, follow, row):
+    loads = []
+
+    def backend(bundle):
+        from inprocml.backends import open_backend
+
+        loads.append(bundle.version)
+        return open_backend("onnx", bundle.model, threads=1)
+
+    model = follow(rollout={"2": 0.5}, backend=backend)
+    model.predict(row)
+    wait_for(lambda: model.rollout.candidates)
+    move_alias(store, "production", "2")
+    wait_for(lambda: not model.rollout.candidates)
+    assert {model.predict(row).version for _ in range(20)} == {"2"}
+    assert loads == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"alias": "production", "version": "1"}, "give one of them"),
+        ({"alias": ""}, "alias must be a name"),
+        ({"alias": "../production"}, "alias must be a name"),
+        ({"alias": 5}, "alias must be text"),
+        ({"pins": [5]}, "version must be text"),
+    ],
+)
+def test_impossible_arguments_are_refused_where_they_are_written(store, options, complaint):
+    with pytest.raises((TypeError, ValueError), match=complaint):
+        Model(store, **options)

@@ -1,0 +1,50 @@
+"""What a host's OpenTelemetry SDK learns of versions refused, stale processes and candidates."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+
+from tests.conftest import wait_for
+from tests.telemetry.points import points
+
+from inprocml import Model
+from inprocml.values import Readiness
+
+
+def test_a_refused_version_is_counted_once_and_the_process_is_stale(reader, store, row, add_broken_version):
+    model = Model(store, name="refusing", poll_interval=0.02)
+    model.predict(row)
+    assert [p.value for p in points(reader, "inprocml.model.stale", "refusing")] == [0]
+    add_broken_version()
+    wait_for(lambda: model.ready is Readiness.STALE)
+    threading.Event().wait(0.2)
+    (refused,) = points(reader, "inprocml.model.refused", "refusing")
+    assert refused.value == 1
+    assert refused.attributes["error.type"] == "Corrupt"
+    assert refused.attributes["inprocml.model.version"] == "2"
+    assert [p.value for p in points(reader, "inprocml.model.stale", "refusing")] == [1]
+    shutil.rmtree(store / "2")
+    wait_for(lambda: model.ready is Readiness.READY)
+    assert [p.value for p in points(reader, "inprocml.model.stale", "refusing")] == [0]
+    model.close()
+
+
+def test_decisions_about_candidates_are_counted_and_their_share_is_shown(reader, store, row, add_version):
+    add_version()
+    model = Model(store, name="trying", version="1", poll_interval=0.02, rollout={"2": 0.25})
+    model.predict(row)
+    wait_for(lambda: model.rollout.candidates)
+    (share,) = points(reader, "inprocml.rollout.share", "trying")
+    assert (share.value, share.attributes["inprocml.model.version"]) == (0.25, "2")
+    model.shift("2", 0.5)
+    assert [p.value for p in points(reader, "inprocml.rollout.share", "trying")] == [0.5]
+    model.reload("2")
+    assert points(reader, "inprocml.rollout.share", "trying") == []
+    decisions = {
+        p.attributes["inprocml.rollout.decision"]: p.value
+        for p in points(reader, "inprocml.rollout.decisions", "trying")
+    }
+    assert decisions == {"begin": 1, "shift": 1, "finish": 1}
+    model.close()
+    assert points(reader, "inprocml.model.stale", "trying") == [], "a closed model is neither stale nor not"

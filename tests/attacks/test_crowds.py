@@ -53,7 +53,8 @@ def test_what_could_not_be_read_again_is_not_written():
 def coded(count):
     values = [f"{number:07}" for number in range(count)]
     return {
-        "kind": "coded@1", "name": "c", "field": None, "reads": "text", "categories": values, "labels": ["a", "b"],
+        "kind": "coded@1", "name": "c", "field": None, "reads": "text", "categories": values,
+        "labels": ["a", "b"],
         "rows": [[[0, 1.0]]] * count, "unseen": None, "missing": None,
     }  # fmt: skip
 

@@ -116,7 +116,7 @@ def test_t15_loading_and_predicting_reach_no_network_print_nothing_and_write_not
         import os, sys
         def watch(event, arguments):
             writes = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-            if event.startswith(("socket.connect", "socket.getaddrinfo", "subprocess", "os.system")) or writes:
+            if event.startswith(("socket.connect", "socket.getaddrinfo", "subprocess")) or writes:
                 os.write(2, f"{{event}} {{arguments}}".encode()); os._exit(9)
         sys.dont_write_bytecode = True
         sys.addaudithook(watch)

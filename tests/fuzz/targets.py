@@ -1,15 +1,16 @@
-"""Coverage-guided fuzzing of everything that reads a stranger's bytes. Run: ``make fuzz-reader SECONDS=3600``.
+"""Coverage-guided fuzzing of all that reads a stranger's bytes. Run: ``make fuzz-reader SECONDS=3600``.
 
-``python -m tests.fuzz.targets NAME SEEDS [libFuzzer's options]``: NAME is one of ``TARGETS``, SEEDS a bundle's
-folder. What may leave a reader is an ``InprocmlError`` and nothing else. Inputs are mutated as bytes and, where
-they are JSON, as JSON; digests are made right again, for a forger would. Python's audit events tell of any
-attempt to write outside the scratch folder, to start a process or to reach the network.
+``python -m tests.fuzz.targets NAME SEEDS [libFuzzer's options]``: NAME is one of ``TARGETS``, SEEDS a folder
+with a bundle. What may leave a reader is an ``InprocmlError`` and nothing else. Inputs are mutated as bytes
+and, where they are JSON, as JSON; digests are made right again, for a forger would. Python's audit events
+tell of any attempt to write outside the scratch folder, to start a process or to reach the network.
 
 To add a reader: a function of bytes, and one line in ``TARGETS``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -78,10 +79,8 @@ def sealed(content: bytes) -> bytes:
 
 
 def history(content: bytes) -> None:
-    try:  # the canonical form, without which the reader looks no further
+    with contextlib.suppress(ValueError):  # the canonical form, without which the reader looks no further
         content = Entry.model_validate_json(content).to_json()
-    except ValueError:
-        pass
     parse_entry(content, serial=1, where="00000001.json")
 
 
@@ -111,7 +110,7 @@ def seeds(name: str, folder: Path) -> list[bytes]:
     return [(folder / {"onnx": "model.onnx"}.get(name, "manifest.json")).read_bytes()]
 
 
-def mutated(content: bytes, longest: int, seed: int, *, prefix: int) -> bytes:
+def mutated(prefix: int, content: bytes, longest: int, seed: int) -> bytes:
     """Change one part of a JSON document; bytes that are none, and every second document, as bytes."""
     chance = random.Random(seed)
     try:
@@ -168,12 +167,12 @@ def main() -> None:
     corpus.mkdir()
     for place, content in enumerate(seeds(name, bundle)):
         (corpus / str(place)).write_bytes(content)
-    mutate = functools.partial(mutated, prefix=int(name == "whole"))
+    mutate = functools.partial(mutated, int(name == "whole"))
     options = [sys.argv[0], str(corpus), *sys.argv[3:]]
     atheris.Setup(
         options,
         functools.partial(run, TARGETS[name]),
-        custom_mutator=lambda content, longest, seed: mutate(content, longest, seed),
+        custom_mutator=mutate,
     )
     sys.addaudithook(watch)
     atheris.Fuzz()

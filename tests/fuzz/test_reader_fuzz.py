@@ -1,7 +1,7 @@
 """A short run of every fuzz target: nothing but the package's own errors leaves a reader. Longer on demand.
 
-``FUZZ_SECONDS`` says how long each runs (``make fuzz-reader SECONDS=3600``). atheris needs a process of its own:
-it instruments bytecode, takes signals, and ends the process that it runs in.
+``FUZZ_SECONDS`` says how long each runs (``make fuzz-reader SECONDS=3600``). atheris needs a process of its
+own: it instruments bytecode, takes signals, and ends the process that it runs in.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ ROOT = Path(__file__).parents[2]
 def test_nothing_but_a_refusal_leaves_a_reader(target, store, tmp_path):
     pytest.importorskip("atheris", reason="atheris is not installed here (Linux only)")
     options = ["-timeout=20", "-rss_limit_mb=2048", "-max_len=65536", "-print_final_stats=1"]
+    options += [f"-max_total_time={SECONDS}", f"-artifact_prefix={tmp_path}/"]
     found = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz.targets", target, str(store / "1"), *options]
-        + [f"-max_total_time={SECONDS}", f"-artifact_prefix={tmp_path}/"],
+        [sys.executable, "-m", "tests.fuzz.targets", target, str(store / "1"), *options],
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
         capture_output=True,

@@ -29,8 +29,9 @@ def open_backend(
     """Open ``model`` (an ONNX file's bytes; for torch, a safetensors file's) in the runtime of that name.
 
     ``module`` (the registered name), ``input_name`` and ``output_name`` matter to torch alone: an ONNX model
-    names its own. ``allow_loops`` lets an ONNX model hold ``Loop``, ``Scan`` and ``If``, which may run for ever:
-    the host's word, never the bundle's. Raises ``Unsupported`` for an unknown runtime, and what the backend raises.
+    names its own. ``allow_loops`` lets an ONNX model hold ``Loop``, ``Scan`` and ``If``, which may run for
+    ever: the host's word, never the bundle's. Raises ``Unsupported`` for an unknown
+    runtime, and what the backend raises.
     """
     check_device(device)
     check_threads(threads)

@@ -1,9 +1,9 @@
 """Reading just enough of an ONNX file's bytes to know whether it is safe to hand to a runtime.
 
 A model may point at files beside it: tensors with external data, nodes with a compiled engine on disk. A
-runtime would open those paths, relative to the process's working directory, though it was given bytes. A model
-may also run for ever (``Loop``), or ask for terabytes with a hundred bytes. This walk over the protobuf wire
-format finds all that without the ``onnx`` package, which serving does not need.
+runtime would open those paths, relative to the process's working directory, though it was given bytes. A
+model may also run for ever (``Loop``), or ask for terabytes with a hundred bytes. This walk over the protobuf
+wire format finds all that without the ``onnx`` package, which serving does not need.
 
 Every field counts, and none comes twice that may come once: of such a one, a parser may take the last or
 merge both.
@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from inprocml.backends.growth import SIZES, made
 from inprocml.backends.tensors import Literal, TensorView, read_tensor
@@ -88,6 +88,10 @@ def audit_model(model: bytes, *, allow_loops: bool = False) -> Audited:
     return Audited(walk.ir_version, tuple(walk.opsets), walk.foldable)
 
 
+_Read: TypeAlias = tuple[bytes, list[int], TensorView | None]
+"""An attribute: its name, its integers if they matter, and its tensor."""
+
+
 class _Scope:
     """Names of a graph and of those around it: small constants, and what depends on the model's inputs."""
 
@@ -120,11 +124,14 @@ class _Walk:
             elif field == 7:
                 self._graph(inner(value), 1, _Scope())
             elif field == 20:
-                for part, graph in self._fields(inner(value), "Training", 1):
-                    if part in _INSIDE["Training"]:
-                        self._graph(inner(graph), 2, _Scope())
+                self._training(inner(value))
             elif field == 25:
                 self._function(inner(value))
+
+    def _training(self, message: memoryview) -> None:
+        for field, graph in self._fields(message, "Training", 1):
+            if field in _INSIDE["Training"]:
+                self._graph(inner(graph), 2, _Scope())
 
     def _fields(self, message: memoryview, kind: str, depth: int) -> Iterator[tuple[int, Value]]:
         if depth > _DEEPEST:
@@ -193,24 +200,34 @@ class _Walk:
         self._make("a sparse tensor", float(math.prod(max(1, side) for side in dims)))
 
     def _node(self, message: memoryview, depth: int, scope: _Scope) -> None:
-        operator = domain = b""
-        inputs, outputs, attributes = [], [], []
+        parts: dict[int, list[memoryview]] = {1: [], 2: [], 4: [], 5: [], 7: []}
         for field, value in self._fields(message, "Node", depth):
-            if field == 1:
-                inputs.append(bytes(inner(value)))
-            elif field == 2:
-                outputs.append(bytes(inner(value)))
-            elif field == 4:
-                operator = bytes(inner(value))
-                _no_code(operator)
-            elif field == 5:
-                attributes.append(inner(value))
-            elif field == 7:
-                domain = bytes(inner(value))
+            if field in parts:
+                parts[field].append(inner(value))
+        inputs, outputs, operators, attributes, domains = parts.values()
+        for operator in operators:
+            _no_code(bytes(operator))
+        self._judge(
+            bytes(operators[-1]) if operators else b"",
+            bytes(domains[-1]) if domains else b"",
+            [bytes(name) for name in inputs],
+            [bytes(name) for name in outputs],
+            [self._attribute(attribute, depth + 1, scope) for attribute in attributes],
+            scope,
+        )
+
+    def _judge(
+        self,
+        operator: bytes,
+        domain: bytes,
+        inputs: list[bytes],
+        outputs: list[bytes],
+        attributes: list[_Read],
+        scope: _Scope,
+    ) -> None:
         self._operator(operator, domain)
         sizes: dict[bytes, list[int]] = {}
-        for attribute in attributes:
-            name, numbers, tensor = self._attribute(attribute, depth + 1, scope)
+        for name, numbers, tensor in attributes:
             if name in SIZES:
                 sizes[name] = numbers
             if operator == b"Constant" and outputs and (tensor is not None or numbers):
@@ -242,9 +259,7 @@ class _Walk:
                 )
             )
 
-    def _attribute(
-        self, message: memoryview, depth: int, scope: _Scope
-    ) -> tuple[bytes, list[int], TensorView | None]:
+    def _attribute(self, message: memoryview, depth: int, scope: _Scope) -> _Read:
         name, numbers, tensor = b"", list[int](), None
         for field, value in self._fields(message, "Attribute", depth):
             if field == 1:

@@ -1,8 +1,9 @@
 """Operators that make large tensors out of small ones: how large, where the model says so itself.
 
-ONNX Runtime computes what it can when a session is made: a shape of 2**40 written in 143 bytes is filled there
-and then. Where the size comes from the rows, or from arithmetic, it is not known beforehand; the runtime's own
-limit on what it computes at load covers that (``onnx.py``), and nothing covers what a run allocates.
+ONNX Runtime computes what it can when a session is made: a shape of 2**40 written in 143 bytes is filled
+there and then. Where the size comes from the rows, or from arithmetic, it is not known beforehand; the
+runtime's own limit on what it computes at load covers that (``onnx.py``), and nothing covers what a run
+allocates.
 
 Operators: onnx.ai/onnx/operators.
 """

@@ -15,11 +15,11 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
+from inprocml.backends.audit import audit_model
 from inprocml.backends.checks import check_device, check_threads
 from inprocml.backends.locks import ProcessLock
 from inprocml.backends.onnx_versions import check_versions
 from inprocml.backends.threads import thread_budget
-from inprocml.backends.audit import audit_model
 from inprocml.errors import BackendFailed, BackendMissing, Corrupt, Unsupported
 from inprocml.values import Tensors
 
@@ -48,9 +48,9 @@ class OnnxBackend:
 
     ``device="cuda"`` and ``"tensorrt"`` are demands: ``BackendMissing`` if the session would run elsewhere;
     ``"auto"`` takes the best there is, and ``.device`` says which. ``threads`` is the size of the intra-op
-    pool, by default ``thread_budget()``. ``allow_loops`` lets the model hold ``Loop``, ``Scan`` and ``If``. Raises
-    ``Corrupt``, ``Untrusted`` (the model points at other files, or may run for ever or fill the memory) and
-    ``Unsupported`` (versions, operators or outputs that this runtime cannot serve).
+    pool, by default ``thread_budget()``. ``allow_loops`` lets the model hold ``Loop``, ``Scan`` and ``If``.
+    Raises ``Corrupt``, ``Untrusted`` (the model points at other files, may run for ever or fill the memory)
+    and ``Unsupported`` (versions, operators or outputs that this runtime cannot serve).
     """
 
     name = "onnx"

@@ -1,8 +1,8 @@
 """Which versions of ONNX this ONNX Runtime can read: asked of the runtime itself, before it sees the model.
 
-No function of the runtime tells (onnxruntime#14932), and a table would grow old. So it is handed a model that
-has nothing but the versions in question, some 80 bytes; what it says of that it would say of the real one, and
-in saying so it names the newest that it knows.
+No function of the runtime tells (onnxruntime#14932), and a table would grow old. So it is handed a model
+that has nothing but the versions in question, some 80 bytes; what it says of that it would say of the real
+one, and in saying so it names the newest that it knows.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ def _refusal(runtime: Any, ir_version: int, opsets: tuple[tuple[bytes, int], ...
 
 def _told(runtime: Any, what: str, newest: str) -> str:
     return (
-        f"the ONNX model is of {what}, and onnxruntime {runtime.__version__} knows it up to {newest}; upgrade "
-        "onnxruntime (pip install --upgrade onnxruntime), or export for an older one and pack it again"
+        f"the ONNX model is of {what}, and onnxruntime {runtime.__version__} knows it up to {newest}; "
+        "upgrade onnxruntime (pip install --upgrade onnxruntime), or export for an older one and pack it again"
     )
 
 
 def _asked(runtime: Any, ir_version: int, opsets: tuple[tuple[bytes, int], ...]) -> str | None:
-    """What the runtime says against a model of these versions that does nothing; ``None`` if it says nothing."""
+    """What the runtime says against a model of these versions that does nothing, if anything."""
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4

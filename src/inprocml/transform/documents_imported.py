@@ -10,7 +10,7 @@ from inprocml.transform.arguments import WIDEST
 from inprocml.transform.coded import CodedStep
 from inprocml.transform.documents import EntryModel, Strict
 from inprocml.transform.formula import FormulaStep
-from inprocml.transform.specs_imported import MOST_CODED, MOST_PARTS, Coded, Formula, Operand, Output, Row
+from inprocml.transform.specs_imported import MOST_PARTS, Coded, Formula, Operand, Output, Row
 from inprocml.transform.step import Entry
 
 __all__ = ["IMPORTED_MODELS"]

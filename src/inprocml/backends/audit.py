@@ -254,8 +254,8 @@ class _Walk:
         if not self._loops:
             self._later(
                 Untrusted(
-                    f"the ONNX model holds a node {_shown(operator)}, which may run for ever; export without, "
-                    "or allow it on the host, for models whose makers you trust: Policy(allow_loops=True)"
+                    f"the ONNX model holds a node {_shown(operator)}, which may run for ever; export without "
+                    "it, or allow it on the host, for models whose makers you trust: Policy(allow_loops=True)"
                 )
             )
 

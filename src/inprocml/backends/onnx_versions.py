@@ -46,7 +46,7 @@ def _refusal(runtime: Any, ir_version: int, opsets: tuple[tuple[bytes, int], ...
 def _told(runtime: Any, what: str, newest: str) -> str:
     return (
         f"the ONNX model is of {what}, and onnxruntime {runtime.__version__} knows it up to {newest}; "
-        "upgrade onnxruntime (pip install --upgrade onnxruntime), or export for an older one and pack it again"
+        "upgrade onnxruntime (pip install --upgrade onnxruntime), or export for an older one and pack again"
     )
 
 

@@ -32,6 +32,7 @@ def measure() -> dict[str, Any]:
 
 def _measure(store: Path) -> dict[str, float]:
     loads, hashes = [], []
+    single = inprocml.Bundle.open(store / "1").save(store.with_suffix(".inprocml"))
     for _ in range(ROUNDS):
         began = time.perf_counter()
         for file in sorted((store / "1").iterdir()):
@@ -45,7 +46,18 @@ def _measure(store: Path) -> dict[str, float]:
     return {
         "read and hash": round(statistics.median(hashes), 1),
         "first prediction": round(statistics.median(loads), 1),
+        "open folder": _opening(store / "1"),
+        "open single file": _opening(single),
     }
+
+
+def _opening(path: Path) -> float:
+    took = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        inprocml.Bundle.open(path)
+        took.append(1000 * (time.perf_counter() - began))
+    return round(statistics.median(took), 1)
 
 
 def pack_megabytes(store: Path, megabytes: int, *, version: str | None = None) -> None:

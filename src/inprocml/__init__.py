@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         WrongContentType,
     )
     from inprocml.model import Model
-    from inprocml.packing import pack
+    from inprocml.packing import About, pack
     from inprocml.serving import Rollout
     from inprocml.transform import (
         Audio,
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "About": "inprocml.packing",
     "Audio": "inprocml.transform",
     "Bundle": "inprocml.bundle",
     "Category": "inprocml.transform",
@@ -76,6 +77,7 @@ _HOME = {
 }
 
 __all__ = [
+    "About",
     "Audio",
     "BackendError",
     "BackendFailed",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
-__all__ = ["Markup", "aligned", "bars", "paragraph", "short", "table"]
+__all__ = ["Markup", "aligned", "bars", "folded", "heading", "link", "paragraph", "short", "table"]
 
 _WIDTH, _HEIGHT = 168, 28  # pixels; 168 is 24 bars of 7 pixels, and a pixel for every hour of a week
 _CELL = "text-align:left;vertical-align:top;padding:2px 10px 2px 0;border-bottom:1px solid currentColor"
@@ -66,6 +66,26 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:
 def paragraph(text: str) -> Markup:
     """Return one paragraph of HTML."""
     return Markup(f"<p>{_escaped(text)}</p>")
+
+
+def heading(text: str) -> Markup:
+    """Return the heading of a section; its size is that of the text around it."""
+    return Markup(f'<p style="font-weight:bold;margin:1em 0 0.3em">{_escaped(text)}</p>')
+
+
+def link(address: str, text: str) -> Markup:
+    """Return a link to a web address, or the escaped text alone where ``address`` is no ``http(s)`` one."""
+    if not address.startswith(("https://", "http://")):
+        return Markup(_escaped(text))
+    return Markup(f'<a href="{_escaped(address)}" rel="noopener noreferrer">{_escaped(text)}</a>')
+
+
+def folded(title: str, text: str) -> Markup:
+    """Return ``text`` as it is, letter for letter, behind a title that opens it."""
+    return Markup(
+        f"<details><summary>{_escaped(title)}</summary>"
+        f'<pre style="white-space:pre-wrap;background:none;color:inherit">{_escaped(text)}</pre></details>'
+    )
 
 
 def aligned(rows: Iterable[Sequence[str]]) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from inprocml.bundle.manifest import (
+    About,
+    Dataset,
     FileEntry,
     GoldenEntry,
     Manifest,
@@ -17,6 +19,7 @@ from inprocml.bundle.manifest import (
     Provenance,
     TransformEntry,
     file_set,
+    seal,
 )
 from inprocml.schema.canonical import canonical
 
@@ -39,7 +42,17 @@ def make_manifest(**changes: Any) -> Manifest:
         ),
         "label_counts": None,
         "metrics": {"auc": 0.75},
-        "provenance": Provenance(python="3.11", platform="Linux", packages={"numpy": "2"}, commit=None),
+        "slices": {},
+        "about": About(intended_use=None, limits=None, links={}),
+        "provenance": Provenance(
+            python="3.11",
+            platform="Linux",
+            packages={"numpy": "2"},
+            commit=None,
+            author=None,
+            seed=None,
+            dataset=Dataset(name=None, digest="sha256:" + "0" * 64, rows=1),
+        ),
     }
     return Manifest(**members | changes)
 
@@ -62,3 +75,17 @@ def forge(folder: Path, edit=None, **files: bytes) -> None:
     if edit is not None:
         edit(manifest)
     (folder / "manifest.json").write_bytes(resealed(manifest))
+
+
+def tiny_files(**contents: bytes) -> dict[str, bytes]:
+    """Files under a sound manifest, whose contents mean nothing: for whoever reads bytes only."""
+    files = {name: f"the bytes of {name}".encode() for name in file_set("onnx")}
+    files |= {name.replace("_", "."): content for name, content in contents.items()}
+    entries = {
+        name: FileEntry(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+        for name, content in files.items()
+    }
+    transform = TransformEntry(
+        digest=f"sha256:{entries['transform.json'].sha256}", width=3, tensors=("features",)
+    )
+    return files | {"manifest.json": seal(make_manifest(files=entries, transform=transform))}

@@ -28,6 +28,7 @@ HEAVY = [
     "cachetools",
     "PIL",
     "tokenizers",
+    "cryptography",
 ]
 
 

@@ -25,7 +25,8 @@ Value: TypeAlias = int | memoryview | None
 # bounded because a pattern that repeats keeps what it needs to go back.
 _WORDS: Final = b"|".join(b"\\x%02x.{%d}" % (size, size) for size in range(1, 25))
 NUMBERS: Final = re.compile(
-    rb"(?:\x3d.{4}|\x40[\x80-\xff]{0,9}[\x00-\x7f]|\x4a(?:" + _WORDS + rb")){1,1000}", re.DOTALL
+    rb"(?:\x3d.{4}){1,1000}|(?:\x40[\x80-\xff]{0,9}[\x00-\x7f]){1,1000}|(?:\x4a(?:" + _WORDS + rb")){1,1000}",
+    re.DOTALL,
 )
 """A run of an attribute's numbers and short words."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from inprocml.bundle.card import made_with
 from inprocml.drawing import Markup, bars, paragraph, short, table
 from inprocml.monitoring.bins import BinCounts, HourOfWeekBins, NumberBins
 from inprocml.transform import display
@@ -17,12 +18,16 @@ __all__ = ["baseline_pictures", "html"]
 
 _CELLS = 24
 _NAMED = 3
+_LONGEST = 400
+_TOLD = ("author", "commit", "seed")
 
 
 def html(bundle: Bundle) -> str:
     """Return the bundle as HTML, with the distributions of its baseline."""
+    about = bundle.manifest.about
     parts = [
         paragraph(f"{bundle.name}, version {bundle.version}"),
+        *(paragraph(short(text, _LONGEST)) for text in (about.intended_use, about.limits) if text),
         table(("part", "value"), _about(bundle)),
         display.html(bundle.transform, baseline_pictures(bundle.baseline.fields)),
     ]
@@ -44,7 +49,11 @@ def _about(bundle: Bundle) -> list[tuple[str, str]]:
         ("output", repr(bundle.output)),
         ("parity", parity),
         ("training rows", f"{bundle.baseline.rows:,}"),
+        *((name, f"{value:.6g}") for name, value in sorted(bundle.manifest.metrics.items())),
+        ("packed", bundle.manifest.created),
+        *(part for part in made_with(bundle.manifest) if part[0] in _TOLD),
         ("digest", bundle.digest),
+        *(("signed by", key) for key in bundle.signed_by),
     ]
 
 

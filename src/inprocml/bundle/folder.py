@@ -1,4 +1,4 @@
-"""Reading a bundle's folder without trusting it.
+"""Reading a bundle's files without trusting them.
 
 Every file is opened once, checked on the open descriptor, read once, and its digest is taken over the very
 bytes that are then used: nothing can change between check and use. Symbolic links are refused: they let a
@@ -10,21 +10,23 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from inprocml.bundle.manifest import FileEntry, Manifest, file_set, parse_manifest
+from inprocml.bundle.manifest import SIGNATURE, FileEntry, Manifest, file_set, parse_manifest
 from inprocml.bundle.remedy import AGAIN
 from inprocml.errors import BundleError, Corrupt, Untrusted
 from inprocml.schema.canonical import sha256
 from inprocml.schema.strict_json import LARGEST_TEXT
 from inprocml.sources import MANIFEST, MANIFEST_CAP
 
-__all__ = ["CAPS", "read_files", "read_manifest"]
+__all__ = ["CAPS", "Regular", "open_regular", "read_files", "read_manifest", "read_signature"]
 
 MB = 1 << 20
 CAPS = {
     MANIFEST: MANIFEST_CAP,
+    SIGNATURE: 64 << 10,
     "card.md": 4 * MB,
     "transform.json": LARGEST_TEXT,
     "golden.json": LARGEST_TEXT,
@@ -36,27 +38,81 @@ CAPS = {
 
 _FLAGS = (
     os.O_RDONLY
-    | getattr(os, "O_NOFOLLOW", 0)
     | getattr(os, "O_NONBLOCK", 0)  # a planted FIFO must not hang the open
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Read and check ``manifest.json`` in ``folder``, a bundle.
+class Regular:
+    """An open regular file, read from its first byte to its last, once; ``size`` is that at its opening."""
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise Corrupt(f"{path} is not a regular file. {AGAIN}")
+        self.path, self.size = path, status.st_size
+        self._descriptor = descriptor
+        self._peeked = b""
+
+    def take(self, count: int) -> bytes:
+        """Return the next ``count`` bytes, fewer only where the file ends."""
+        parts, left = [self._peeked[:count]], count - len(self._peeked[:count])
+        self._peeked = self._peeked[count:]
+        while left > 0 and (part := os.read(self._descriptor, min(left, 1 << 30))):
+            parts.append(part)
+            left -= len(part)
+        parts = [part for part in parts if part]  # one part is the rule, and is not copied
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def peeked(self, count: int = 4) -> bytes:
+        """Return the next ``count`` bytes, which the next ``take`` returns again."""
+        if len(self._peeked) < count:
+            self._peeked = self.take(count)
+        return self._peeked[:count]
+
+
+@contextmanager
+def open_regular(path: Path, *, follow: bool = True) -> Iterator[Regular]:
+    """Open the regular file ``path``; raises ``Corrupt`` for what is none, ``BundleError`` where refused.
+
+    ``follow`` says whether ``path`` may be a symbolic link, as one that the host chose may.
+    """
+    flags = _FLAGS if follow else _FLAGS | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        descriptor = os.open(path, flags)
+        try:
+            yield Regular(descriptor, path)
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError as error:
+        raise Corrupt(f"{path} missing. {AGAIN}") from error
+    except OSError as error:
+        raise BundleError(
+            f"{path} cannot be read ({error.strerror}). Give this process the right to read it."
+        ) from error
+
+
+def read_manifest(folder: Path) -> tuple[Manifest, bytes]:
+    """Read and check ``manifest.json`` in ``folder``, a bundle; return what it says, and its bytes.
 
     Raises ``BundleError`` that says what the folder is when it is no bundle.
     """
     if not folder.is_dir():
         raise BundleError(
-            f"{folder} is {'a file' if folder.exists() else 'missing'}, not a bundle's folder. "
+            f"{folder} is {'neither a folder nor a file' if folder.exists() else 'missing'}, not a bundle. "
             "Point to a folder made by inprocml.pack."
         )
     names = _listed(folder)
     if MANIFEST not in names:
         raise BundleError(f"{folder} is no bundle: {_told(folder, names)}.")
-    return parse_manifest(_read(folder, MANIFEST), where=str(folder / MANIFEST))
+    spelt = _read(folder, MANIFEST)
+    return parse_manifest(spelt, where=str(folder / MANIFEST)), spelt
+
+
+def read_signature(folder: Path) -> bytes | None:
+    """Return the bytes of ``signature.json`` in ``folder``, None where there is none."""
+    return _read(folder, SIGNATURE) if SIGNATURE in _listed(folder) else None
 
 
 def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
@@ -65,7 +121,7 @@ def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
     Raises ``Corrupt`` for missing, extra, oversize or altered files and ``Untrusted`` for links.
     """
     wanted = file_set(manifest.model.runtime)
-    found = set(_listed(folder)) - {MANIFEST}
+    found = set(_listed(folder)) - {MANIFEST, SIGNATURE}  # which may appear at any time
     if missing := sorted(wanted - found):
         raise Corrupt(f"{folder}: {', '.join(missing)} missing. {AGAIN}")
     if extra := sorted(found - wanted):
@@ -83,41 +139,21 @@ def _checked(folder: Path, name: str, entry: FileEntry) -> bytes:
 
 
 def _read(folder: Path, name: str, size: int | None = None) -> bytes:
-    """Read one file whole; ``size`` is what it must have, unknown of the manifest alone."""
+    """Read one file whole; ``size`` is what it must have, unknown of the manifest and the signatures."""
     path = folder / name
-    try:
-        if path.is_symlink():  # where O_NOFOLLOW is missing this is all there is
-            raise Untrusted(_link_fault(path, "a symbolic link"))
-        descriptor = os.open(path, _FLAGS)
-        try:
-            return _read_open(descriptor, path, CAPS[name], size)
-        finally:
-            os.close(descriptor)
-    except FileNotFoundError as error:
-        raise Corrupt(f"{path} missing. {AGAIN}") from error
-    except OSError as error:
-        raise BundleError(
-            f"{path} cannot be read ({error.strerror}). Give this process the right to read it."
-        ) from error
-
-
-def _read_open(descriptor: int, path: Path, cap: int, size: int | None) -> bytes:
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        raise Corrupt(f"{path} is not a regular file. {AGAIN}")
-    if status.st_size > cap:
-        raise Corrupt(f"{path}: {status.st_size} bytes, more than the {cap} allowed for it. {AGAIN}")
-    # before a byte is read: a sparse file costs its author nothing, and its reader all of its length
-    if size is not None and status.st_size != size:
-        raise Corrupt(f"{path}: {status.st_size} bytes, but the manifest says {size}. {AGAIN}")
-    parts: list[bytes] = []
-    left = status.st_size + 1  # one more, to notice a file that grows
-    while left > 0 and (part := os.read(descriptor, min(left, 1 << 30))):
-        parts.append(part)
-        left -= len(part)
-    if left != 1:
-        raise Corrupt(f"{path}: its length changed while it was read. {AGAIN}")
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    if path.is_symlink():  # where O_NOFOLLOW is missing this is all there is
+        raise Untrusted(_link_fault(path, "a symbolic link"))
+    with open_regular(path, follow=False) as stream:
+        cap = CAPS[name]
+        if stream.size > cap:
+            raise Corrupt(f"{path}: {stream.size} bytes, more than the {cap} allowed for it. {AGAIN}")
+        # before a byte is read: a sparse file costs its author nothing, and its reader all of its length
+        if size is not None and stream.size != size:
+            raise Corrupt(f"{path}: {stream.size} bytes, but the manifest says {size}. {AGAIN}")
+        content = stream.take(stream.size)
+        if len(content) != stream.size or stream.take(1):
+            raise Corrupt(f"{path}: its length changed while it was read. {AGAIN}")
+        return content
 
 
 def _link_fault(path: Path, what: str) -> str:

@@ -21,7 +21,11 @@ from inprocml.sources import MANIFEST, VERSION_NAME
 __all__ = [
     "FORMAT",
     "FORMAT_VERSION",
+    "LINK",
     "MOST_GOLDEN",
+    "SIGNATURE",
+    "About",
+    "Dataset",
     "FileEntry",
     "GoldenEntry",
     "Label",
@@ -41,15 +45,24 @@ FORMAT_VERSION: Final = 1
 MOST_GOLDEN: Final = 16
 """Golden rows a bundle may have: they run before the first request is answered."""
 
+SIGNATURE: Final = "signature.json"
+"""The one file beside the manifest that the manifest cannot name: it is made later, about the manifest."""
+
 _UNSEALED = "sha256:" + "0" * 64
 _MODEL_FILE = {"onnx": "model.onnx", "torch": "weights.safetensors"}
 _ALWAYS = frozenset({"transform.json", "golden.json", "baseline.json", "card.md"})
+
+LINK: Final = r"^https?://[A-Za-z0-9._:\[\]-]+([/?#][!-;=?-\[\]_a-z~]*)?$"
+"""Web addresses without user names, and without what ends a link or begins markup in Markdown and HTML."""
 
 Label: TypeAlias = StrictBool | StrictInt | StrictStr
 Hex: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Digest: TypeAlias = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 VersionName: TypeAlias = Annotated[str, Field(pattern=f"^{VERSION_NAME}$")]
 Short: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
+Prose: TypeAlias = Annotated[str, Field(min_length=1, max_length=4096)]
+Link: TypeAlias = Annotated[str, Field(pattern=LINK, max_length=2048)]
+Figures: TypeAlias = Annotated[dict[Short, float], Field(max_length=256)]
 Amount: TypeAlias = Annotated[float, Field(ge=0)]
 Count: TypeAlias = Annotated[int, Field(ge=0)]
 
@@ -123,13 +136,32 @@ class Parity(_Strict):
     flips: Count | None
 
 
+class Dataset(_Strict):
+    """The training table: its name if given, its digest (``packing.table_digest``) and its rows."""
+
+    name: Short | None
+    digest: Digest
+    rows: Count
+
+
 class Provenance(_Strict):
-    """Which software packed the bundle; no user, no host, no path."""
+    """What the bundle was made with and from; no host, no path, and a person only if the author named one."""
 
     python: Short
     platform: Short
     packages: dict[Short, Short]
     commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40,64}$")] | None
+    author: Short | None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] | None
+    dataset: Dataset
+
+
+class About(_Strict):
+    """What the author says of the model, as plain text; ``links`` are web addresses by name."""
+
+    intended_use: Prose | None
+    limits: Prose | None
+    links: Annotated[dict[Short, Link], Field(max_length=32)]
 
 
 class Manifest(_Strict):
@@ -147,7 +179,9 @@ class Manifest(_Strict):
     golden: GoldenEntry
     parity: Parity
     label_counts: tuple[Count, ...] | None
-    metrics: dict[Short, float]
+    metrics: Figures
+    slices: Annotated[dict[Short, Figures], Field(max_length=256)]
+    about: About
     provenance: Provenance
     digest: Digest = _UNSEALED
 

@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from inprocml.bundle.folder import read_files, read_manifest
+from inprocml.bundle.card import Card
 from inprocml.bundle.golden import Golden, read_golden, replay_features, replay_outputs
 from inprocml.bundle.manifest import Manifest, Parity, model_file
 from inprocml.bundle.outputs import Output, from_entry
+from inprocml.bundle.parts import read_parts
+from inprocml.bundle.policy import Policy
 from inprocml.bundle.remedy import ANEW
+from inprocml.bundle.save import check_digest, save
+from inprocml.bundle.signatures import signers
 from inprocml.errors import BundleError, Corrupt
 from inprocml.monitoring.baseline import Baseline
 from inprocml.protocols import Backend
@@ -29,7 +33,8 @@ class Bundle:
 
     ``model`` holds the bytes of ``model.onnx`` or ``weights.safetensors``, the very ones whose digest
     was checked; ``module`` is the name of the registered torch module (``None`` for ONNX).
-    ``parity.rows/distance/limit/flips`` tell how near the packed model is to the trained one.
+    ``parity.rows/distance/limit/flips`` tell how near the packed model is to the trained one. ``card`` is
+    Markdown text, and ``card.html`` the same as HTML. ``signed_by`` are the keys of the policy that signed.
     """
 
     name: str
@@ -41,41 +46,55 @@ class Bundle:
     output: Output
     golden: Golden = field(repr=False)
     baseline: Baseline = field(repr=False)
-    card: str = field(repr=False)
+    card: Card = field(repr=False)
+    signed_by: tuple[str, ...] = ()
 
     @classmethod
     def open(
-        cls, path: str | os.PathLike[str], *, name: str | None = None, version: str | None = None
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        digest: str | None = None,
+        policy: Policy | None = None,
     ) -> Bundle:
-        """Verify the bundle in the folder ``path`` and load it.
+        """Verify the bundle at ``path``, a folder or a single file ``.inprocml``, and load it.
 
-        ``name`` is what to call the model instead of the manifest's name; ``version``, when given, must
-        be the manifest's. Every digest is checked on the bytes that are kept, and the golden rows are
-        encoded again. Raises ``Corrupt``, ``Untrusted``, ``Unsupported``, or ``BundleError`` when the
-        folder is no bundle. The model itself is not run: see ``replay``.
+        ``name`` is what to call the model instead of the manifest's name; ``version`` and ``digest``, when
+        given, must be the manifest's: ``Corrupt`` for another one, since these are not the bytes that were
+        asked for. ``policy`` says whose signatures count and whether one is
+        required. Every digest is checked on the bytes that are kept, and the golden rows are encoded again.
+        Raises ``Corrupt``, ``Untrusted``, ``Unsupported``, or ``BundleError`` when there is no bundle. The
+        model itself is not run: see ``replay``.
         """
-        folder = Path(path)
-        manifest = read_manifest(folder)
-        if version is not None and version != manifest.version:
-            raise Corrupt(
-                f"{folder}: asked for version {version!r}, but its manifest says {manifest.version!r}: the "
-                "folder was renamed or copied by hand. Give it its own name again, or pack that version."
-            )
-        files = read_files(folder, manifest)
+        where = Path(path)
+        signed_by: tuple[str, ...] = ()
+
+        def admit(manifest: Manifest, spelt: bytes, signature: bytes | None) -> None:
+            nonlocal signed_by
+            _check_version(manifest, version, where)
+            if digest is not None:
+                check_digest(manifest, digest, where)
+            signed_by = signers(spelt, signature, policy or Policy(), where=str(where))
+
+        parts = read_parts(where, admit)
+        manifest, files = parts.manifest, parts.files
         transform = _transform(files["transform.json"], manifest)
         golden = read_golden(files["golden.json"], rows=manifest.golden.rows, width=manifest.transform.width)
         golden = replay_features(golden, transform)
         return cls(
             name=name or manifest.name,
             version=manifest.version,
-            path=folder,
+            path=where,
             manifest=manifest,
             transform=transform,
             model=files[model_file(manifest.model.runtime)],
             output=_of_file("manifest.json", lambda: from_entry(manifest.output, manifest.model.output)),
             golden=golden,
             baseline=_of_file("baseline.json", lambda: Baseline.from_json(files["baseline.json"])),
-            card=_of_file("card.md", lambda: files["card.md"].decode("utf-8")),
+            card=_of_file("card.md", lambda: Card(files["card.md"].decode("utf-8"), manifest, transform)),
+            signed_by=signed_by,
         )
 
     @property
@@ -108,6 +127,17 @@ class Bundle:
         """``"sha256:<hex>"`` over the manifest, and through it over every file."""
         return self.manifest.digest
 
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the bundle out again and return where: ``"x.inprocml"`` makes a single file, else a folder.
+
+        The files, and signatures, are read again from ``self.path`` and come out byte for byte; a single file
+        of the same bundle always has the same bytes. Nothing is overwritten, and nothing half-written is
+        visible. Raises ``PackError`` when ``path`` exists or cannot be written, ``Corrupt`` when another
+        bundle is at ``self.path`` by now, and ``BundleError`` when there is none.
+        """
+        save(self.path, self.digest, Path(path))
+        return Path(path)
+
     def replay(self, backend: Backend) -> None:
         """Run the golden rows on ``backend``.
 
@@ -121,6 +151,14 @@ class Bundle:
         from inprocml.bundle import display
 
         return display.html(self)
+
+
+def _check_version(manifest: Manifest, version: str | None, where: Path) -> None:
+    if version is not None and version != manifest.version:
+        raise Corrupt(
+            f"{where}: asked for version {version!r}, but its manifest says {manifest.version!r}: it was "
+            "renamed or copied by hand. Give it its own name again, or pack that version."
+        )
 
 
 def _transform(content: bytes, manifest: Manifest) -> Transform:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from inprocml.packing.about import About
 from inprocml.packing.pack import pack
 from inprocml.packing.transform_onnx import onnx_inputs, transform_to_onnx
 
-__all__ = ["onnx_inputs", "pack", "transform_to_onnx"]
+__all__ = ["About", "onnx_inputs", "pack", "transform_to_onnx"]

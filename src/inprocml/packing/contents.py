@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from numpy.typing import NDArray
@@ -12,10 +11,11 @@ from inprocml.bundle import Classes, Manifest, Output, Parity
 from inprocml.bundle.card import render_card
 from inprocml.bundle.folder import CAPS
 from inprocml.bundle.golden import Golden, as_tensors, tolerance
-from inprocml.bundle.manifest import FileEntry, ModelEntry, TransformEntry, model_file, seal
+from inprocml.bundle.manifest import Dataset, FileEntry, ModelEntry, TransformEntry, model_file, seal
 from inprocml.errors import PackError
+from inprocml.packing.about import About
 from inprocml.packing.exported import Exported
-from inprocml.packing.provenance import provenance
+from inprocml.packing.provenance import created, provenance
 from inprocml.packing.sample import Sample
 from inprocml.schema.canonical import sha256
 from inprocml.sources import MANIFEST
@@ -43,6 +43,7 @@ class Contents:
     label_counts: tuple[int, ...] | None
     metrics: dict[str, float]
     notes: str | None
+    about: About
 
     def files(self, version: str) -> dict[str, bytes]:
         """Return file name -> bytes, the manifest last; raises ``PackError`` for a file above its cap."""
@@ -71,11 +72,12 @@ class Contents:
 
     def _manifest(self, version: str, transform: bytes) -> Manifest:
         exported, output = self.exported, self.decoder
+        dataset = Dataset(name=self.about.dataset, digest=self.sample.digest, rows=self.sample.count)
         probabilities = isinstance(output, Classes) and output.scores == "probabilities"
         return Manifest(
             name=self.name,
             version=version,
-            created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            created=created(),
             files={},
             model=ModelEntry(
                 runtime=exported.runtime,
@@ -94,5 +96,7 @@ class Contents:
             parity=self.parity,
             label_counts=self.label_counts,
             metrics=self.metrics,
-            provenance=provenance(exported.packages),
+            slices=self.about.measured(),
+            about=self.about.entry(),
+            provenance=provenance(exported.packages, self.about, dataset),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -19,6 +18,7 @@ from inprocml.bundle.write import publish
 from inprocml.errors import BackendMissing, InprocmlError, PackError
 from inprocml.monitoring.baseline import build_baseline
 from inprocml.packing import parity as parity_of
+from inprocml.packing.about import About, figures
 from inprocml.packing.contents import Contents
 from inprocml.packing.exported import Exported
 from inprocml.packing.from_onnx import export_onnx, is_onnx
@@ -47,6 +47,7 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
     version: str | None = None,
     parity_limit: float = parity_of.LIMIT,
     card: str | None = None,
+    about: About | None = None,
     runtime: Literal["onnx", "torch"] = "onnx",
     module: str | None = None,
 ) -> Bundle:
@@ -57,7 +58,8 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
     ``baseline`` is the training table, rows as the transform takes them: golden rows, the sample for
     parity and the distribution for drift come from it; ``labels`` (optional, one per row) are
     counted. ``metrics`` are kept as given. ``version`` defaults to the next whole number and must sort
-    after the newest. ``card`` is Markdown to put on the model card. ``runtime="torch"`` keeps weights
+    after the newest. ``card`` is Markdown to put on the model card, and
+    ``about`` tells the author, seed, data, use and limits. ``runtime="torch"`` keeps weights
     instead of a graph, for the module that the host registers as ``module``.
 
     Nothing is visible in the store until the files were written, forced to disk, opened again and the
@@ -65,8 +67,8 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
     ``parity_limit`` from the trained one (see ``packing.parity`` for the distance), ``InvalidRow`` when
     the baseline breaks the schema, and ``PackError`` for everything else that cannot be packed.
     """
-    _check_arguments(transform, output, parity_limit, version)
-    figures = _figures(metrics or {})
+    _check_arguments(transform, output, parity_limit, version, about)
+    measured = figures(metrics or {})
     sample = take_sample(transform, baseline)
     exported = _export(model, sample, output, runtime, module)
     decoder = output.named(exported.output)
@@ -91,8 +93,9 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
             baseline=_baseline(everywhere, sample, transform, decoder),
             parity=_parity(backend, exported, sample, decoder, parity_limit, answers),
             label_counts=counts,
-            metrics=figures,
+            metrics=measured,
             notes=card,
+            about=about or About(),
         )
     finally:
         backend.close()
@@ -146,7 +149,9 @@ def _publish(store: Path, version: str | None, contents: Contents) -> Bundle:
     return replace(proved[-1], path=folder)
 
 
-def _check_arguments(transform: Transform, output: Output, limit: object, version: object) -> None:
+def _check_arguments(
+    transform: Transform, output: Output, limit: object, version: object, about: object
+) -> None:
     if isinstance(getattr(transform, "transform_", None), Transform):
         raise PackError("transform= is a scikit-learn view of a transform; give its .transform_ attribute.")
     if not isinstance(transform, Transform):
@@ -160,24 +165,10 @@ def _check_arguments(transform: Transform, output: Output, limit: object, versio
         )
     if not isinstance(version, str | None):
         raise PackError(f"version= is {type(version).__name__}; versions are named by text, such as '3'.")
+    if not isinstance(about, About | None):
+        raise PackError(f"about= is {type(about).__name__}; give inprocml.About(author=..., seed=..., ...).")
     if not isinstance(limit, int | float) or not limit >= 0:
         raise PackError("parity_limit must be 0 or greater.")
-
-
-def _figures(metrics: Mapping[str, float]) -> dict[str, float]:
-    if not isinstance(metrics, Mapping):
-        raise PackError(f"metrics= is {type(metrics).__name__}; give a mapping from name to number.")
-    figures = {}
-    for name, value in metrics.items():
-        try:
-            figures[str(name)] = float(value)
-        except (TypeError, ValueError):
-            figures[str(name)] = math.nan
-        if not math.isfinite(figures[str(name)]) or not 0 < len(str(name)) <= 256:
-            raise PackError(
-                f"metric {str(name)[:80]!r} is not a finite number with a short name. Leave it out."
-            )
-    return figures
 
 
 def _name(path: str | os.PathLike[str]) -> str:

@@ -1,21 +1,25 @@
-"""Which software packed a bundle; never who, on which host, or in which folder."""
+"""What a bundle was made with and from; never on which host or in which folder, and who only if they say."""
 
 from __future__ import annotations
 
+import os
 import platform
 import re
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from inprocml.bundle.manifest import Provenance
+from inprocml.bundle.manifest import Dataset, Provenance
+from inprocml.errors import PackError
+from inprocml.packing.about import About
 
-__all__ = ["provenance"]
+__all__ = ["commit", "created", "provenance"]
 
 _COMMIT = re.compile(r"[0-9a-f]{40,64}", re.ASCII)
 
 
-def provenance(packages: tuple[str, ...]) -> Provenance:
-    """Return versions of Python, the platform and those of ``packages`` that are installed."""
+def provenance(packages: tuple[str, ...], about: About, dataset: Dataset) -> Provenance:
+    """Return versions of Python, the platform and those of ``packages`` that are installed, and the rest."""
     found = {}
     for package in ("inprocml", "numpy", *packages):
         try:
@@ -27,7 +31,24 @@ def provenance(packages: tuple[str, ...]) -> Provenance:
         platform=f"{platform.system()}-{platform.machine()}",
         packages=found,
         commit=commit(Path.cwd()),
+        author=about.author,
+        seed=about.seed,
+        dataset=dataset,
     )
+
+
+def created() -> str:
+    """Return the time in UTC, ``YYYY-MM-DDThh:mm:ssZ``; where ``SOURCE_DATE_EPOCH`` is set, that time.
+
+    The variable holds seconds since 1970 (reproducible-builds.org); with it equal parts make equal bundles.
+    Raises ``PackError`` when it does not hold a number.
+    """
+    told = os.environ.get("SOURCE_DATE_EPOCH")
+    try:
+        moment = datetime.now(UTC) if told is None else datetime.fromtimestamp(int(told), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise PackError("SOURCE_DATE_EPOCH is no number of seconds since 1970. Mend or unset it.") from error
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def commit(folder: Path) -> str | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from inprocml.bundle.golden import as_tensors
 from inprocml.bundle.manifest import MOST_GOLDEN
 from inprocml.errors import PackError
+from inprocml.packing.table_digest import table_digest
 from inprocml.schema.canonical import canonical
 from inprocml.transform import Transform
 from inprocml.values import FEATURES, Features, Table, Tensors
@@ -43,12 +44,13 @@ class Sample:
     """The training table, checked, and the rows of it that stand for all, encoded.
 
     ``rows`` are positions in the table and begin with the golden ones, which are ``rendered``; ``tensors``
-    are theirs. ``parts`` encodes the whole table of ``count`` rows, part by part. ``ragged`` names the
-    tensors whose length varies from call to call.
+    are theirs. ``parts`` encodes the whole table of ``count`` rows, part by part; ``digest`` is the table's.
+    ``ragged`` names the tensors whose length varies from call to call.
     """
 
     columns: Mapping[str, Any]
     count: int
+    digest: str
     tensors: Tensors
     rows: NDArray[np.intp]
     rendered: tuple[dict[str, Any], ...]
@@ -86,7 +88,8 @@ def take_sample(transform: Transform, table: Table) -> Sample:
     rows = sample_rows(count, golden, most=_most(transform))
     padding = {spec.name: spec.pad for spec in transform.tensors if spec.ragged}
     chosen = take(whole, rows) if whole is not None else _gathered(parts(), rows, padding)
-    return Sample(columns, count, chosen, rows, tuple(rendered), parts, frozenset(padding))
+    digest = table_digest(schema, canonical_columns)
+    return Sample(columns, count, digest, chosen, rows, tuple(rendered), parts, frozenset(padding))
 
 
 def _features(

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.timeout(SECONDS + 120)
-@pytest.mark.parametrize("target", ["whole", "manifest", "history", "onnx"])
+@pytest.mark.parametrize("target", ["whole", "archive", "manifest", "history", "onnx"])
 def test_nothing_but_a_refusal_leaves_a_reader(target, store, tmp_path):
     pytest.importorskip("atheris", reason="atheris is not installed here (Linux only)")
     options = ["-timeout=20", "-rss_limit_mb=2048", "-max_len=65536", "-print_final_stats=1"]

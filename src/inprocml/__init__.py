@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from inprocml.model import Model
     from inprocml.packing import About, pack
     from inprocml.serving import Rollout
+    from inprocml.store import Store
     from inprocml.transform import (
         Audio,
         Category,
@@ -69,6 +70,7 @@ _HOME = {
     "Prediction": "inprocml.values",
     "Regression": "inprocml.bundle",
     "Rollout": "inprocml.serving",
+    "Store": "inprocml.store",
     "Text": "inprocml.transform",
     "Timestamp": "inprocml.transform",
     "Transform": "inprocml.transform",
@@ -106,6 +108,7 @@ __all__ = [
     "Prediction",
     "Regression",
     "Rollout",
+    "Store",
     "Text",
     "Timestamp",
     "Transform",

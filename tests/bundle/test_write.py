@@ -171,14 +171,18 @@ def test_losing_at_the_very_rename_is_losing_too(tmp_path, monkeypatch):
     whole(tmp_path)
 
 
-@pytest.mark.parametrize("step", ["mkdir", "open", "fsync", "rename"])
+@pytest.mark.parametrize("step", ["mkdir", "open", "write", "fsync", "rename"])
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch, step):
-    def fail(*_, **__):
+    real = os.open
+
+    def fail(*arguments, **more):
+        if step == "open" and not arguments[1] & os.O_CREAT:
+            return real(*arguments, **more)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     tmp_path = tmp_path / "store"
     tmp_path.mkdir()
-    monkeypatch.setattr(os if step == "fsync" else Path, step, fail)
+    monkeypatch.setattr(os if step in {"open", "write", "fsync"} else Path, step, fail)
     with pytest.raises(PackError, match=r"No space left on device.*no version became visible"):
         put(tmp_path)
     monkeypatch.undo()

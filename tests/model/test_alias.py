@@ -93,7 +93,7 @@ def test_an_alias_that_means_something_broken_leaves_the_old_version_stale(store
 
 
 def test_an_alias_means_bytes_and_not_a_name(store, follow, row):
-    """A version deleted and packed again under its old name is not what was promoted."""
+    """A version deleted, and another put under its name by hand (``pack`` refuses), is not what was promoted."""
     model = follow()
     model.predict(row)
     move_alias(store, "production", "2")
@@ -102,7 +102,8 @@ def test_an_alias_means_bytes_and_not_a_name(store, follow, row):
     wait_for(lambda: model.predict(row).version == "1")
     digest = inprocml.Bundle.open(store / "2").digest
     shutil.rmtree(store / "2")
-    pack_small(store, seed=7, version="2")
+    pack_small(store.parent / "elsewhere", seed=7, version="2")
+    (store.parent / "elsewhere" / "2").rename(store / "2")
     move_alias(store, "production", "2", digest=digest)
     wait_for(lambda: model.ready is Readiness.STALE)
     assert model.predict(row).version == "1"
@@ -167,3 +168,25 @@ def test_a_candidate_that_becomes_what_the_alias_means_is_taken_over_as_it_is(st
 def test_impossible_arguments_are_refused_where_they_are_written(store, options, complaint):
     with pytest.raises((TypeError, ValueError), match=complaint):
         Model(store, **options)
+
+
+def test_a_policy_is_held_by_every_door_to_a_version(store, row, add_version):
+    from inprocml.bundle import Policy
+    from inprocml.bundle.signing import new_key, sign
+
+    private, public = new_key()
+    sign(store / "1", private)
+    add_version()
+    policy = Policy(require_signature=True, trusted_keys=[public])
+    model = Model(store, version="1", policy=policy, rollout={"2": 1.0}, pins=["2"], poll_interval=0.02)
+    assert model.predict(row).version == "1"
+    threading.Event().wait(0.2)
+    assert not model.rollout.candidates
+    with pytest.raises(inprocml.Untrusted, match="not signed"):
+        model.predict(row, version="2")
+    with pytest.raises(inprocml.Untrusted, match="not signed"):
+        model.reload("2")
+    assert model.predict(row).version == "1"
+    model.close()
+    with pytest.raises(TypeError, match="policy must be"):
+        Model(store, policy={"require_signature": True})

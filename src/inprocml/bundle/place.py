@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from inprocml.bundle.durable import sync_folder, temporary_in, write_new
 from inprocml.errors import PackError
 
 __all__ = ["place_file", "place_folder"]
@@ -33,12 +33,12 @@ def place_file(
     or cannot be written.
     """
     with _temporary(path, beside or path) as temporary:
-        _write(temporary, pieces, mode)
+        write_new(temporary, pieces, mode=mode)
         if replace:
             temporary.replace(path)
         else:
             _claim(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def place_folder(path: Path, files: Mapping[str, bytes]) -> None:
@@ -49,18 +49,18 @@ def place_folder(path: Path, files: Mapping[str, bytes]) -> None:
     with _temporary(path, path) as temporary:
         temporary.mkdir()
         for name, content in files.items():
-            _write(temporary / name, [content], 0o666)
-        _sync_folder(temporary)
+            write_new(temporary / name, [content])
+        sync_folder(temporary)
         if os.path.lexists(path):  # a rename would replace an empty folder
             raise FileExistsError
         temporary.rename(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 @contextmanager
 def _temporary(path: Path, beside: Path) -> Iterator[Path]:
     """Yield a new name beside ``beside``, for what is to become ``path``; what is left there is deleted."""
-    temporary = beside.parent / f".tmp-{secrets.token_hex(8)}"
+    temporary = temporary_in(beside.parent)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -87,21 +87,3 @@ def _claim(temporary: Path, path: Path) -> None:
         if os.path.lexists(path):
             raise FileExistsError from None
         temporary.rename(path)
-
-
-def _write(path: Path, pieces: Iterable[bytes], mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.writelines(pieces)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    # some network file systems and Windows cannot; the rename is atomic all the same
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -2,22 +2,22 @@
 
 Everything is written into ``.tmp-<random>`` beside the versions, forced to disk, opened and replayed, and
 only then renamed: a rename is the one step that a crash cannot split. A name beginning with a dot is never a
-version, so whatever a crash leaves behind is invisible and may be deleted by hand.
+version, so whatever a crash leaves behind is invisible; the next writer removes it when it is a day old.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import os
 import re
-import secrets
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from inprocml.bundle.durable import sweep, sync_folder, temporary_in, write_new
+from inprocml.bundle.manifest import parse_manifest
 from inprocml.errors import PackError
 from inprocml.sources import MANIFEST, Directory, natural_key, valid_version
+from inprocml.sources.moves import read_moves
 
 __all__ = ["publish"]
 
@@ -35,15 +35,23 @@ def publish(
 
     ``version=None`` takes the next whole number; whoever loses a race for it takes the one after.
     ``prove`` gets the temporary folder and raises if what was written is not fit to be seen. Returns
-    the version's folder. Raises ``PackError`` for a name that is taken, malformed, or not after the
-    newest, and for a disk that refuses.
+    the version's folder. Raises ``PackError`` for a name that is taken (by a version, by an alias, or in
+    the store's history by a version that was deleted), malformed, or not after the newest, and for a disk
+    that refuses; ``Corrupt`` for a history that is damaged.
     """
     _check_store(store)
     try:
         store.mkdir(parents=True, exist_ok=True)
+        sweep(store)
         while True:
-            chosen = _choose(store, version)
-            if _place(store, chosen, build(chosen), prove):
+            chosen, tied = _choose(store, version)
+            files = build(chosen)
+            if tied and _digest(files) != tied:
+                raise PackError(
+                    f"{store}: its history ties {chosen!r} to another bundle, {tied[:19]}, deleted since. "
+                    "Whoever reads the history must not be misled: choose another name."
+                )
+            if _place(store, chosen, files, prove):
                 return store / chosen
             if version is not None:
                 raise PackError(_taken(store, version))
@@ -56,12 +64,12 @@ def publish(
 
 def _place(store: Path, version: str, files: Mapping[str, bytes], prove: Callable[[Path], None]) -> bool:
     """Write and rename; False when another packer took the name first."""
-    temporary = store / f".tmp-{secrets.token_hex(8)}"
+    temporary = temporary_in(store)
     temporary.mkdir()  # not tempfile: its folders are private, and the server runs as another user
     try:
         for name, content in files.items():
-            _write(temporary / name, content)
-        _sync_folder(temporary)
+            write_new(temporary / name, [content])
+        sync_folder(temporary)
         prove(temporary)
         if (store / version).exists():  # a rename would replace an empty folder
             return False
@@ -72,25 +80,8 @@ def _place(store: Path, version: str, files: Mapping[str, bytes], prove: Callabl
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)  # nothing is there after a rename
-    _sync_folder(store)
+    sync_folder(store)
     return True
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("xb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    # some network file systems and Windows cannot; the rename is atomic all the same
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _check_store(store: Path) -> None:
@@ -103,31 +94,41 @@ def _check_store(store: Path) -> None:
         raise PackError(f"{store} is a file. Pack into a folder: each pack adds a version to it.")
 
 
-def _choose(store: Path, version: str | None) -> str:
+def _digest(files: Mapping[str, bytes]) -> str:
+    return parse_manifest(files[MANIFEST]).digest
+
+
+def _choose(store: Path, version: str | None) -> tuple[str, str]:
+    """Return a name, and the digest that the history ties it to, empty for a name that is new."""
     names = [known.name for known in Directory(store).versions()]
     newest = names[-1] if names else None
+    moves = read_moves(store)
+    # a name that an alias ever meant stays tied to those bytes, though they were deleted
+    once = {move.target.version: move.target.digest for move in moves if move.target is not None}
     if version is None:
-        numbers = [int(name) for name in names if re.fullmatch(r"[0-9]{1,18}", name)]
+        numbers = [int(name) for name in (*names, *once) if re.fullmatch(r"[0-9]{1,18}", name)]
         version = str(max(numbers, default=0) + 1)
         if newest is not None and natural_key(version) <= natural_key(newest):
             raise PackError(
                 f"{store}: its newest version is {newest!r}, and the next number, {version!r}, would sort "
                 "before it. Name the new one: pack(..., version='...')."
             )
-        return version
+        return version, ""
     if not valid_version(version):
         raise PackError(
             f"version {version[:80]!r} cannot be a name: use a letter or digit, then up to 63 of "
             "A-Z a-z 0-9 . _ -"
         )
-    if (store / version).exists():
+    if version in names or (store / version).exists():
         raise PackError(_taken(store, version))
+    if moves and version in moves[-1].aliases:
+        raise PackError(f"{store}: {version!r} is an alias there. Choose another name for the version.")
     if newest is not None and natural_key(version) <= natural_key(newest):
         raise PackError(
             f"version {version!r} sorts before {newest!r}, the newest in {store}, so nobody would follow it. "
             "Choose a name that sorts after it (digits compare as numbers)."
         )
-    return version
+    return version, once.get(version, "")
 
 
 def _taken(store: Path, version: str) -> str:

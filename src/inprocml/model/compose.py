@@ -7,7 +7,7 @@ from dataclasses import replace
 from inprocml.backends import open_backend
 from inprocml.batching import Runner
 from inprocml.bundle import Bundle
-from inprocml.errors import BackendFailed, Corrupt, InprocmlError
+from inprocml.errors import BackendFailed, InprocmlError
 from inprocml.model.options import Options
 from inprocml.monitoring import RowCounts
 from inprocml.protocols import Backend, Clock, Source
@@ -26,12 +26,13 @@ def build(
     What the source, the bundle or the backend raises passes through.
     """
     found = source.fetch(version.name)
-    bundle = Bundle.open(found.path, name=options.name, version=None if found.own_name else found.name)
-    if version.digest and bundle.digest != version.digest:
-        raise Corrupt(
-            f"{found.path}: its digest is {bundle.digest[:23]}, the alias means {version.digest[:23]}: the "
-            "version was deleted and packed again, or replaced. Move the alias to what is there now."
-        )
+    bundle = Bundle.open(
+        found.path,
+        name=options.name,
+        version=None if found.own_name else found.name,
+        digest=version.digest or None,
+        policy=options.policy,
+    )
     if found.own_name:
         bundle = replace(bundle, version=found.name)
     backend = _open(bundle, options)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from inprocml.batching import Drained
+from inprocml.bundle import Policy
 from inprocml.errors import InprocmlError, NotReady
 from inprocml.model.attempt import Attempt
 from inprocml.model.options import BackendChoice, Device, Options, check_version
@@ -60,7 +61,7 @@ class Model:
     then on watches for newer ones; ``alias=`` follows what an alias such as ``"production"`` means instead,
     and ``version=`` pins one. ``path`` may be a store, one bundle, or any ``Source``. ``rollout`` lets a
     candidate in beside the serving version: ``{"5": 0.1}``, or a ``Rollout``; ``pins`` are versions that a
-    request may ask for by name.
+    request may ask for by name. ``policy`` says what a bundle must fulfil, such as a signature.
 
     ``device`` is ``"cpu"``, ``"cuda"``, ``"tensorrt"`` or ``"auto"``; ``threads`` the runtime's own threads
     (default: this worker's share of the cores it may use). ``max_batch_size`` rows at most run together;
@@ -78,6 +79,7 @@ class Model:
         version: str | None = None,
         rollout: Rollout | Sequence[Rollout] | Mapping[str, float] | None = None,
         pins: Iterable[str] = (),
+        policy: Policy | None = None,
         name: str | None = None,
         backend: BackendChoice = None,
         device: Device = "cpu",
@@ -93,6 +95,7 @@ class Model:
             alias=alias,
             pins=tuple(pins),
             rollouts=as_rollouts(rollout),
+            policy=policy,
             backend=backend,
             device=device,
             threads=threads,
@@ -117,6 +120,7 @@ class Model:
         like = functools.partial(
             Model,
             source,
+            policy=policy,
             name=self._options.name,
             backend=backend,
             device=device,

@@ -9,7 +9,7 @@ from typing import Literal
 
 from inprocml.backends import check_device, check_threads
 from inprocml.batching import check_limits
-from inprocml.bundle import Bundle
+from inprocml.bundle import Bundle, Policy
 from inprocml.protocols import Backend
 from inprocml.serving import Rollout
 from inprocml.sources import valid_version
@@ -31,6 +31,7 @@ class Options:
     alias: str | None
     pins: tuple[str, ...]
     rollouts: tuple[Rollout, ...]
+    policy: Policy | None
     backend: BackendChoice
     device: Device
     threads: int | None
@@ -47,6 +48,8 @@ class Options:
             raise ValueError(f"alias must be a name such as 'production', not {self.alias!r}")
         if self.alias is not None and self.version is not None:
             raise ValueError("a model follows an alias or is pinned to a version: give one of them")
+        if not isinstance(self.policy, Policy | None):
+            raise TypeError(f"policy must be an inprocml.bundle.Policy, not {type(self.policy).__name__}")
         for pin in self.pins:
             check_version(pin)
         if not isinstance(self.name, str | None):

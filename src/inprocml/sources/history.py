@@ -9,11 +9,11 @@ reads one file, the last. ``docs/reference/bundle-format.md`` is the written for
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from inprocml.errors import Corrupt, UnknownVersion, Unsupported
 from inprocml.schema import parse
@@ -29,9 +29,11 @@ __all__ = [
     "Target",
     "Trial",
     "entry_name",
+    "meanings",
     "newest_entry",
     "newest_serial",
     "parse_entry",
+    "read_chain",
     "unknown_alias",
 ]
 
@@ -68,8 +70,9 @@ class Trial(Target):
 class Entry(_Strict):
     """One move; ``aliases`` and ``trials`` are the state after it.
 
-    ``action`` is ``move`` (an alias to a version), ``remove`` (an alias) or ``trial`` (the share of a
-    candidate for ``alias``, whose trial is over when its version becomes the alias's).
+    ``action`` is ``move`` (an alias to a version), ``rollback`` (to what it meant before a move), ``remove``
+    (an alias) or ``trial`` (the share of a candidate for ``alias``, whose trial is over when its version
+    becomes the alias's).
     """
 
     format: Literal["inprocml-history"] = HISTORY_FORMAT
@@ -79,7 +82,7 @@ class Entry(_Strict):
     when: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")]
     who: Annotated[str, Field(min_length=1, max_length=256)]
     why: Annotated[str, Field(max_length=4096)]
-    action: Literal["move", "remove", "trial"]
+    action: Literal["move", "rollback", "remove", "trial"]
     alias: Name
     aliases: Annotated[dict[Name, Target], Field(max_length=1000)]
     trials: Annotated[dict[Name, Trial], Field(max_length=1000)]
@@ -89,6 +92,12 @@ class Entry(_Strict):
     def _on_the_calendar(cls, when: str) -> str:
         datetime.fromisoformat(when)
         return when
+
+    @model_validator(mode="after")
+    def _does_what_it_says(self) -> Self:
+        if (self.target is None) != (self.action == "remove"):
+            raise ValueError("its state is not what its action makes")
+        return self
 
     @property
     def moment(self) -> datetime:
@@ -147,6 +156,71 @@ def parse_entry(content: bytes, *, serial: int, where: str) -> tuple[Entry, str]
     if entry.serial != serial or entry.to_json() != content:
         raise Corrupt(f"{where}: it is entry {entry.serial}, or not in canonical form. {_RESTORE}")
     return entry, f"sha256:{sha256(content)}"
+
+
+def read_chain(names: Iterable[str], read: Callable[[str], bytes], *, where: str) -> tuple[Entry, ...]:
+    """Return every entry of a history, oldest first, each held against the one before it.
+
+    Raises as ``parse_entry``; ``Corrupt``, naming the entry, for one that is missing, that does not name
+    the digest of the one before, or that changes more than its own alias.
+    """
+    entries: list[Entry] = []
+    previous: str | None = None
+    for serial in range(1, newest_serial(names) + 1):
+        name = entry_name(serial)
+        try:
+            content = read(name)
+        except FileNotFoundError:
+            raise Corrupt(f"{where}/{name}: missing, though later entries are there. Restore it.") from None
+        entry, digest = parse_entry(content, serial=serial, where=f"{where}/{name}")
+        if entry.previous != previous:
+            raise Corrupt(
+                f"{where}/{name}: it does not follow from the entry before it, so one of the two was edited. "
+                "Restore both from a backup."
+            )
+        if entries and not _continues(entries[-1], entry):
+            raise Corrupt(
+                f"{where}/{name}: it changes more than it says, or lies before its time. {_RESTORE}"
+            )
+        entries.append(entry)
+        previous = digest
+    return tuple(entries)
+
+
+def _continues(before: Entry, after: Entry) -> bool:
+    if after.when < before.when:
+        return False
+    others = [
+        {alias: meant for alias, meant in state.items() if alias != after.alias}
+        for state in (before.aliases, after.aliases, before.trials, after.trials)
+    ]
+    return others[0] == others[1] and others[2] == others[3]
+
+
+def meanings(entries: Sequence[Entry], alias: str) -> tuple[Target | None, ...]:
+    """Return what roll-backs of ``alias`` lead through, ending in what it means now; None for nothing.
+
+    A roll-back undoes one move and is itself no move to be undone, so the next goes further back. To
+    remove an alias is a move, after which it means nothing; what was removed is no way back, the version
+    before it is. The first is None, for no alias means anything from the start.
+    """
+    meant: list[Target | None] = [None]
+    for entry in entries:
+        if entry.alias != alias or entry.action == "trial":
+            continue
+        if entry.action == "rollback":
+            meant = [*_back(meant), entry.target]
+        elif entry.target != meant[-1]:
+            meant.append(entry.target)
+    return tuple(meant)
+
+
+def _back(meant: list[Target | None]) -> list[Target | None]:
+    """Return what lies before the meaning that a roll-back leads to."""
+    before = meant[:-1]
+    while len(before) > 1 and before[-1] is None:
+        before.pop()
+    return before[:-1] or [None]
 
 
 def unknown_alias(where: str, alias: str, known: Iterable[str]) -> UnknownVersion:

@@ -1,0 +1,57 @@
+"""From arguments to an exit code: 0 done, 1 refused, 2 not understood.
+
+Results go to stdout, errors in one sentence to stderr; what is ours to raise never shows a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from inprocml.cli import bundles, keys, moves, versions
+from inprocml.cli.output import Commands, plain
+from inprocml.errors import InprocmlError
+
+__all__ = ["main"]
+
+_GROUPS: tuple[Callable[[Commands], None], ...] = (
+    versions.declare,
+    moves.declare,
+    bundles.declare,
+    keys.declare,
+)
+"""One line a group; each declares its commands with the function that runs them."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; ``arguments`` default to those of the process. Returns the exit code.
+
+    ``SystemExit`` comes from ``argparse`` alone: 2 for arguments that it does not know, 0 for ``--help``.
+    """
+    parser = argparse.ArgumentParser(prog="inprocml", description="Versions of models, on the command line.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for declare in _GROUPS:
+        declare(commands)
+    given = parser.parse_args(arguments)
+    try:
+        code: int = given.run(given)
+        sys.stdout.flush()
+    except InprocmlError as error:
+        return _refused(error, 1)
+    except ValueError as error:  # an argument that only the store could judge
+        return _refused(error, 2)
+    except BrokenPipeError:  # the reader has seen enough, as `| head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return _refused(error, 1)
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _refused(error: Exception, code: int) -> int:
+    sys.stderr.write(f"inprocml: {plain(str(error))}\n")
+    return code

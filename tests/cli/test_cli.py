@@ -1,0 +1,240 @@
+"""The command line: what it prints, its exit codes, and that it is quick to help."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+
+import pytest
+from tests.store.kit import put
+
+from inprocml import Store
+from inprocml.cli import main
+
+
+@pytest.fixture
+def path(tmp_path, _packed):
+    folder = tmp_path / "late"
+    for auc in (0.8, 0.9):
+        put(folder, _packed / "1", metrics={"auc": auc})
+    return folder
+
+
+@pytest.fixture
+def run(capsys):
+    def run(*arguments):
+        code = main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+def test_versions(run, path):
+    Store(path).promote("2")
+    code, out, err = run("versions", path)
+    head, *lines = out.splitlines()
+    assert (code, err) == (0, "")
+    assert head.split() == ["version", "digest", "created", "size", "auc", "aliases"]
+    assert [line.split()[0] for line in lines] == ["2", "1"]
+    assert lines[0].split()[-2:] == ["0.9", "production"]
+    assert run("versions", path, "--order-by", "auc", "--ascending")[1].splitlines()[1].startswith("1 ")
+
+
+def test_versions_as_json(run, path):
+    (path / "1" / "manifest.json").write_bytes(b"{}")
+    _, out, _ = run("versions", path, "--order-by", "auc", "--json")
+    sound, broken = json.loads(out)
+    assert (sound["version"], sound["metrics"], sound["broken"]) == ("2", {"auc": 0.9}, None)
+    assert sound["digest"] == Store(path).open("2").digest
+    assert (broken["version"], broken["digest"]) == ("1", None)
+    assert "manifest.json" in broken["broken"]
+
+
+def test_a_broken_version_is_listed_with_its_reason(run, path):
+    (path / "1" / "manifest.json").write_bytes(b"{}")
+    code, out, _ = run("versions", path)
+    assert code == 0
+    assert "1 is broken: " in out
+
+
+def test_moves_and_their_history(run, path):
+    assert run("promote", path, "1", "--why", "first", "--who", "ann@ci") == (
+        0,
+        f"production means version 1 ({Store(path).open('1').digest[:19]}) now (entry 1)\n",
+        "",
+    )
+    assert run("promote", path, "1")[:2] == (0, "production means 1 already\n")
+    assert run("promote", path, "2", "--alias", "staging")[0] == 0
+    assert run("promote", path, "staging")[0] == 0
+    assert "means version 1" in run("rollback", path)[1]
+    assert run("remove", path, "staging")[1] == "staging means nothing now (entry 5)\n"
+    code, out, _ = run("history", path)
+    rows = [line.split() for line in out.splitlines()[1:]]
+    assert code == 0
+    assert [(row[0], row[3], row[4], row[5]) for row in rows] == [
+        ("1", "move", "production", "1"),
+        ("2", "move", "staging", "2"),
+        ("3", "move", "production", "2"),
+        ("4", "rollback", "production", "1"),
+        ("5", "remove", "staging", "-"),
+    ]
+    assert rows[0][2] == "ann@ci"
+    found = json.loads(run("history", path, "--alias", "staging", "--json")[1])
+    assert [(entry["action"], entry["version"]) for entry in found] == [("move", "2"), ("remove", None)]
+    assert found[0]["digest"] == Store(path).open("2").digest
+    assert json.loads(run("promote", path, "1", "--json")[1]) is None
+
+
+def test_a_trial_in_the_history(run, path):
+    Store(path).promote("1")
+    Store(path).trial("2", 0.1)
+    assert "2 at 10%" in run("history", path)[1]
+    assert json.loads(run("history", path, "--json")[1])[1]["share"] == 0.1
+
+
+def test_diff(run, path):
+    code, out, _ = run("diff", path, "1", "2")
+    assert code == 0
+    assert out == repr(Store(path).diff("1", "2")) + "\n"
+    found = json.loads(run("diff", path, "1", "2", "--json")[1])
+    assert found["metrics"] == {"auc": [0.8, 0.9]}
+    assert (found["rows"], found["same_features"]) == ("same", True)
+
+
+def test_show_prints_the_card(run, path):
+    code, out, _ = run("show", path / "1")
+    assert (code, out.strip()) == (0, Store(path).open("1").card.strip())
+
+
+def test_keys_signatures_and_what_they_are_good_for(run, path, tmp_path):
+    key, bundle = tmp_path / "key.pem", path / "1"
+    code, public, err = run("keygen", key)
+    assert (code, err) == (0, "")
+    public = public.strip()
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert run("verify", bundle)[1].splitlines()[1] == "not signed"
+    refused = run("verify", bundle, "--key", public, "--require-signature")
+    assert (refused[0], refused[1]) == (1, "")
+    assert run("sign", bundle, "--key", key) == (0, f"signed by {public}\n", "")
+    code, out, _ = run("verify", bundle, "--key", public, "--require-signature")
+    assert code == 0
+    assert out.splitlines() == [
+        f"late 1 is sound: {Store(path).open('1').digest}".replace("late", Store(path).open("1").name),
+        f"signed by {public}, a trusted key",
+    ]
+    assert "a key that nobody said to trust" in run("verify", bundle)[1]
+    found = json.loads(run("verify", bundle, "--json")[1])
+    assert (found["signed_by"], found["trusted"]) == ([public], False)
+    assert json.loads(run("verify", bundle, "--key", public, "--json")[1])["trusted"] is True
+    assert run("promote", path, "2", "--key", public, "--require-signature")[0] == 1
+    assert run("promote", path, "1", "--key", public, "--require-signature")[0] == 0
+    model = bundle / "model.onnx"
+    model.write_bytes(model.read_bytes()[:-1])
+    assert run("verify", bundle)[0] == 1
+
+
+def test_a_key_with_a_password(run, path, tmp_path):
+    key, password = tmp_path / "key.pem", tmp_path / "password"
+    password.write_text("secret\nnot this\n")
+    assert run("keygen", key, "--password-file", password)[0] == 0
+    assert b"ENCRYPTED" in key.read_bytes()
+    assert run("sign", path / "1", "--key", key)[0] == 1
+    assert run("sign", path / "1", "--key", key, "--password-file", password)[0] == 0
+    assert run("keygen", key)[0] == 1  # never over another key
+    password.write_text("\n")
+    assert run("sign", path / "1", "--key", key, "--password-file", password)[0] == 2
+    assert run("sign", path / "1", "--key", tmp_path / "none")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("promote", "STORE", "7"), 1),
+        (("rollback", "STORE"), 1),
+        (("remove", "STORE", "production"), 1),
+        (("diff", "STORE", "1", "x"), 1),
+        (("versions", "STORE", "--order-by", "acu"), 1),
+        (("versions", "STORE/missing"), 1),
+        (("show", "STORE"), 1),
+        (("verify", "STORE/missing"), 1),
+        (("verify", "STORE/1", "--key", "nonsense"), 2),
+        (("promote", "STORE", "1", "--alias", "a b"), 2),
+        (("promote", "STORE", "1", "--why", "\udcff"), 2),
+    ],
+)
+def test_what_is_refused_is_told_in_one_line(run, path, arguments, code):
+    found, out, err = run(*(argument.replace("STORE", str(path)) for argument in arguments))
+    assert (found, out) == (code, "")
+    assert err.startswith("inprocml: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [(), ("nonsense",), ("promote",), ("versions", "x", "--nonsense")])
+def test_what_is_not_understood_exits_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert "usage: inprocml" in capsys.readouterr().err
+
+
+def test_a_terminal_is_told_nothing_that_it_would_obey(run, path):
+    Store(path).promote("1", why="\x1b[2J\x07 and\nmore", who="ann\x1b]0;x")
+    _, out, _ = run("history", path)
+    assert not set(out) & {"\x1b", "\x07"}
+    assert len(out.splitlines()) == 2
+    _, out, _ = run("history", path, "--json")
+    assert "\x1b" not in out
+
+
+def shell(*arguments, **more):
+    return subprocess.run(
+        [sys.executable, "-m", "inprocml", *arguments], capture_output=True, text=True, check=False, **more
+    )
+
+
+def test_as_a_module():
+    assert shell("--help").returncode == 0
+    assert shell("nonsense").returncode == 2
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault(path):
+    first = subprocess.Popen(
+        [sys.executable, "-m", "inprocml", "versions", str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    first.stdout.close()
+    assert first.stderr.read() == b""
+    first.stderr.close()
+    assert first.wait() in {0, 1}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["promote", "--help"], ["nonsense"]])
+def test_help_loads_nothing_heavy(arguments):
+    code = (
+        "import sys\nfrom inprocml.cli import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit: pass\n"
+        "print([m for m in ('numpy', 'pydantic', 'onnxruntime', 'cryptography') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_every_command_has_help(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    listed = capsys.readouterr().out
+    for command in ("versions", "history", "diff", "promote", "rollback", "remove", "show", "verify", "sign"):
+        assert f"    {command} " in listed
+
+
+def test_the_script_is_declared():
+    import tomllib
+    from pathlib import Path
+
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+    module, name = project["scripts"]["inprocml"].split(":")
+    assert getattr(importlib.import_module(module), name) is main

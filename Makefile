@@ -6,9 +6,10 @@ DEMO = .venv-demo
 SERVERS = .venv-servers
 ARGS ?=
 TESTS ?= tests
+SECONDS ?= 600
 ROWS ?= 1000000
 
-.PHONY: demo test fuzz check bench setup servers clean
+.PHONY: demo test fuzz fuzz-reader check bench setup servers clean
 
 $(DEV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEV)
@@ -41,6 +42,10 @@ test: $(DEV)/.installed $(SERVERS)/.installed
 # The nightly one: ROWS hostile rows through every door, on every instruction set that numpy has here.
 fuzz: $(DEV)/.installed
 	FUZZ_ROWS=$(ROWS) $(DEV)/bin/python -m pytest tests/transform -m nightly $(ARGS)
+
+# Coverage-guided: every reader of a stranger's bytes, SECONDS each.
+fuzz-reader: $(DEV)/.installed
+	FUZZ_SECONDS=$(SECONDS) $(DEV)/bin/python -m pytest tests/fuzz -s $(ARGS)
 
 check: $(DEV)/.installed
 	$(DEV)/bin/ruff check .

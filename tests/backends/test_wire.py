@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from tests.backends.onnx_models import WEIGHT, model, outside, serialize
 
-from inprocml.backends.wire import audit_model
+from inprocml.backends.audit import audit_model
 from inprocml.errors import Corrupt, Unsupported, Untrusted
 
 

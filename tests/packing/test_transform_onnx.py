@@ -29,7 +29,7 @@ from inprocml import (
     Vector,
 )
 from inprocml.backends import open_backend
-from inprocml.backends.wire import audit_model
+from inprocml.backends.audit import audit_model
 from inprocml.packing import onnx_inputs, transform_to_onnx
 from inprocml.packing.traced import Graph
 from inprocml.transform import register

@@ -21,6 +21,7 @@ def open_backend(
     *,
     device: Literal["cpu", "cuda", "tensorrt", "auto"] = "cpu",
     threads: int | None = None,
+    allow_loops: bool = False,
     module: str | None = None,
     input_name: str = "features",
     output_name: str = "output",
@@ -28,14 +29,16 @@ def open_backend(
     """Open ``model`` (an ONNX file's bytes; for torch, a safetensors file's) in the runtime of that name.
 
     ``module`` (the registered name), ``input_name`` and ``output_name`` matter to torch alone: an ONNX model
-    names its own. Raises ``Unsupported`` for an unknown runtime, and what the backend raises.
+    names its own. ``allow_loops`` lets an ONNX model hold ``Loop``, ``Scan`` and ``If``, which may run for
+    ever: the host's word, never the bundle's. Raises ``Unsupported`` for an unknown
+    runtime, and what the backend raises.
     """
     check_device(device)
     check_threads(threads)
     if runtime == "onnx":
         from inprocml.backends.onnx import OnnxBackend
 
-        return OnnxBackend(model, device=device, threads=threads)
+        return OnnxBackend(model, device=device, threads=threads, allow_loops=allow_loops)
     if runtime == "torch":
         from inprocml.backends.torch import TorchBackend
 
@@ -51,5 +54,5 @@ def open_backend(
 
         if device not in {"cpu", "auto"}:
             raise ValueError(f"runtime 'numpy' runs on the cpu, not on {device}")
-        return NumpyBackend(model)
+        return NumpyBackend(model, allow_loops=allow_loops)
     raise Unsupported(f"runtime {runtime!r} is unknown to this release; it knows onnx, torch, numpy")

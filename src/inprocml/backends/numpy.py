@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from inprocml.backends.wire import audit_model
+from inprocml.backends.audit import audit_model
 from inprocml.errors import BackendFailed, BackendMissing, Corrupt, Unsupported
 from inprocml.values import Tensors
 
@@ -26,8 +26,8 @@ class NumpyBackend:
     name = "numpy"
     device = "cpu"
 
-    def __init__(self, model: bytes) -> None:
-        audit_model(model)
+    def __init__(self, model: bytes, *, allow_loops: bool = False) -> None:
+        audit_model(model, allow_loops=allow_loops)
         try:
             import onnx
             from onnx.reference import ReferenceEvaluator

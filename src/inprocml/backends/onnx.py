@@ -15,10 +15,11 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
+from inprocml.backends.audit import audit_model
 from inprocml.backends.checks import check_device, check_threads
 from inprocml.backends.locks import ProcessLock
+from inprocml.backends.onnx_versions import check_versions
 from inprocml.backends.threads import thread_budget
-from inprocml.backends.wire import audit_model
 from inprocml.errors import BackendFailed, BackendMissing, Corrupt, Unsupported
 from inprocml.values import Tensors
 
@@ -31,6 +32,8 @@ _PROVIDERS: Final = {"cpu": [_CPU], "cuda": [_CUDA, _CPU], "tensorrt": [_TENSORR
 _DEVICES: Final = {_CPU: "cpu", _CUDA: "cuda:0", _TENSORRT: "tensorrt:0"}
 
 _FATAL = 4  # ONNX Runtime's severity scale; everything else it has to say arrives as an exception
+
+_FOLDED: Final = 256 << 20
 
 _creating = ProcessLock()  # session creation is not safe beside another one in every provider
 
@@ -45,20 +48,31 @@ class OnnxBackend:
 
     ``device="cuda"`` and ``"tensorrt"`` are demands: ``BackendMissing`` if the session would run elsewhere;
     ``"auto"`` takes the best there is, and ``.device`` says which. ``threads`` is the size of the intra-op
-    pool, by default ``thread_budget()``. Raises ``Corrupt``, ``Untrusted`` (the model points at other files)
-    and ``Unsupported`` (operator set, operators or outputs that this runtime cannot serve).
+    pool, by default ``thread_budget()``. ``allow_loops`` lets the model hold ``Loop``, ``Scan`` and ``If``.
+    Raises ``Corrupt``, ``Untrusted`` (the model points at other files, may run for ever or fill the memory)
+    and ``Unsupported`` (versions, operators or outputs that this runtime cannot serve).
     """
 
     name = "onnx"
 
-    def __init__(self, model: bytes, *, device: Device = "cpu", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model: bytes,
+        *,
+        device: Device = "cpu",
+        threads: int | None = None,
+        allow_loops: bool = False,
+    ) -> None:
         self._pid = os.getpid()
         check_device(device)
         check_threads(threads)
-        audit_model(model)
+        audited = audit_model(model, allow_loops=allow_loops)
         with _creating:
             runtime = _import_runtime()
-            session = _open_session(runtime, model, _wanted(runtime, device), threads or thread_budget())
+            providers = _wanted(runtime, device)
+            check_versions(runtime, audited.ir_version, audited.opsets)
+            limit = _fold_limit(len(model), audited.foldable)
+            session = _open_session(runtime, model, providers, threads or thread_budget(), limit)
         provider = session.get_providers()[0]
         self.device = _DEVICES.get(provider, provider)
         self.inputs = tuple(node.name for node in session.get_inputs())
@@ -164,7 +178,16 @@ def _wanted(runtime: Any, device: Device) -> list[str]:
     return [provider for provider in _PROVIDERS[device] if provider in available]
 
 
-def _open_session(runtime: Any, model: bytes, providers: list[str], threads: int) -> Any:
+def _fold_limit(size: int, foldable: int) -> int:
+    """Bytes that one node computed at load may make: of all together, some times what the file has.
+
+    What is beyond it is computed in every run instead, where the golden rows tell what it costs. Known to
+    onnxruntime since its pull request 28055; before it, the audit stands alone.
+    """
+    return (_FOLDED + 4 * size) // max(1, foldable)
+
+
+def _open_session(runtime: Any, model: bytes, providers: list[str], threads: int, limit: int) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -173,6 +196,7 @@ def _open_session(runtime: Any, model: bytes, providers: list[str], threads: int
     )  # the parallel one spins for ever after a fork
     options.log_severity_level = _FATAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the host's cores are not ours
+    options.add_session_config_entry("optimization.constant_folding_max_output_size_in_bytes", str(limit))
     try:
         session = runtime.InferenceSession(
             model, options, providers=providers, enable_fallback=0, read_config_from_model=0

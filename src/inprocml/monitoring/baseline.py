@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from inprocml.errors import PackError, Unsupported
 from inprocml.monitoring.bins import (
@@ -23,15 +23,18 @@ from inprocml.monitoring.bins import (
     numeric_edges,
 )
 from inprocml.schema import Kind, Schema, dump, parse
-from inprocml.schema.sound import sound
+from inprocml.schema.sound import no_crowd, sound
 from inprocml.schema.strict_json import LARGEST_TEXT
 from inprocml.schema.text import LONGEST, canonical_text
 
-__all__ = ["Baseline", "build_baseline"]
+__all__ = ["MOST_COUNTED", "Baseline", "build_baseline"]
 
 _WHAT = "the baseline"
 _KIND = "baseline@1"
 _MOST_EDGES = 64
+MOST_COUNTED = 10_000
+"""Fields, and columns of outputs, that a baseline may have."""
+
 _WHOLE = frozenset({"vector", "content", "signal"})  # values of which hardly any comes twice
 
 
@@ -64,6 +67,11 @@ class Baseline:
             "fields": [_document(name, counts) for name, counts in self.fields.items()],
             "outputs": [_document(name, counts) for name, counts in self.outputs.items()],
         }
+        if max(len(self.fields), len(self.outputs)) > MOST_COUNTED:
+            raise PackError(
+                f"the baseline counts over {MOST_COUNTED} fields or columns of outputs. "
+                "Serve fewer columns, or make one vector of the numbers."
+            )
         text = dump(document)
         if len(text.encode()) > LARGEST_TEXT:
             raise PackError(f"the baseline takes more than {LARGEST_TEXT} bytes. Leave out some text fields.")
@@ -126,17 +134,24 @@ def _document(name: str, counted: BinCounts) -> dict[str, Any]:
 
 
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
+_Counts = Annotated[list[_Count], Field(max_length=TOP + MOST_KNOWN + 3), Field(fail_fast=True)]
+_Known = Annotated[list[str], Field(fail_fast=True)] | Annotated[list[int], Field(fail_fast=True)]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_crowd(cls, document: object) -> object:
+        return no_crowd(document, len(cls.model_fields))
+
 
 class _Number(_Strict):
     kind: Literal["number@1"]
     name: str
-    counts: list[_Count]
-    edges: Annotated[list[float], Field(max_length=_MOST_EDGES)]
+    counts: _Counts
+    edges: Annotated[list[float], Field(max_length=_MOST_EDGES), Field(fail_fast=True)]
     infinite: Annotated[list[_Count], Field(min_length=2, max_length=2)]
 
     def counted(self) -> BinCounts:
@@ -147,9 +162,9 @@ class _Number(_Strict):
 class _Value(_Strict):
     kind: Literal["value@1"]
     name: str
-    counts: list[_Count]
-    top: Annotated[list[str] | list[int], Field(max_length=TOP)]
-    rest: Annotated[list[str] | list[int], Field(max_length=MOST_KNOWN)]
+    counts: _Counts
+    top: Annotated[_Known, Field(max_length=TOP)]
+    rest: Annotated[_Known, Field(max_length=MOST_KNOWN)]
     complete: bool
 
     def counted(self) -> BinCounts:
@@ -164,7 +179,7 @@ class _Value(_Strict):
 class _HourOfWeek(_Strict):
     kind: Literal["hour_of_week@1"]
     name: str
-    counts: list[_Count]
+    counts: _Counts
 
     def counted(self) -> BinCounts:
         return BinCounts(HourOfWeekBins(), tuple(self.counts))
@@ -173,8 +188,12 @@ class _HourOfWeek(_Strict):
 class _Document(_Strict):
     kind: Literal["baseline@1"]
     rows: _Count
-    fields: list[Annotated[_Number | _Value | _HourOfWeek, Field(discriminator="kind")]]
-    outputs: list[_Number]
+    fields: Annotated[
+        list[Annotated[_Number | _Value | _HourOfWeek, Field(discriminator="kind")]],
+        Field(max_length=MOST_COUNTED),
+        Field(fail_fast=True),
+    ]
+    outputs: Annotated[list[_Number], Field(max_length=MOST_COUNTED), Field(fail_fast=True)]
 
     def baseline(self) -> Baseline:
         fields = {field.name: field.counted() for field in self.fields}

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from inprocml.schema.refusal import Refused
 from inprocml.schema.strict_json import corrupt
 
-__all__ = ["first_issue", "sound"]
+__all__ = ["first_issue", "no_crowd", "sound"]
 
 T = TypeVar("T")
 
@@ -29,6 +29,16 @@ def sound(what: str, build: Callable[[], T], *, where: str = "") -> T:
     except (ValueError, TypeError, ArithmeticError) as found:
         why = str(found)
     raise corrupt(what, f"{where}: {why}" if where else why)
+
+
+def no_crowd(document: object, members: int) -> object:
+    """Return the document; ``ValueError`` if it is an object of more than ``members`` members.
+
+    A strict model would report each that it does not know: a million of them in a gigabyte.
+    """
+    if isinstance(document, dict) and len(document) > members:
+        raise ValueError(f"an object has {len(document)} members where at most {members} are known")
+    return document
 
 
 def first_issue(error: ValidationError) -> str:

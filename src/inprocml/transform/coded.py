@@ -37,7 +37,7 @@ class CodedStep:
         if any(self.field.check(category) != category for category in self.spec.categories):
             raise ValueError("categories must be finite numbers, or strings in Unicode normal form C")
 
-    @property
+    @once
     def known(self) -> tuple[Row, ...]:
         """The rows by their places; those that are refused are empty."""
         return (*self.spec.rows, self.spec.unseen or (), self.spec.missing or ())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from inprocml.schema.sound import no_crowd
 from inprocml.transform.arguments import WIDEST
 from inprocml.transform.binned import BinnedStep
 from inprocml.transform.category import category_step
@@ -25,13 +26,21 @@ __all__ = ["MODELS", "EntryModel", "Strict"]
 Slot: TypeAlias = Literal["slot"] | None
 Pair: TypeAlias = Annotated[list[float], Field(min_length=2, max_length=2)]
 Missing: TypeAlias = Literal["median", "mean", "flag"] | float | None
-Numbers: TypeAlias = Annotated[list[float], Field(max_length=WIDEST)]
+Numbers: TypeAlias = Annotated[list[float], Field(max_length=WIDEST), Field(fail_fast=True)]
+Categories: TypeAlias = (
+    Annotated[list[str], Field(fail_fast=True)] | Annotated[list[int], Field(fail_fast=True)]
+)
 
 
 class Strict(BaseModel):
     """A document of which nothing is unknown, coerced, or infinite."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_crowd(cls, document: object) -> object:
+        return no_crowd(document, len(cls.model_fields))
 
 
 class EntryModel(Strict):
@@ -102,7 +111,7 @@ class _Category(EntryModel):
     strip: bool
     casefold: bool
     dtype: Literal["str", "int"]
-    categories: Annotated[list[str] | list[int], Field(min_length=1, max_length=WIDEST)]
+    categories: Annotated[Categories, Field(min_length=1, max_length=WIDEST)]
 
     def step(self) -> Entry:
         spec = Category(
@@ -190,7 +199,8 @@ class _Custom(EntryModel):
     kind: Literal["custom@1"]
     function: str
     reads: Annotated[
-        list[Annotated[list[str], Field(min_length=2, max_length=2)]], Field(min_length=1, max_length=1000)
+        list[Annotated[list[str], Field(min_length=2, max_length=2)]],
+        Field(min_length=1, max_length=1000),
     ]
     width: int
     optional: bool

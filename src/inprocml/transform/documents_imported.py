@@ -10,13 +10,18 @@ from inprocml.transform.arguments import WIDEST
 from inprocml.transform.coded import CodedStep
 from inprocml.transform.documents import EntryModel, Strict
 from inprocml.transform.formula import FormulaStep
-from inprocml.transform.specs_imported import Coded, Formula, Operand, Output, Row
+from inprocml.transform.specs_imported import MOST_PARTS, Coded, Formula, Operand, Output, Row
 from inprocml.transform.step import Entry
 
 __all__ = ["IMPORTED_MODELS"]
 
-Operations: TypeAlias = Annotated[list[list[str | float]], Field(max_length=100)]
-Cells: TypeAlias = list[Annotated[list[float], Field(min_length=2, max_length=2)]]
+Operation: TypeAlias = Annotated[list[str | float], Field(max_length=10), Field(fail_fast=True)]
+Operations: TypeAlias = Annotated[list[Operation], Field(max_length=100), Field(fail_fast=True)]
+Cells: TypeAlias = Annotated[
+    list[Annotated[list[float], Field(min_length=2, max_length=2)]],
+    Field(max_length=WIDEST),
+    Field(fail_fast=True),
+]
 
 
 class _Operand(Strict):
@@ -27,14 +32,14 @@ class _Operand(Strict):
 
 class _Output(Strict):
     label: str
-    factors: list[int]
+    factors: Annotated[list[int], Field(max_length=100), Field(fail_fast=True)]
     operations: Operations
 
 
 class _Formula(EntryModel):
     kind: Literal["formula@1"]
-    operands: Annotated[list[_Operand], Field(max_length=WIDEST)]
-    outputs: Annotated[list[_Output], Field(max_length=WIDEST)]
+    operands: Annotated[list[_Operand], Field(max_length=MOST_PARTS), Field(fail_fast=True)]
+    outputs: Annotated[list[_Output], Field(max_length=MOST_PARTS), Field(fail_fast=True)]
 
     def step(self) -> Entry:
         operands: list[Any] = [
@@ -51,11 +56,14 @@ class _Coded(EntryModel):
     field: str | None
     reads: Literal["text", "integer", "number", "flag"]
     categories: Annotated[
-        list[str] | list[bool] | list[int] | list[float],
+        Annotated[list[str], Field(fail_fast=True)]
+        | Annotated[list[bool], Field(fail_fast=True)]
+        | Annotated[list[int], Field(fail_fast=True)]
+        | Annotated[list[float], Field(fail_fast=True)],
         Field(max_length=WIDEST),
     ]
-    labels: Annotated[list[str], Field(max_length=WIDEST)]
-    rows: Annotated[list[Cells], Field(max_length=WIDEST)]
+    labels: Annotated[list[str], Field(max_length=WIDEST), Field(fail_fast=True)]
+    rows: Annotated[list[Cells], Field(max_length=WIDEST), Field(fail_fast=True)]
     unseen: Cells | None
     missing: Cells | None
 

@@ -12,7 +12,13 @@ from typing import Literal, TypeAlias
 from inprocml.transform.arguments import WIDEST, a_field, finite, one_of
 from inprocml.transform.operations import Operation, checked_operations
 
-__all__ = ["Coded", "Formula", "Operand", "Output", "Row"]
+__all__ = ["MOST_CODED", "MOST_PARTS", "Coded", "Formula", "Operand", "Output", "Row"]
+
+MOST_CODED = 250_000
+"""Values of one field that may be written down."""
+
+MOST_PARTS = 100_000
+"""Operands, and outputs, of one formula: degree 2 of 400 columns has 80,000."""
 
 _LONGEST_LABEL = 1000
 _HIGHEST_DEGREE = 10
@@ -64,6 +70,8 @@ class Formula:
     outputs: tuple[Output, ...]
 
     def __post_init__(self) -> None:
+        if max(len(self.operands), len(self.outputs)) > MOST_PARTS:
+            raise ValueError(f"a formula has at most {MOST_PARTS} operands and as many outputs")
         object.__setattr__(self, "operands", tuple(self.operands))
         object.__setattr__(self, "outputs", tuple(self.outputs))
         if not self.operands or not 0 < len(self.outputs) <= WIDEST:
@@ -101,6 +109,8 @@ class Coded:
     field: str | None = None
 
     def __post_init__(self) -> None:
+        if len(self.categories) > MOST_CODED:
+            raise ValueError(f"at most {MOST_CODED} values can be written down; use Category or Hashed")
         one_of("reads", self.reads, ("text", "integer", "number", "flag"))
         a_field(self.field)
         own: type = {"text": str, "integer": int, "number": float, "flag": bool}[self.reads]
@@ -121,7 +131,7 @@ class Coded:
 
 def _a_row(row: Row, width: int) -> Row:
     places = [place for place, _ in row]
-    if places != sorted(set(places)) or not set(places) <= set(range(width)):
+    if places != sorted(set(places)) or not all(0 <= place < width for place in places):
         raise ValueError("the places of features must rise, and be those of a label")
     return tuple((place, finite("rows", value)) for place, value in row)
 

@@ -93,7 +93,7 @@ def test_an_alias_that_means_something_broken_leaves_the_old_version_stale(store
 
 
 def test_an_alias_means_bytes_and_not_a_name(store, follow, row):
-    """A version deleted, and another put under its name by hand (``pack`` refuses), is not what was promoted."""
+    """Another version put under the name of one that was deleted is not what was promoted."""
     model = follow()
     model.predict(row)
     move_alias(store, "production", "2")

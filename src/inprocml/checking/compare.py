@@ -52,14 +52,21 @@ def check(
     table: Table | None = None,
     labels: Sequence[Any] | None = None,
     limits: Limits | None = None,
+    allow_loops: bool = False,
 ) -> Report:
     """Compare ``new`` with the version ``against``, on ``table`` if given, and on its ``labels``.
 
-    Both run their golden rows first. Without labels, the metrics that both were packed with are compared.
-    Raises as ``Bundle.open`` and the runtimes do; what merely is worse is a failed ``Check``.
+    Both run their golden rows first; ``allow_loops`` as in ``Policy``. Without labels, the metrics that both
+    were packed with are compared. Raises as ``Bundle.open`` and the runtimes do; what merely is worse is a
+    failed ``Check``.
     """
     limits = limits or Limits()
-    before, after = Scored(against), Scored(new)
+    before = Scored(against, allow_loops=allow_loops)
+    try:
+        after = Scored(new, allow_loops=allow_loops)
+    except BaseException:
+        before.close()
+        raise
     try:
         checks = [_schema(against, new, limits), _output(against, new), _parity(new)]
         checks.append(_ratio("size", _size(against), _size(new), limits.size, "{:,.0f} bytes"))

@@ -32,7 +32,7 @@ class Answers:
 class Scored:
     """One version, open and checked on its golden rows; ``close`` frees it."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, *, allow_loops: bool = False) -> None:
         self.bundle = bundle
         self._backend: Backend = open_backend(
             bundle.runtime,
@@ -40,6 +40,7 @@ class Scored:
             module=bundle.module,
             input_name=next(iter(bundle.inputs.values())),
             output_name=bundle.output_name,
+            allow_loops=allow_loops,
         )
         try:
             bundle.replay(self._backend)

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from inprocml.cli import bundles, keys, moves, versions
+from inprocml.cli import bundles, check, keys, moves, versions
 from inprocml.cli.output import Commands, plain
 from inprocml.errors import InprocmlError
 
@@ -21,6 +21,7 @@ _GROUPS: tuple[Callable[[Commands], None], ...] = (
     moves.declare,
     bundles.declare,
     keys.declare,
+    check.declare,
 )
 """One line a group; each declares its commands with the function that runs them."""
 

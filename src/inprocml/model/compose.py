@@ -113,6 +113,7 @@ def _open(bundle: Bundle, options: Options) -> Backend:
             bundle.model,
             device=options.device,
             threads=options.threads,
+            allow_loops=options.policy is not None and options.policy.allow_loops,
             module=bundle.module,
             input_name=next(iter(bundle.inputs.values())),
             output_name=bundle.output_name,

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import functools
 import os
 import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Self
 
 from inprocml.batching import Drained
@@ -18,7 +16,7 @@ from inprocml.errors import InprocmlError, NotReady
 from inprocml.model.attempt import Attempt
 from inprocml.model.options import BackendChoice, Device, Options, check_version
 from inprocml.model.versions import Versions
-from inprocml.protocols import Source
+from inprocml.protocols import Source, Watchable
 from inprocml.serving import (
     Following,
     Pointed,
@@ -32,7 +30,7 @@ from inprocml.serving import (
     as_rollouts,
     check_share,
 )
-from inprocml.sources import Directory
+from inprocml.sources import open_source
 from inprocml.telemetry import not_served
 from inprocml.values import Prediction, Readiness, Row, Table
 
@@ -59,9 +57,10 @@ class Model:
 
     The first use in each process loads the newest version of the store at ``path``, verifies it, and from
     then on watches for newer ones; ``alias=`` follows what an alias such as ``"production"`` means instead,
-    and ``version=`` pins one. ``path`` may be a store, one bundle, or any ``Source``. ``rollout`` lets a
-    candidate in beside the serving version: ``{"5": 0.1}``, or a ``Rollout``; ``pins`` are versions that a
-    request may ask for by name. ``policy`` says what a bundle must fulfil, such as a signature.
+    and ``version=`` pins one. ``path`` may be a store, one bundle, the URL of either, or any ``Source``.
+    ``rollout`` lets a candidate in beside the serving version: ``{"5": 0.1}``, or a ``Rollout``; ``pins`` are
+    versions that a request may ask for by name. ``policy`` says what a bundle must fulfil, such as a
+    signature.
 
     ``device`` is ``"cpu"``, ``"cuda"``, ``"tensorrt"`` or ``"auto"``; ``threads`` the runtime's own threads
     (default: this worker's share of the cores it may use). ``max_batch_size`` rows at most run together;
@@ -105,32 +104,34 @@ class Model:
             poll_interval=poll_interval,
         )
         if isinstance(path, str | os.PathLike):
-            # Against the folder of now: a server may change its own before the first use.
-            path = Path(path).expanduser().absolute()
-            source: Source = Directory(path)
-            name = name or path.name
+            source: Source = open_source(path)
+            name = name or os.fspath(path).rstrip("/").rpartition("/")[2]
         elif isinstance(path, Source):
             source, name = path, name or "model"
         else:
-            raise TypeError(f"path must be a store, a bundle's folder or a Source, not {type(path).__name__}")
+            raise TypeError(f"path must be a store, a bundle, a URL or a Source, not {type(path).__name__}")
         self._clock = time.monotonic
         self._versions = Versions(source, self._options, name, clock=self._clock)
         self._processes: dict[int, Process] = {}
         self._inherited: list[dict[int, Process]] = []
-        like = functools.partial(
-            Model,
-            source,
-            policy=policy,
-            name=self._options.name,
-            backend=backend,
-            device=device,
-            threads=threads,
-            max_batch_size=max_batch_size,
-            max_queue_delay=max_queue_delay,
-            max_queue_size=max_queue_size,
-        )
-        self._pins = {pin: like(version=pin) for pin in self._options.pins}
+        self._pins = {pin: self._only(pin, source) for pin in self._options.pins}
         _models.add(self)
+
+    def _only(self, version: str, source: Source) -> Model:
+        """Return a model like this one that serves ``version`` and follows nothing."""
+        options = self._options
+        return Model(
+            source,
+            version=version,
+            policy=options.policy,
+            name=options.name,
+            backend=options.backend,
+            device=options.device,
+            threads=options.threads,
+            max_batch_size=options.max_batch_size,
+            max_queue_delay=options.max_queue_delay,
+            max_queue_size=options.max_queue_size,
+        )
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, {self._versions.source!r})"
@@ -368,7 +369,8 @@ class Model:
     def _watch(self, process: Process) -> None:
         options = self._options
         if options.version is None or options.rollouts:
-            wait = getattr(self._versions.source, "wait", None)
+            source = self._versions.source
+            wait = source.wait if isinstance(source, Watchable) else None
             process.watch(self._poll, options.poll_interval, wait, eager=bool(options.rollouts))
 
     def _poll(self) -> None:

@@ -40,7 +40,7 @@ class Exported:
     decode. ``trained`` gives the trained model's own scores for the transform's tensors, rows first, in
     the meaning of the output tensor; ``None`` when there is no trained model to ask. ``reference``
     names it for people. ``packages`` had a part in the export. ``classes`` are the values the trained
-    model was fitted on, in the order of its scores.
+    model was fitted on, in the order of its scores. ``allow_loops`` is what whoever packs has allowed.
     """
 
     model: bytes
@@ -53,6 +53,7 @@ class Exported:
     packages: tuple[str, ...]
     module: str | None = None
     classes: tuple[Any, ...] | None = None
+    allow_loops: bool = False
 
 
 @contextlib.contextmanager

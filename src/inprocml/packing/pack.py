@@ -50,6 +50,7 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
     about: About | None = None,
     runtime: Literal["onnx", "torch"] = "onnx",
     module: str | None = None,
+    allow_loops: bool = False,
 ) -> Bundle:
     """Pack ``model`` with its ``transform`` as a new version in the store ``path``, and open it.
 
@@ -58,9 +59,10 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
     ``baseline`` is the training table, rows as the transform takes them: golden rows, the sample for
     parity and the distribution for drift come from it; ``labels`` (optional, one per row) are
     counted. ``metrics`` are kept as given. ``version`` defaults to the next whole number and must sort
-    after the newest. ``card`` is Markdown to put on the model card, and
-    ``about`` tells the author, seed, data, use and limits. ``runtime="torch"`` keeps weights
-    instead of a graph, for the module that the host registers as ``module``.
+    after the newest. ``card`` is Markdown to put on the model card, and ``about`` tells the author, seed,
+    data, use and limits. ``runtime="torch"`` keeps weights instead of a graph, for the module that the host
+    registers as ``module``. ``allow_loops`` takes models that loop, which hosts must allow too, by their
+    ``Policy``.
 
     Nothing is visible in the store until the files were written, forced to disk, opened again and the
     golden rows replayed. Raises ``ParityError`` when the packed model is further than
@@ -70,10 +72,10 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
     _check_arguments(transform, output, parity_limit, version, about)
     measured = figures(metrics or {})
     sample = take_sample(transform, baseline)
-    exported = _export(model, sample, output, runtime, module)
+    exported = replace(_export(model, sample, output, runtime, module), allow_loops=allow_loops)
     decoder = output.named(exported.output)
     counts = None if labels is None else count_labels(labels, decoder, exported.classes, sample.count)
-    backend = _open(exported.runtime, exported.model, exported.module, exported.inputs, exported.output)
+    backend = _open(exported, exported.model, exported.inputs, exported.output)
     try:
         # a first look, before the whole table is scored for nothing
         decoder.check(_run(backend, exported, take(sample.tensors, slice(parity_of.WHOLE))))
@@ -138,7 +140,7 @@ def _publish(store: Path, version: str | None, contents: Contents) -> Bundle:
 
     def prove(folder: Path) -> None:
         bundle = Bundle.open(folder)
-        backend = _open(bundle.runtime, bundle.model, bundle.module, bundle.inputs, bundle.output_name)
+        backend = _open(contents.exported, bundle.model, bundle.inputs, bundle.output_name)
         try:
             bundle.replay(backend)
         finally:
@@ -205,18 +207,23 @@ def _export(model: Any, sample: Sample, output: Output, runtime: str, module: st
     )
 
 
-def _open(
-    runtime: str, model: bytes, module: str | None, inputs: Mapping[str, str], output_name: str
-) -> Backend:
+def _open(exported: Exported, model: bytes, inputs: Mapping[str, str], output_name: str) -> Backend:
+    """Open ``model``, the bytes that were exported or those that were read again."""
     threads = None
-    if runtime == "torch":
+    if exported.runtime == "torch":
         import torch
 
         threads = torch.get_num_threads()  # packing leaves the training script's setting alone
     (input_name, *_) = inputs.values()
     try:
         return open_backend(
-            runtime, model, threads=threads, module=module, input_name=input_name, output_name=output_name
+            exported.runtime,
+            model,
+            threads=threads,
+            module=exported.module,
+            input_name=input_name,
+            output_name=output_name,
+            allow_loops=exported.allow_loops,
         )
     except BackendMissing:
         raise
@@ -279,7 +286,7 @@ def _parity(
 def _numpy_reference(exported: Exported, tensors: Tensors) -> parity_of.Scorer | None:
     """Return the reference's scores as a scorer, or None where it cannot run the graph."""
     try:
-        backend = open_backend("numpy", exported.model)
+        backend = open_backend("numpy", exported.model, allow_loops=exported.allow_loops)
         given = {name: tensors[tensor] for tensor, name in exported.inputs.items()}
         answers = np.asarray(backend.run(given)[exported.output])
     except Exception:  # noqa: BLE001  (it lacks operators and packages; the bundle says "not measured")

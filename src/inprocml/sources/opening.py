@@ -19,4 +19,4 @@ def open_source(place: str | os.PathLike[str]) -> Directory | Remote:
     """
     if isinstance(place, str) and "://" in place:
         return Remote(place)
-    return Directory(Path(os.path.abspath(place)))  # noqa: PTH100  (resolve() follows links)
+    return Directory(os.path.abspath(Path(place).expanduser()))  # noqa: PTH100  (resolve() follows links)

@@ -16,7 +16,8 @@ from inprocml.serving import Decision, Servable
 from inprocml.sources import Directory
 
 if TYPE_CHECKING:
-    from inprocml.sources.history import Entry, Trial
+    from inprocml.sources.history import Entry, Target, Trial
+    from inprocml.store.moves import Move
 
 __all__ = ["Board"]
 
@@ -29,60 +30,95 @@ class Board:
     def __init__(self, source: Source, alias: str | None) -> None:
         self._store = source if isinstance(source, Directory) and alias is not None else None
         self._alias = alias or ""
-        self._refused = False
-
-    @property
-    def shared(self) -> bool:
-        """Whether decisions are on record for other processes."""
-        return self._store is not None and not self._refused
+        self._told = False
 
     def read(self) -> Trial | None:
         """Return what is entered now; raises as the source does."""
         entry = None if self._store is None else self._store.newest_entry()
         return None if entry is None else entry.trials.get(self._alias)
 
-    def enter(self, candidate: Servable, decision: Decision) -> bool:
-        """Enter a decision, unless another stands above it; whether it may be acted on.
+    def enter(
+        self, candidate: Servable, serving: Servable, decision: Decision, *, known: float | None
+    ) -> float | None:
+        """Enter a decision unless another stands above it; return the candidate's share on record then.
 
-        A ``finish`` moves the alias itself. False where the candidate was taken back meanwhile: what one
-        process found out holds for all. A store that cannot be written is told of once: each then decides for
-        itself.
+        0.0 means taken back: what one process found out holds for all. ``known`` is the share last seen on
+        record: a record that is gone was ended by a person. None where nothing can be entered: that is told
+        once, and tried again with the next decision; each process then decides for itself.
         """
-        if self._store is None or self._refused:
-            return True
+        if self._store is None:
+            return None
         try:
-            return self._write(self._store.path, candidate, decision)
+            return self._write(self._store.path, candidate, serving, decision, known)
         except Exception as error:  # noqa: BLE001 - the decision holds here, whatever the disk says
-            self._refused = True
-            _log.warning(
-                "model %s: decisions about candidates cannot be entered in %r, so each process decides for "
-                "itself: %s",
-                candidate.name,
-                self._store,
-                error,
-            )
-            return True
+            if not self._told:
+                self._told = True
+                _log.warning(
+                    "model %s: decisions about candidates cannot be entered in %r, so each process decides "
+                    "for itself: %s",
+                    candidate.name,
+                    self._store,
+                    error,
+                )
+            return None
 
-    def _write(self, store: Path, candidate: Servable, decision: Decision) -> bool:
-        from inprocml.sources.history import Target, Trial
-        from inprocml.store.moves import Move, myself, write_move
+    def _write(
+        self, store: Path, candidate: Servable, serving: Servable, decision: Decision, known: float | None
+    ) -> float | None:
+        from inprocml.sources.history import Target
+        from inprocml.store.moves import myself, write_move
 
-        stands = True
+        new, old = (Target(version=one.version, digest=one.digest) for one in (candidate, serving))
+        result: float | None = None
 
         def compose(last: Entry | None) -> Move | None:
-            nonlocal stands
-            entered = None if last is None else last.trials.get(self._alias)
-            if entered is None or entered.digest != candidate.digest:
-                entered = None
-            stands = decision.action == "roll_back" or entered is None or entered.share > 0.0
-            bundle = {"version": candidate.version, "digest": candidate.digest}
-            if not stands:
-                return None
-            if decision.action == "finish":
-                return Move("move", self._alias, Target(**bundle))
-            if entered is not None and (decision.action == "begin" or entered.share == decision.share):
-                return None
-            return Move("trial", self._alias, Trial(**bundle, share=decision.share))
+            nonlocal result
+            if decision.action == "roll_back":
+                result = 0.0
+                return self._taken_back(last, new, old)
+            result, move = self._let_in(last, new, decision, known)
+            return move
 
         write_move(store, compose, who=myself(), why=decision.reason[:4096], clock=time.time)
-        return stands
+        return result
+
+    def _taken_back(self, last: Entry | None, new: Target, old: Target) -> Move | None:
+        """Return the move that takes ``new`` back, even where another let it take over a moment ago."""
+        from inprocml.sources.history import Trial
+        from inprocml.store.moves import Move
+
+        meant, share = self._now(last, new)
+        if meant == new:
+            return Move("rollback", self._alias, old)
+        if meant is None or share == 0.0:
+            return None
+        return Move("trial", self._alias, Trial(version=new.version, digest=new.digest, share=0.0))
+
+    def _let_in(
+        self, last: Entry | None, new: Target, decision: Decision, known: float | None
+    ) -> tuple[float | None, Move | None]:
+        """Return the share that ``new`` then has on record, and the move that makes it so, if one is due."""
+        from inprocml.sources.history import Trial
+        from inprocml.store.moves import Move
+
+        meant, share = self._now(last, new)
+        if meant == new:
+            return 1.0, None  # another was faster
+        if share == 0.0 or (share is None and known is not None):
+            return 0.0, None
+        if meant is None:
+            return None, None
+        if decision.action == "finish":
+            return 1.0, Move("move", self._alias, new)
+        if share is not None and (decision.action == "begin" or share == decision.share):
+            return share, None
+        trial = Trial(version=new.version, digest=new.digest, share=decision.share)
+        return decision.share, Move("trial", self._alias, trial)
+
+    def _now(self, last: Entry | None, new: Target) -> tuple[Target | None, float | None]:
+        """Return what the alias means, and the share that is on record for ``new``."""
+        if last is None:
+            return None, None
+        entered = last.trials.get(self._alias)
+        share = entered.share if entered is not None and entered.digest == new.digest else None
+        return last.aliases.get(self._alias), share

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ __all__ = ["Trials", "choose", "named"]
 _log = logging.getLogger("inprocml")
 
 RETIRE_SECONDS = 30.0
+_ELSEWHERE = "taken back by another process, or by hand"
 
 
 def choose(trials: tuple[Trial, ...], key: str | None) -> Trial | None:
@@ -74,17 +76,23 @@ class Trials:
         """Load the candidates that are not there yet, and act on what is decided about the others."""
         if not self._versions.options.rollouts:
             return
-        entered = self._board.read()
+        try:
+            entered, candidates = self._board.read(), self.wanted()
+        except Exception:
+            for trial in process.trials:  # a source that cannot be read keeps no bad candidate in
+                self._judge(process, trial, None, onward=False)
+            raise
         under_way = {trial.rollout: trial for trial in process.trials}
-        for rollout, wanted in self.wanted().items():
+        for rollout, wanted in candidates.items():
             trial = under_way.get(rollout)
             if trial is not None and wanted is not None and not means(trial.servable, wanted):
                 self.carry_out(process, trial, trial.end("withdraw", "the alias means another version now"))
                 trial = None
             if trial is None:
-                self._begin(process, rollout, wanted, entered)
-            else:
-                self._judge(process, trial, entered)
+                self._begin(process, rollout, wanted)
+                continue
+            record = entered if entered is not None and entered.digest == trial.servable.digest else None
+            self._judge(process, trial, record, onward=trial.entered is None or record is not None)
 
     def wanted(self) -> dict[Rollout, Version | None]:
         """Return which version each rollout is of, ``None`` where its alias means nothing yet."""
@@ -98,23 +106,27 @@ class Trials:
             for rollout in rollouts
         }
 
-    def _judge(self, process: Process, trial: Trial, entered: Entered | None) -> None:
-        """Take up what another process decided, else decide."""
-        if entered is not None and entered.digest == trial.servable.digest and entered.share != trial.entered:
+    def _judge(self, process: Process, trial: Trial, entered: Entered | None, *, onward: bool) -> None:
+        """Take up what another process entered for this candidate, else decide; ``onward`` or only back."""
+        if entered is not None and entered.share != trial.entered:
             trial.entered = entered.share
             if entered.share == 0.0:
-                decision = trial.end("roll_back", "taken back by another process")
+                decision = trial.end("roll_back", _ELSEWHERE)
             else:
                 decision = trial.shift(entered.share, "decided by another process")
             self.carry_out(process, trial, decision)
             return
-        own = trial.step()
-        if own is None:
+        serving = process.slot.peek()
+        own = None if serving is None else trial.step(onward=onward)
+        if own is None or serving is None:
             return
-        if self._board.enter(trial.servable, own):
-            trial.entered = None if trial.entered is None else own.share
-        else:
-            own = trial.end("roll_back", "taken back by another process")
+        share = self._board.enter(trial.servable, serving, own, known=trial.entered)
+        if share == 0.0 and own.action != "roll_back":
+            own = trial.end("roll_back", _ELSEWHERE)
+        if share is not None:
+            trial.entered = share
+            if own.action == "finish":  # the alias means it now; a move away from it must be followed
+                process.following.passes([f"{trial.servable.version} {trial.servable.digest}"])
         self.carry_out(process, trial, own)
 
     def carry_out(self, process: Process, trial: Trial, decision: Decision) -> None:
@@ -128,20 +140,30 @@ class Trials:
             if not trial.retire(RETIRE_SECONDS):
                 process.slot.keep(trial.servable)
         elif decision.action == "finish":
-            self._remove(process, trial)
-            trial.release(RETIRE_SECONDS)
-            process.slot.swap(lambda: trial.servable)
+            self.take_over(process, trial)
 
-    def give_up(self, process: Process, version: Version) -> Servable | None:
+    def ready(self, process: Process, version: Version) -> Trial | None:
         """Return the candidate that is just ``version``, to serve from now on; ``None`` if there is none."""
         for trial in process.trials:
             if means(trial.servable, version):
-                decision = trial.end("finish", "it became the version to serve")
-                self._note(process, trial, decision)
-                self._remove(process, trial)
-                trial.release(RETIRE_SECONDS)
-                return trial.servable
+                self._note(process, trial, trial.end("finish", "it became the version to serve"))
+                return trial
         return None
+
+    def take_over(self, process: Process, trial: Trial) -> Servable:
+        """Let the candidate serve from now on; once it was taken back from there, it does not come again."""
+        process.slot.swap(lambda: trial.servable)
+        self._remove(process, trial)  # not before: whoever had it, or asked for it by name, goes on having it
+        trial.release(RETIRE_SECONDS)
+        if trial.rollout.first_share:  # with 0 it is on stand-by, for whoever switches by hand
+            process.ended[trial.rollout] = Ended(trial.servable.version, trial.servable.digest, None)
+        self.renew(process)
+        return trial.servable
+
+    def renew(self, process: Process) -> None:
+        """Begin the comparisons anew: another version serves now."""
+        for trial in process.trials:
+            trial.renew()
 
     def shift(self, process: Process, version: str, share: float, why: str) -> None:
         """Set the share of the candidate ``version`` by hand; ``UnknownVersion`` where there is none."""
@@ -155,18 +177,23 @@ class Trials:
             "Declare it: Model(..., rollout={version: 0.0}), and wait until it is loaded."
         )
 
-    def _begin(
-        self, process: Process, rollout: Rollout, wanted: Version | None, entered: Entered | None
-    ) -> None:
+    def _begin(self, process: Process, rollout: Rollout, wanted: Version | None) -> None:
         """Load the candidate, unless it is not there, serves already, failed or was taken back."""
         serving = process.slot.peek()
         if wanted is None or serving is None or means(serving, wanted):
             return
+        entered = self._board.read()
         share = entered.share if entered is not None and means(entered, wanted) else None
         ended = process.ended.get(rollout)
         over = ended is not None and means(ended, wanted) and share == ended.entered
         key = f"{wanted.name} {wanted.mark or wanted.digest}"
-        if over or share == 0.0 or key in process.following.refused:
+        if over or key in process.following.refused:
+            return
+        if share == 0.0:
+            process.log_once(
+                f"model {self._versions.name}: candidate {wanted.name} is not tried: it is on record as taken "
+                "back. To try it again: inprocml.Store(...).trial(version, share, alias=...)"
+            )
             return
         try:
             servable = self._versions.load(wanted, "rollout", serving.sizes.in_use())
@@ -175,24 +202,23 @@ class Trials:
         except Exception as error:  # noqa: BLE001 - the serving version goes on alone
             self._versions.refuse(process, key, wanted, error)
         else:
-            self._show(process, Trial(rollout, servable, clock=self._versions.clock), share)
+            self._show(process, Trial(rollout, servable, clock=self._versions.clock), serving, share)
 
-    def _show(self, process: Process, trial: Trial, share: float | None) -> None:
-        """Put a loaded candidate beside the serving version, at the share where others have it already."""
-        if share is not None:
+    def _show(self, process: Process, trial: Trial, serving: Servable, share: float | None) -> None:
+        """Put a loaded candidate beside the serving version, at the ``share`` where others have it already."""
+        begins = Decision("begin", trial.course.share if share is None else share, "loaded and checked")
+        if begins.share:  # 0 is not entered: on record that means taken back
+            # and asked again: to load took its time, and another may have taken it back meanwhile
+            now = self._board.enter(trial.servable, serving, begins, known=share)
+            share = share if now is None else now
+        if share == 0.0:
+            trial.retire(RETIRE_SECONDS)
+            return
+        if share is not None and share != trial.course.share:
             trial.shift(share, "where other processes are")
         trial.entered = share
-        decision = Decision("begin", trial.course.share, "loaded and checked")
-        # not 0: on record that means taken back
-        if (
-            decision.share
-            and share is None
-            and self._board.shared
-            and self._board.enter(trial.servable, decision)
-        ):
-            trial.entered = decision.share
         process.trials = (*process.trials, trial)
-        self._note(process, trial, decision)
+        self._note(process, trial, replace(begins, share=trial.course.share))
 
     def standing(self, process: Process, serving: str) -> Standing:
         """Return how the candidates of ``process`` stand."""

@@ -69,9 +69,11 @@ class Versions:
         if process.slot.peek() is None or not process.moving.acquire(blocking=False):
             return
         try:
-            if self.options.version is None:
-                self._follow(process)
-            self.trials.step(process)
+            try:
+                if self.options.version is None:
+                    self._follow(process)
+            finally:
+                self.trials.step(process)  # whatever became of that: candidates are watched all the same
         finally:
             process.moving.release()
 
@@ -125,7 +127,8 @@ class Versions:
             raise
         for key in process.following.newer(list(listed)):
             try:
-                self._swap(process, listed[key], "watch")
+                if not self._serves(process, listed[key]):
+                    self._swap(process, listed[key], "watch")
             except Exception as error:  # noqa: BLE001 - the old version goes on
                 self.refuse(process, key, listed[key], error)
             else:
@@ -135,12 +138,19 @@ class Versions:
 
     def _swap(self, process: Process, version: Version, trigger: str) -> str:
         """Put ``version`` in the serving one's place; a candidate that is just this is not built again."""
-        ready = self.trials.give_up(process, version)
+        ready = self.trials.ready(process, version)
         if ready is not None:
-            return process.slot.swap(lambda: ready).version
+            return self.trials.take_over(process, ready).version
         serving = process.slot.peek()
         sizes = () if serving is None else serving.sizes.in_use()
-        return process.slot.swap(functools.partial(self.load, version, trigger, sizes)).version
+        served = process.slot.swap(functools.partial(self.load, version, trigger, sizes)).version
+        self.trials.renew(process)
+        return served
+
+    def _serves(self, process: Process, version: Version) -> bool:
+        """Whether just these bytes serve: a candidate that took over, or a reload before the alias moved."""
+        serving = process.slot.peek()
+        return serving is not None and serving.digest == version.digest
 
     def _listed(self, *, starting: bool = False) -> dict[str, Version]:
         """Return the versions, oldest first, by what tells one publication from another.

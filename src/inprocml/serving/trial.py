@@ -97,12 +97,18 @@ class Trial:
         """Count a row that the serving version failed."""
         self._scales.failed(candidate=False)
 
-    def step(self) -> Decision | None:
-        """Decide by what is known now; return what there is to do."""
+    def step(self, *, onward: bool = True) -> Decision | None:
+        """Decide by what is known now; return what there is to do, nothing but a roll-back unless ``onward``."""
         now = self._clock()
         with self._lock:
             decision = decide(self.rollout, self._course, self._scales.read(), now)
-            return None if decision is None else self._act(decision, now)
+            if decision is None or not (onward or decision.action == "roll_back"):
+                return None
+            return self._act(decision, now)
+
+    def renew(self) -> None:
+        """Forget the evidence: it compares with a version that serves no more."""
+        self._scales.clear()
 
     def shift(self, share: float, reason: str) -> Decision:
         """Set the share by hand, or because another process decided so."""

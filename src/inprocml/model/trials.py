@@ -90,9 +90,10 @@ class Trials:
                 trial = None
             if trial is None:
                 self._begin(process, rollout, wanted)
-                continue
-            record = entered if entered is not None and entered.digest == trial.servable.digest else None
-            self._judge(process, trial, record, onward=trial.entered is None or record is not None)
+            else:
+                own = entered if entered is not None and entered.digest == trial.servable.digest else None
+                # its record is gone: moved by another, taken away, or a disk that is; the next look will tell
+                self._judge(process, trial, own, onward=trial.entered is None or own is not None)
 
     def wanted(self) -> dict[Rollout, Version | None]:
         """Return which version each rollout is of, ``None`` where its alias means nothing yet."""
@@ -191,8 +192,8 @@ class Trials:
             return
         if share == 0.0:
             process.log_once(
-                f"model {self._versions.name}: candidate {wanted.name} is not tried: it is on record as taken "
-                "back. To try it again: inprocml.Store(...).trial(version, share, alias=...)"
+                f"model {self._versions.name}: candidate {wanted.name} is not tried: it is on record as "
+                "taken back. To try it again: inprocml.Store(...).trial(version, share, alias=...)"
             )
             return
         try:
@@ -205,7 +206,7 @@ class Trials:
             self._show(process, Trial(rollout, servable, clock=self._versions.clock), serving, share)
 
     def _show(self, process: Process, trial: Trial, serving: Servable, share: float | None) -> None:
-        """Put a loaded candidate beside the serving version, at the ``share`` where others have it already."""
+        """Put a loaded candidate beside the serving version, at the ``share`` that others gave it, if any."""
         begins = Decision("begin", trial.course.share if share is None else share, "loaded and checked")
         if begins.share:  # 0 is not entered: on record that means taken back
             # and asked again: to load took its time, and another may have taken it back meanwhile

@@ -98,7 +98,7 @@ class Trial:
         self._scales.failed(candidate=False)
 
     def step(self, *, onward: bool = True) -> Decision | None:
-        """Decide by what is known now; return what there is to do, nothing but a roll-back unless ``onward``."""
+        """Decide by what is known now; return what there is to do: only a roll-back unless ``onward``."""
         now = self._clock()
         with self._lock:
             decision = decide(self.rollout, self._course, self._scales.read(), now)

@@ -30,7 +30,7 @@ from inprocml.serving import (
     as_rollouts,
     check_share,
 )
-from inprocml.sources import open_source
+from inprocml.sources import open_source, place_name
 from inprocml.telemetry import not_served
 from inprocml.values import Prediction, Readiness, Row, Table
 
@@ -105,7 +105,7 @@ class Model:
         )
         if isinstance(path, str | os.PathLike):
             source: Source = open_source(path)
-            name = name or os.fspath(path).rstrip("/").rpartition("/")[2]
+            name = name or place_name(path)
         elif isinstance(path, Source):
             source, name = path, name or "model"
         else:

@@ -18,7 +18,7 @@ from inprocml.serving.slot import Slot
 from inprocml.serving.standing import Decided
 from inprocml.serving.trial import Ended, Trial
 from inprocml.serving.watch import Wait, Watcher
-from inprocml.telemetry import set_stale
+from inprocml.telemetry import set_stale, trial_closed
 
 __all__ = ["Process"]
 
@@ -87,6 +87,7 @@ class Process:
         set_stale(self, self._name, stale=None)
         trials, self.trials = self.trials, ()
         for trial in trials:
+            trial_closed(trial.servable.name, trial.servable.version)
             trial.retire(EXIT_PATIENCE_SECONDS)
         self.slot.close()
 

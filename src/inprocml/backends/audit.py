@@ -207,9 +207,12 @@ class _Walk:
         inputs, outputs, operators, attributes, domains = parts.values()
         for operator in operators:
             _no_code(bytes(operator))
+        operator = bytes(operators[-1]) if operators else b""
+        self._operator(
+            operator, bytes(domains[-1]) if domains else b""
+        )  # before what lies inside: it is told
         self._judge(
-            bytes(operators[-1]) if operators else b"",
-            bytes(domains[-1]) if domains else b"",
+            operator,
             [bytes(name) for name in inputs],
             [bytes(name) for name in outputs],
             [self._attribute(attribute, depth + 1, scope) for attribute in attributes],
@@ -219,13 +222,11 @@ class _Walk:
     def _judge(
         self,
         operator: bytes,
-        domain: bytes,
         inputs: list[bytes],
         outputs: list[bytes],
         attributes: list[_Read],
         scope: _Scope,
     ) -> None:
-        self._operator(operator, domain)
         sizes: dict[bytes, list[int]] = {}
         for name, numbers, tensor in attributes:
             if name in SIZES:

@@ -205,12 +205,11 @@ class _Walk:
             if field in parts:
                 parts[field].append(inner(value))
         inputs, outputs, operators, attributes, domains = parts.values()
-        for operator in operators:
-            _no_code(bytes(operator))
+        for given in operators:
+            _no_code(bytes(given))
         operator = bytes(operators[-1]) if operators else b""
-        self._operator(
-            operator, bytes(domains[-1]) if domains else b""
-        )  # before what lies inside: it is told
+        # before what lies inside, for the first fault is the one that is told
+        self._operator(operator, bytes(domains[-1]) if domains else b"")
         self._judge(
             operator,
             [bytes(name) for name in inputs],

@@ -26,7 +26,7 @@ def test_the_pipeline_does_what_the_page_shows(tmp_path, monkeypatch, capsys):
     names, last, steps = {}, 0, 0
     for found in BLOCK.finditer(PAGE.read_text("utf-8")):
         if found["kind"] != "console":
-            exec(found["shown"] or found["hidden"], names)  # noqa: S102 - the page is ours
+            exec(found["shown"] or found["hidden"], names)
             continue
         for part in re.split(r"^\$ ", found["shown"], flags=re.MULTILINE)[1:]:
             command, _, shown = part.partition("\n")
@@ -40,6 +40,8 @@ def test_the_pipeline_does_what_the_page_shows(tmp_path, monkeypatch, capsys):
             last, steps = done.returncode, steps + 1
             flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
             printed = done.stdout + done.stderr
-            assert doctest.OutputChecker().check_output(shown, printed, flags), f"{command}\n{printed}\n{shown}"
+            assert doctest.OutputChecker().check_output(shown, printed, flags), (
+                f"{command}\n{printed}\n{shown}"
+            )
     assert last == 0
     assert steps >= 6

@@ -1,260 +1,240 @@
-"""Processes that follow one alias: what one decides about a candidate, or a person does, holds for all.
-
-Two models over one store stand for two processes: they share nothing but the store's history.
-"""
+"""Processes that follow one alias act as one on a candidate; here each model stands for a process."""
 
 from __future__ import annotations
 
-import errno
-import os
-import threading
+import json
+import subprocess
+import sys
+import textwrap
 
 import pytest
 from tests.conftest import wait_for
+from tests.model.test_candidates import Sick
 
-from inprocml import Model, Rollout, Store
-from inprocml.backends import open_backend
-
-RAMP = Rollout("2", ramp=(0.5, 1.0), hold=0.0, rows=5, latency=1e6)
+from inprocml import BundleError, Model, Rollout, Store
+from inprocml.serving import Decision
+from inprocml.sources import Directory
 
 
 @pytest.fixture
-def shared(store, add_version):
-    """A store of versions 1 and 2 whose ``production`` is 1."""
+def worker(store, add_version):
+    """A function that declares a model which follows ``production``, and closes it after the test."""
     add_version()
-    shared = Store(store)
-    shared.promote("1")
-    return shared
-
-
-@pytest.fixture
-def follow(shared):
-    """A function that declares a model following ``production``, as one worker process does."""
+    Store(store).promote("1")
     made = []
 
-    def follow(**options):
-        given = {"alias": "production", "poll_interval": 0.03, "rollout": {"2": 0.5}} | options
-        made.append(Model(shared.path, **given))
-        return made[-1]
+    def worker(**options):
+        model = Model(store, **{"alias": "production", "poll_interval": 0.03} | options)
+        made.append(model)
+        return model
 
-    yield follow
+    yield worker
     for model in made:
         model.close()
 
 
-def on_trial(model, row):
+def entered(store):
+    return Directory(store).newest_entry().trials.get("production")
+
+
+def actions(model):
+    return [one.decision.action for one in model.rollout.decisions]
+
+
+def test_a_candidate_that_one_process_takes_back_is_gone_from_all_and_stays_away(store, worker, row):
+    sick = Sick(fails=True)
+    one, other = (worker(rollout={"2": 0.5}, backend=sick) for _ in range(2))
+    for model in (one, other):
+        model.predict(row)
+    wait_for(lambda: one.rollout.candidates and other.rollout.candidates)
+    assert entered(store).share == 0.5
+    sick.broke_out = True
+    for number in range(20):
+        assert one.predict(row, key=f"user-{number}").version == "1"
+    wait_for(lambda: not one.rollout.candidates and not other.rollout.candidates)
+    assert (actions(one)[-1], actions(other)[-1]) == ("roll_back", "roll_back")
+    assert "another process" in other.rollout.decisions[-1].decision.reason
+    assert entered(store).share == 0.0
+    told = Store(store).history()[-1]
+    assert "rows failed" in told.why
+    restarted = worker(rollout={"2": 0.5}, backend=sick)
+    restarted.predict(row)
+    restarted.reload()
+    wait_for(lambda: restarted.ready)
+    assert actions(restarted) == []
+
+
+def test_a_ramp_goes_on_where_the_others_are_and_moves_the_alias_at_its_end(store, worker, row):
+    rollout = Rollout("2", ramp=(0.2, 0.6, 1.0), hold=0.0, rows=30, latency=1e6)
+    one = worker(rollout=rollout)
+    one.predict(row)
+    wait_for(lambda: one.rollout.candidates)
+
+    def answered_until(share):
+        one.predict(row)
+        return entered(store) is not None and entered(store).share >= share
+
+    wait_for(lambda: answered_until(0.6))
+    late = worker(rollout=Rollout("2", ramp=(0.2, 0.6, 1.0), hold=1e9, rows=30, latency=1e6))
+    late.predict(row)
+    wait_for(lambda: late.rollout.candidates)
+    assert late.rollout.candidates[0].share >= 0.6, "not from the beginning"
+
+    def moved():
+        one.predict(row)
+        return Store(store).alias("production").name == "2"
+
+    wait_for(moved)
+    wait_for(lambda: one.version == late.version == "2")
+    assert (actions(one)[-1], actions(late)[-1]) == ("finish", "finish")
+    assert entered(store) is None
+    assert "within the limits" in Store(store).history()[-1].why
+
+
+def test_a_person_takes_a_candidate_back_from_all_and_lets_it_in_again(store, worker, row):
+    models = [worker(rollout={"2": 0.3}) for _ in range(2)]
+    for model in models:
+        model.predict(row)
+    wait_for(lambda: all(model.rollout.candidates for model in models))
+    Store(store).trial("2", 0.0, why="complaints")
+    wait_for(lambda: not any(model.rollout.candidates for model in models))
+    Store(store).trial("2", 0.9, why="mended")
+    wait_for(lambda: all(model.rollout.candidates for model in models))
+    assert {model.rollout.candidates[0].share for model in models} == {0.9}
+    Store(store).trial("2", 0.1, why="careful")
+    wait_for(lambda: {model.rollout.candidates[0].share for model in models} == {0.1})
+
+
+def test_moving_the_alias_to_the_candidate_ends_the_trial_everywhere(store, worker, row):
+    models = [worker(rollout={"2": 0.3}) for _ in range(2)]
+    for model in models:
+        model.predict(row)
+    wait_for(lambda: all(model.rollout.candidates for model in models))
+    Store(store).promote("2", why="enough seen")
+    wait_for(lambda: all(model.version == "2" for model in models))
+    assert [actions(model)[-1] for model in models] == ["finish", "finish"]
+
+
+def test_a_blue_green_switch_of_one_process_is_not_entered(store, worker, row):
+    model = worker(rollout={"2": 0.0})
     model.predict(row)
     wait_for(lambda: model.rollout.candidates)
-    return model
+    model.shift("2", 1.0)
+    assert model.predict(row).version == "2"
+    assert entered(store) is None
 
 
-def finished(model, row):
-    """Ask the model until its candidate has taken over, and the alias moved with it."""
+def test_what_is_taken_back_stays_so_whatever_another_process_decides(store, worker, row):
+    from inprocml.model.board import Board
 
-    def asked():
+    model = worker(rollout={"2": 0.3})
+    model.predict(row)
+    wait_for(lambda: model.rollout.candidates)
+    (trial,) = model._process().trials
+    board, serving = Board(Directory(store), "production"), model._process().slot.peek()
+
+    def enter(*decision):
+        return board.enter(trial.servable, serving, Decision(*decision), known=trial.entered)
+
+    assert enter("roll_back", 0.0, "late") == 0.0
+    before = len(Store(store).history())
+    assert enter("finish", 1.0, "all well") == 0.0
+    assert enter("advance", 0.6, "all well") == 0.0
+    assert enter("roll_back", 0.0, "late") == 0.0
+    assert len(Store(store).history()) == before, "nothing new was entered"
+    assert Store(store).alias("production").name == "1"
+
+
+def test_a_store_that_cannot_be_written_leaves_each_process_its_own_decision(
+    store, worker, row, monkeypatch, caplog
+):
+    def refuse(*_, **__):
+        raise BundleError("read-only")
+
+    monkeypatch.setattr("inprocml.model.board.write_move", refuse)
+    rollout = Rollout("2", ramp=(0.5, 1.0), hold=0.0, rows=20, latency=1e6)
+    model = worker(rollout=rollout)
+    model.predict(row)
+    wait_for(lambda: model.rollout.candidates)
+
+    def taken_over():
         model.predict(row)
         return model.version == "2"
 
-    wait_for(asked)
-    wait_for(lambda: not model.rollout.candidates)
+    wait_for(taken_over)
+    assert caplog.text.count("cannot be entered") == 1
+    assert entered(store) is None
+    assert model.predict(row).version == "2", "and it stays, though the alias means another"
 
 
-def polls(number=8):
-    threading.Event().wait(0.03 * number)
-
+WORKER = """
+import json, sys, threading
+from inprocml import Model, Rollout
+from inprocml.backends import open_backend
 
 class Failing:
-    """A backend whose version 2 fails once ``broke_out``; counts what is loaded."""
-
-    def __init__(self):
-        self.broke_out, self.loads = False, []
-
-    def __call__(self, bundle):
-        self.loads.append(bundle.version)
-        return _Failing(self, bundle.version, open_backend("onnx", bundle.model, threads=1))
-
-
-class _Failing:
     name, device = "failing", "cpu"
-
-    def __init__(self, sick, version, real):
-        self.sick, self.version, self.real = sick, version, real
-
+    def __init__(self, real, ill):
+        self.real, self.ill = real, ill
     def run(self, inputs):
-        if self.version == "2" and self.sick.broke_out:
+        if self.ill and sick.is_set():
             raise RuntimeError("out of order")
         return self.real.run(inputs)
-
     def close(self):
         self.real.close()
 
+sick = threading.Event()
+def backend(bundle):
+    ill = bundle.version == "2" and sys.argv[2] == "ill"
+    return Failing(open_backend("onnx", bundle.model, threads=1), ill)
 
-def test_a_candidate_that_one_rolls_back_is_gone_from_all_and_from_those_that_start_later(
-    shared, follow, row, caplog
-):
-    sick = Failing()
-    one, other = on_trial(follow(backend=sick), row), on_trial(follow(), row)
-    sick.broke_out = True
-    for _ in range(40):
-        assert one.predict(row).version == "1"
-    wait_for(lambda: not one.rollout.candidates and not other.rollout.candidates)
-    assert shared.history()[-1].trials["production"].share == 0.0
-    assert "taken back by another process" in str(other.rollout)
-    later = follow()
-    later.predict(row)
-    polls()
-    assert not later.rollout.candidates
-    assert "taken back" in caplog.text
-    sick.broke_out = False
-    shared.trial("2", 0.25, why="mended")
-    wait_for(lambda: [model.rollout.candidates[:1] != () for model in (one, other, later)] == [True] * 3)
-    assert {model.rollout.candidates[0].share for model in (one, other, later)} == {0.25}
-
-
-def test_a_roll_back_that_cannot_be_entered_holds_here_and_does_not_come_again(
-    follow, row, monkeypatch, caplog
-):
-    sick = Failing()
-    model = on_trial(follow(backend=sick), row)
-
-    def full(*_args, **_kwargs):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "link", full)
-    sick.broke_out = True
-    for _ in range(40):
-        model.predict(row)
-    wait_for(lambda: not model.rollout.candidates)
-    polls()
-    assert [one.decision.action for one in model.rollout.decisions] == ["begin", "roll_back"]
-    assert sick.loads == ["1", "2"]
-    assert caplog.text.count("cannot be entered") == 1
+rollout = Rollout("2", ramp=(0.5, 1.0), hold=1e9, rows=40, latency=1e6)
+model = Model(sys.argv[1], alias="production", poll_interval=0.05, rollout=rollout, backend=backend)
+row = {"amount": 80.0, "country": "us"}
+model.predict(row)
+while not model.rollout.candidates:
+    threading.Event().wait(0.02)
+print("up", flush=True)
+sys.stdin.readline()
+sick.set()
+answers = []
+for number in range(100000):
+    answers.append(model.predict(row, key=f"user-{number}").version)
+    decided = [one.decision.action for one in model.rollout.decisions]
+    if "roll_back" in decided or "finish" in decided:
+        break
+    threading.Event().wait(0.002)
+print(json.dumps({"decided": decided, "version": model.version, "answered": len(answers)}), flush=True)
+"""
 
 
-def test_a_disk_that_was_full_once_is_written_to_when_it_is_mended(shared, follow, row, monkeypatch):
-    sick = Failing()
-    link = os.link
-
-    def full(*_args, **_kwargs):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "link", full)
-    model = on_trial(follow(backend=sick), row)
-    monkeypatch.setattr(os, "link", link)
-    sick.broke_out = True
-    for _ in range(40):
-        model.predict(row)
-    wait_for(lambda: not model.rollout.candidates)
-    assert shared.history()[-1].trials["production"].share == 0.0
-
-
-def test_a_ramp_that_is_through_moves_the_alias_once_and_loads_nothing_twice(shared, follow, row):
-    counted = Failing()
-    one, other = (on_trial(follow(rollout=RAMP, backend=counted), row) for _ in range(2))
-    finished(one, row)
-    wait_for(lambda: other.predict(row).version == "2" and not other.rollout.candidates)
-    polls()
-    assert shared.alias("production").name == "2"
-    assert [entry.action for entry in shared.history()].count("move") == 2
-    assert counted.loads == ["1", "2", "1", "2"]
-
-
-def test_a_finished_candidate_that_a_person_rolls_back_stays_away(shared, follow, row):
-    one, other = (on_trial(follow(rollout=RAMP), row) for _ in range(2))
-    finished(one, row)  # and before it looks again at the alias that it moved, or the other at all
-    assert shared.rollback(why="complaints").aliases["production"].version == "1"
-    late = follow(rollout=RAMP)
-    wait_for(lambda: {model.predict(row).version for model in (one, other, late)} == {"1"})
-    for _ in range(20):
-        polls(1)
-        assert {model.predict(row).version for model in (one, other, late)} == {"1"}
-    assert shared.alias("production").name == "1"
-    assert not any(model.rollout.candidates for model in (one, other, late))
-
-
-def test_a_finished_candidate_does_not_come_again_after_a_reload_of_the_old_version(store, add_version, row):
+@pytest.mark.timeout(60)
+def test_real_processes_agree_though_only_one_of_them_sees_the_fault(store, add_version):
     add_version()
-    with Model(store, version="1", poll_interval=0.02, rollout=RAMP) as model:
-        on_trial(model, row)
-        finished(model, row)
-        assert model.reload("1") == "1"
-        polls()
-        assert not model.rollout.candidates
-        assert {model.predict(row).version for _ in range(20)} == {"1"}
-
-
-def test_a_bad_candidate_is_rolled_back_while_the_source_cannot_be_read(store, shared, follow, row):
-    sick = Failing()
-    model = on_trial(follow(backend=sick), row)
-    away = store.with_name("away")
-    store.rename(away)
-    sick.broke_out = True
-    for _ in range(40):
-        assert model.predict(row).version == "1"
-    wait_for(lambda: not model.rollout.candidates)
-    away.rename(store)
-    polls()
-    assert not model.rollout.candidates
-
-
-# --- two that decide opposite things at once -------------------------------------------------------------
-
-
-@pytest.fixture
-def board(shared):
-    """What a process that has not looked since writes, and both versions as it has them."""
-    from types import SimpleNamespace
-
-    from inprocml.model.board import Board
-    from inprocml.serving import Decision
-
-    old, new = (
-        SimpleNamespace(name="late", version=name, digest=shared.open(name).digest) for name in ("1", "2")
-    )
-    written = Board(shared._source, "production")
-
-    def enter(action, share, *, known=0.5):
-        return written.enter(new, old, Decision(action, share, "decided"), known=known)
-
-    return enter
-
-
-def test_a_finish_does_not_win_over_a_roll_back(shared, board):
-    assert board("begin", 0.5, known=None) == 0.5
-    assert board("roll_back", 0.0) == 0.0
-    assert board("finish", 1.0) == 0.0
-    assert board("advance", 0.9) == 0.0
-    assert shared.alias("production").name == "1"
-
-
-def test_a_roll_back_wins_over_a_finish_that_was_faster(shared, board):
-    board("begin", 0.5, known=None)
-    assert board("finish", 1.0) == 1.0
-    assert shared.alias("production").name == "2"
-    assert board("roll_back", 0.0) == 0.0
-    assert shared.alias("production").name == "1"
-    assert shared.history()[-1].trials["production"].share == 0.0
-
-
-def test_a_finish_does_not_win_over_a_person_who_rolled_the_alias_back(shared, board):
-    board("begin", 0.5, known=None)
-    board("finish", 1.0)
-    shared.rollback()
-    assert board("finish", 1.0) == 0.0
-    assert shared.alias("production").name == "1"
-
-
-def test_a_trial_that_was_on_record_and_is_not_has_ended(shared, board):
-    board("begin", 0.5, known=None)
-    shared.remove("production")
-    shared.promote("1")
-    assert board("finish", 1.0) == 0.0
-    assert shared.alias("production").name == "1"
-
-
-def test_two_that_finish_move_the_alias_once(shared, board):
-    board("begin", 0.5, known=None)
-    assert board("finish", 1.0) == 1.0
-    moves = len(shared.history())
-    assert board("finish", 1.0) == 1.0
-    assert len(shared.history()) == moves
+    Store(store).promote("1")
+    crowd = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(WORKER), str(store), kind],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for kind in ("ill", "sound", "sound")
+    ]
+    try:
+        for one in crowd:
+            assert one.stdout.readline() == "up\n"
+        for one in crowd:
+            one.stdin.write("go\n")
+            one.stdin.flush()
+        told = [json.loads(one.stdout.readline()) for one in crowd]
+    finally:
+        for one in crowd:
+            one.kill()
+            one.wait()
+            one.stdin.close()
+            one.stdout.close()
+    assert all(one["decided"][-1] == "roll_back" for one in told), told
+    assert {one["version"] for one in told} == {"1"}
+    assert entered(store).share == 0.0
+    assert [e.action for e in Store(store).history()].count("move") == 1, "nobody moved the alias"

@@ -35,6 +35,14 @@ def test_declaring_reads_nothing_and_starts_nothing(tmp_path):
     assert "exist" in repr(model)
 
 
+def test_a_url_names_the_model_without_its_secrets():
+    model = Model("https://me:hunter2@models.example.com/late?token=tok3n")
+    assert model.name == "late"
+    assert "hunter2" not in repr(model)
+    assert "tok3n" not in repr(model)
+    assert Model("https://me:hunter2@models.example.com").name == "models.example.com"
+
+
 def test_predicts_as_the_trained_estimator_does(model, row):
     prediction = model.predict(row)
     assert prediction.value == "fraud"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 import threading
 
-from tests.conftest import wait_for
+from tests.conftest import pack_small, wait_for
 from tests.telemetry.points import points
 
-from inprocml import Model
+from inprocml import Model, Rollout, Store
 from inprocml.values import Readiness
 
 
@@ -48,3 +48,23 @@ def test_decisions_about_candidates_are_counted_and_their_share_is_shown(reader,
     assert decisions == {"begin": 1, "shift": 1, "finish": 1}
     model.close()
     assert points(reader, "inprocml.model.stale", "trying") == [], "a closed model is neither stale nor not"
+
+
+def test_a_candidate_that_is_gone_has_no_share(reader, store, row, add_version):
+    add_version()
+    pack_small(store, seed=3)
+    Store(store).promote("2", alias="staging")
+    rollout = Rollout(alias="staging", share=0.25)
+    model = Model(store, name="withdrawing", version="1", poll_interval=0.02, rollout=rollout)
+    model.predict(row)
+
+    def on_trial():
+        return [candidate.version for candidate in model.rollout.candidates]
+
+    wait_for(lambda: on_trial() == ["2"])
+    Store(store).promote("3", alias="staging")
+    wait_for(lambda: on_trial() == ["3"])
+    (share,) = points(reader, "inprocml.rollout.share", "withdrawing")
+    assert share.attributes["inprocml.model.version"] == "3"
+    model.close()
+    assert points(reader, "inprocml.rollout.share", "withdrawing") == []

@@ -205,11 +205,13 @@ class _Walk:
             if field in parts:
                 parts[field].append(inner(value))
         inputs, outputs, operators, attributes, domains = parts.values()
-        for operator in operators:
-            _no_code(bytes(operator))
+        for given in operators:
+            _no_code(bytes(given))
+        operator = bytes(operators[-1]) if operators else b""
+        # before what lies inside, for the first fault is the one that is told
+        self._operator(operator, bytes(domains[-1]) if domains else b"")
         self._judge(
-            bytes(operators[-1]) if operators else b"",
-            bytes(domains[-1]) if domains else b"",
+            operator,
             [bytes(name) for name in inputs],
             [bytes(name) for name in outputs],
             [self._attribute(attribute, depth + 1, scope) for attribute in attributes],
@@ -219,13 +221,11 @@ class _Walk:
     def _judge(
         self,
         operator: bytes,
-        domain: bytes,
         inputs: list[bytes],
         outputs: list[bytes],
         attributes: list[_Read],
         scope: _Scope,
     ) -> None:
-        self._operator(operator, domain)
         sizes: dict[bytes, list[int]] = {}
         for name, numbers, tensor in attributes:
             if name in SIZES:

@@ -9,15 +9,12 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from inprocml.protocols import Source
 from inprocml.serving import Decision, Servable
 from inprocml.sources import Directory
-
-if TYPE_CHECKING:
-    from inprocml.sources.history import Entry, Target, Trial
-    from inprocml.store.moves import Move
+from inprocml.sources.history import Entry, Target, Trial
+from inprocml.store.moves import Move, myself, write_move
 
 __all__ = ["Board"]
 
@@ -65,8 +62,6 @@ class Board:
     def _write(
         self, store: Path, candidate: Servable, serving: Servable, decision: Decision, known: float | None
     ) -> float | None:
-        from inprocml.sources.history import Target
-        from inprocml.store.moves import myself, write_move
 
         new, old = (Target(version=one.version, digest=one.digest) for one in (candidate, serving))
         result: float | None = None
@@ -84,9 +79,6 @@ class Board:
 
     def _taken_back(self, last: Entry | None, new: Target, old: Target) -> Move | None:
         """Return the move that takes ``new`` back, even where another let it take over a moment ago."""
-        from inprocml.sources.history import Trial
-        from inprocml.store.moves import Move
-
         meant, share = self._now(last, new)
         if meant == new:
             return Move("rollback", self._alias, old)
@@ -98,9 +90,6 @@ class Board:
         self, last: Entry | None, new: Target, decision: Decision, known: float | None
     ) -> tuple[float | None, Move | None]:
         """Return the share that ``new`` then has on record, and the move that makes it so, if one is due."""
-        from inprocml.sources.history import Trial
-        from inprocml.store.moves import Move
-
         meant, share = self._now(last, new)
         if meant == new:
             return 1.0, None  # another was faster

@@ -30,7 +30,7 @@ from inprocml.serving import (
     as_rollouts,
     check_share,
 )
-from inprocml.sources import open_source
+from inprocml.sources import open_source, place_name
 from inprocml.telemetry import not_served
 from inprocml.values import Prediction, Readiness, Row, Table
 
@@ -105,7 +105,7 @@ class Model:
         )
         if isinstance(path, str | os.PathLike):
             source: Source = open_source(path)
-            name = name or os.fspath(path).rstrip("/").rpartition("/")[2]
+            name = name or place_name(path)
         elif isinstance(path, Source):
             source, name = path, name or "model"
         else:
@@ -370,8 +370,8 @@ class Model:
         options = self._options
         if options.version is None or options.rollouts:
             source = self._versions.source
-            wait = source.wait if isinstance(source, Watchable) else None
-            process.watch(self._poll, options.poll_interval, wait, eager=bool(options.rollouts))
+            wait = source.watch() if isinstance(source, Watchable) else None
+            process.watch(self._poll, options.poll_interval, wait)
 
     def _poll(self) -> None:
         self._versions.poll(self._process())

@@ -84,16 +84,16 @@ class Trials:
             raise
         under_way = {trial.rollout: trial for trial in process.trials}
         for rollout, wanted in candidates.items():
-            trial = under_way.get(rollout)
-            if trial is not None and wanted is not None and not means(trial.servable, wanted):
-                self.carry_out(process, trial, trial.end("withdraw", "the alias means another version now"))
-                trial = None
-            if trial is None:
+            known = under_way.get(rollout)
+            if known is not None and wanted is not None and not means(known.servable, wanted):
+                self.carry_out(process, known, known.end("withdraw", "the alias means another version now"))
+                known = None
+            if known is None:
                 self._begin(process, rollout, wanted)
             else:
-                own = entered if entered is not None and entered.digest == trial.servable.digest else None
-                # its record is gone: moved by another, taken away, or a disk that is; the next look will tell
-                self._judge(process, trial, own, onward=trial.entered is None or own is not None)
+                own = entered if entered is not None and entered.digest == known.servable.digest else None
+                # a record that is gone: moved by another, taken away, or the disk is; the next look will tell
+                self._judge(process, known, own, onward=known.entered is None or own is not None)
 
     def wanted(self) -> dict[Rollout, Version | None]:
         """Return which version each rollout is of, ``None`` where its alias means nothing yet."""
@@ -212,7 +212,7 @@ class Trials:
             # and asked again: to load took its time, and another may have taken it back meanwhile
             now = self._board.enter(trial.servable, serving, begins, known=share)
             share = share if now is None else now
-        if share == 0.0:
+        if share == 0.0 or process.closed:
             trial.retire(RETIRE_SECONDS)
             return
         if share is not None and share != trial.course.share:

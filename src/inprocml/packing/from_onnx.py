@@ -33,16 +33,17 @@ def export_onnx(
     tensors: Tensors,
     output: Output,
     ragged: frozenset[str] = frozenset(),
+    allow_loops: bool = False,
 ) -> Exported:
     """Check the model and take it in, without the texts that tell of its author's machine.
 
-    ``tensors`` are what the transform makes of some rows. Raises ``PackError`` that says what was found and
-    how to export instead.
+    ``tensors`` are what the transform makes of some rows; ``allow_loops`` as in ``Policy``. Raises
+    ``PackError`` that says what was found and how to export instead.
     """
     given = bytes(model) if isinstance(model, bytes | bytearray) else _file(Path(model))
     checked = _checked(given, tensors, ragged)
     try:
-        backend = open_backend("onnx", checked)
+        backend = open_backend("onnx", checked, allow_loops=allow_loops)
     except BackendMissing:
         raise
     except InprocmlError as error:
@@ -58,6 +59,7 @@ def export_onnx(
         trained=None,
         reference=_NOT_MEASURED,
         packages=("onnx", "onnxruntime"),
+        allow_loops=allow_loops,
     )
 
 

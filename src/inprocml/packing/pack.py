@@ -72,7 +72,7 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
     _check_arguments(transform, output, parity_limit, version, about)
     measured = figures(metrics or {})
     sample = take_sample(transform, baseline)
-    exported = replace(_export(model, sample, output, runtime, module), allow_loops=allow_loops)
+    exported = _export(model, sample, output, runtime, module, allow_loops)
     decoder = output.named(exported.output)
     counts = None if labels is None else count_labels(labels, decoder, exported.classes, sample.count)
     backend = _open(exported, exported.model, exported.inputs, exported.output)
@@ -178,7 +178,14 @@ def _name(path: str | os.PathLike[str]) -> str:
     return "".join(c if c.isprintable() else "?" for c in name)[:256] or "model"
 
 
-def _export(model: Any, sample: Sample, output: Output, runtime: str, module: str | None) -> Exported:
+def _export(
+    model: Any,
+    sample: Sample,
+    output: Output,
+    runtime: str,
+    module: str | None,
+    allow_loops: bool,  # noqa: FBT001 - as pack was given it
+) -> Exported:
     if runtime not in {"onnx", "torch"}:
         raise PackError(f"runtime={runtime!r} is unknown; use 'onnx' or 'torch'.")
     if (runtime == "torch") != (module is not None):
@@ -200,7 +207,9 @@ def _export(model: Any, sample: Sample, output: Output, runtime: str, module: st
             raise PackError("a scikit-learn model is fitted on features, and this transform makes none.")
         return export_sklearn(model, width=sample.tensors[FEATURES].shape[1], output=output)
     if is_onnx(model):
-        return export_onnx(model, tensors=sample.tensors, output=output, ragged=sample.ragged)
+        return export_onnx(
+            model, tensors=sample.tensors, output=output, ragged=sample.ragged, allow_loops=allow_loops
+        )
     raise PackError(
         f"model= is {type(model).__name__}, which cannot be packed. Give a fitted scikit-learn classifier or "
         "regressor, a torch.nn.Module, or an ONNX file (its path or bytes); others can be exported to ONNX."

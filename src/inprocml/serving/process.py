@@ -18,7 +18,7 @@ from inprocml.serving.slot import Slot
 from inprocml.serving.standing import Decided
 from inprocml.serving.trial import Ended, Trial
 from inprocml.serving.watch import Wait, Watcher
-from inprocml.telemetry import set_stale
+from inprocml.telemetry import set_stale, trial_closed
 
 __all__ = ["Process"]
 
@@ -58,11 +58,11 @@ class Process:
         self._loader: threading.Thread | None = None
         _living.add(self)
 
-    def watch(self, poll: Callable[[], None], interval: float, wait: Wait | None, *, eager: bool) -> None:
-        """Start following the source, once; ``eager`` polls at once, ``wait`` returns when that may pay."""
+    def watch(self, poll: Callable[[], None], interval: float, wait: Wait | None) -> None:
+        """Start following the source, once; ``wait`` returns when another look may pay."""
         with self._lock:
             if self._watcher is None and not self._closed:
-                self._watcher = Watcher(poll, interval=interval, name=self._name, wait=wait, eager=eager)
+                self._watcher = Watcher(poll, interval=interval, name=self._name, wait=wait)
                 self._watcher.start()
 
     def load(self, load: Callable[[], object]) -> Future[None]:
@@ -83,10 +83,11 @@ class Process:
             self._closed = True
             watcher = self._watcher
         if watcher is not None:
-            watcher.stop()
+            watcher.stop(EXIT_PATIENCE_SECONDS)
         set_stale(self, self._name, stale=None)
         trials, self.trials = self.trials, ()
         for trial in trials:
+            trial_closed(trial.servable.name, trial.servable.version)
             trial.retire(EXIT_PATIENCE_SECONDS)
         self.slot.close()
 

@@ -16,7 +16,7 @@ from inprocml.sources.layout import (
 )
 from inprocml.sources.mlflow import MLflow
 from inprocml.sources.mounted import real_folder
-from inprocml.sources.opening import open_source
+from inprocml.sources.opening import open_source, place_name
 from inprocml.sources.remote import Remote
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Remote",
     "natural_key",
     "open_source",
+    "place_name",
     "real_folder",
     "unknown_alias",
     "valid_version",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from inprocml.sources.directory import Directory
+from inprocml.sources.files import shown
 from inprocml.sources.remote import Remote
 
-__all__ = ["open_source"]
+__all__ = ["open_source", "place_name"]
 
 
 def open_source(place: str | os.PathLike[str]) -> Directory | Remote:
@@ -20,3 +22,14 @@ def open_source(place: str | os.PathLike[str]) -> Directory | Remote:
     if isinstance(place, str) and "://" in place:
         return Remote(place)
     return Directory(os.path.abspath(Path(place).expanduser()))  # noqa: PTH100  (resolve() follows links)
+
+
+def place_name(place: str | os.PathLike[str]) -> str:
+    """Return what to call a model that lies at ``place``: the last step of the path.
+
+    Of a URL, user, password and query are left out: a name goes into logs, telemetry and health probes.
+    """
+    text = os.fspath(place)
+    if isinstance(place, str) and "://" in place:
+        text = shown(urlsplit(place))
+    return text.rstrip("/").rpartition("/")[2]

@@ -8,7 +8,16 @@ from inprocml.telemetry.instruments import (
     load_finished,
     not_served,
     set_stale,
+    trial_closed,
     version_refused,
 )
 
-__all__ = ["ModelTelemetry", "decided", "load_finished", "not_served", "set_stale", "version_refused"]
+__all__ = [
+    "ModelTelemetry",
+    "decided",
+    "load_finished",
+    "not_served",
+    "set_stale",
+    "trial_closed",
+    "version_refused",
+]

@@ -261,10 +261,16 @@ def set_stale(process: object, model: str, *, stale: bool | None) -> None:
 
 @_guarded
 def decided(model: str, version: str, action: str, share: float) -> None:
-    """Count a decision about a candidate and take note of its share; 0 and 1 end its series."""
+    """Count a decision about a candidate and take note of its share; the end of a trial ends the series."""
     attributes = {names.MODEL_NAME: model, names.MODEL_VERSION: version}
     _instruments().decisions.add(1, {**attributes, names.DECISION: action})
-    if action in {"finish", "roll_back", "end"}:
+    if action in {"finish", "roll_back", "withdraw"}:
         _shares.pop((model, version), None)
     else:
         _shares[model, version] = (os.getpid(), share)
+
+
+@_guarded
+def trial_closed(model: str, version: str) -> None:
+    """Take note that a candidate is gone with its model, though nobody decided so."""
+    _shares.pop((model, version), None)

@@ -28,7 +28,7 @@ MODEL_DIGEST: Final = "inprocml.model.digest"
 RUNTIME_NAME: Final = "inprocml.runtime.name"
 DEVICE: Final = "inprocml.device"
 LOAD_TRIGGER: Final = "inprocml.load.trigger"  # first_use | watch | reload | rollout
-DECISION: Final = "inprocml.rollout.decision"  # advance | finish | roll_back | shift
+DECISION: Final = "inprocml.rollout.decision"  # begin | advance | finish | roll_back | shift | withdraw
 REJECTION_REASON: Final = "inprocml.rejection.reason"
 ERROR_TYPE: Final = "error.type"
 

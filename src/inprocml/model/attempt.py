@@ -6,13 +6,19 @@ The same for threads and coroutines: they differ only in how they wait for the v
 from __future__ import annotations
 
 from inprocml.batching import Drained, Result
-from inprocml.errors import BackendError, DeadlineExceeded
+from inprocml.errors import BackendError, DeadlineExceeded, Overloaded
 from inprocml.model.trials import choose, named
 from inprocml.protocols import Clock
 from inprocml.serving import Process, Servable, Trial
 from inprocml.values import Prediction, Row
 
 __all__ = ["Attempt"]
+
+_FAILURES = (
+    BackendError,
+    DeadlineExceeded,
+    Overloaded,
+)  # as counted against a candidate
 
 
 class Attempt:
@@ -34,6 +40,8 @@ class Attempt:
     def __init__(
         self, process: Process, row: Row, key: str | None, version: str | None, clock: Clock
     ) -> None:
+        if not isinstance(key, str | None):  # said without a rollout too: it must not begin with errors
+            raise TypeError(f"key must be text, such as a user's id, not {type(key).__name__}")
         self._process = process
         self._row = row
         self._key = key
@@ -67,7 +75,7 @@ class Attempt:
             return True
         if trial is not None and isinstance(error, DeadlineExceeded):
             trial.failed()
-        elif trial is None and isinstance(error, BackendError):
+        elif trial is None and self._version is None and isinstance(error, _FAILURES):
             for other in self._process.trials:
                 other.erred()
         return False

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from inprocml.batching import Drained
 from inprocml.bundle import Policy
-from inprocml.errors import InprocmlError, NotReady
+from inprocml.errors import InprocmlError, NotReady, UnknownVersion
 from inprocml.model.attempt import Attempt
 from inprocml.model.options import BackendChoice, Device, Options, check_version
 from inprocml.model.versions import Versions
@@ -162,7 +162,12 @@ class Model:
         deadline = None if timeout is None else self._clock() + timeout
         attempt = Attempt(process, row, key, version, self._clock)
         while True:
-            servable = attempt.choose(self._servable(process, deadline))
+            try:
+                servable = attempt.choose(self._servable(process, deadline))
+            except UnknownVersion:
+                if version not in self._pins:
+                    raise
+                return self._pins[version].predict(row, timeout=timeout)  # swapped away a moment ago
             try:
                 prediction, result = servable.predict(row, deadline)
             except Exception as error:
@@ -189,7 +194,12 @@ class Model:
         while True:
             if process.slot.peek() is None:
                 await self._loaded(process, deadline)
-            servable = attempt.choose(self._servable(process))
+            try:
+                servable = attempt.choose(self._servable(process))
+            except UnknownVersion:
+                if version not in self._pins:
+                    raise
+                return await self._pins[version].apredict(row, timeout=timeout)
             try:
                 prediction, result = await servable.apredict(row, deadline)
             except Exception as error:
@@ -381,5 +391,8 @@ class Model:
 
         A pin is a model of its own that follows nothing: it loads when it is first asked for, and stays.
         """
-        pin = None if version is None else self._pins.get(version)
+        if version is None:
+            return None
+        check_version(version)
+        pin = self._pins.get(version)
         return None if pin is None or version in process.loaded else pin

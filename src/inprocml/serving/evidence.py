@@ -46,9 +46,9 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Both versions' parts; of ``compared`` shadowed rows ``disagreed`` were answered otherwise.
+    """Both versions' parts; of ``compared`` shadowed rows ``disagreed`` were failed or answered otherwise.
 
-    ``dropped`` rows were to be shadowed and were not: the candidate was busy, late or failed.
+    ``dropped`` rows were to be shadowed and were not: the candidate was busy or late.
     """
 
     serving: Tally = Tally()

@@ -173,6 +173,16 @@ def test_a_pin_that_was_serving_is_answered_while_it_is_swapped_away(make, row, 
     monkeypatch.setattr(type(process), "loaded", before)
 
 
+def test_a_shift_waits_for_no_load_and_no_drain(make, row):
+    model = on_trial(make(rollout={"2": 1.0}), row)
+    with model._process().moving:  # as a load, or a version that drains, holds it
+        shift = threading.Thread(target=model.shift, args=("2", 0.0), daemon=True)
+        shift.start()
+        shift.join(5.0)
+        assert not shift.is_alive()
+        assert model.predict(row).version == "1"
+
+
 # --- threads ----------------------------------------------------------------------------------------------
 
 

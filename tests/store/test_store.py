@@ -237,6 +237,18 @@ def test_a_trial_ends_when_its_version_is_promoted_or_the_alias_removed(path):
         store.trial("2", 1.5)
 
 
+def test_what_an_alias_is_rolled_back_from_is_on_record_as_taken_back_until_it_is_promoted(path):
+    store = Store(path)
+    store.promote("1")
+    store.promote("2")
+    taken_back = store.rollback().trials["production"]
+    assert (taken_back.version, taken_back.share) == ("2", 0.0)
+    assert store.promote("2").trials == {}
+    store.trial("3", 0.1)
+    assert store.rollback().trials["production"].version == "3", "the trial under way goes on"
+    assert len(store.history()) == 6, "and every link of the chain holds"
+
+
 @pytest.mark.parametrize(
     ("when", "meant"),
     [

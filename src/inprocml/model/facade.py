@@ -285,9 +285,7 @@ class Model:
         (blue-green). Raises ``UnknownVersion`` while there is no such candidate.
         """
         check_share(share)
-        process = self._process()
-        with process.moving:
-            self._versions.trials.shift(process, version, share, why)
+        self._versions.trials.shift(self._process(), version, share, why)  # waits for no load or drain
 
     @property
     def rollout(self) -> Standing:

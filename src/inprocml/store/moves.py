@@ -47,12 +47,12 @@ class Move:
         else:
             left = aliases.get(self.alias)
             aliases[self.alias] = self.target
-            if self.action == "rollback" and left is not None:
-                # taken back by a person: no process that tries candidates may let it in again
-                trials.setdefault(self.alias, Trial(version=left.version, digest=left.digest, share=0.0))
             tried = trials.get(self.alias)
             if tried and (tried.version, tried.digest) == (self.target.version, self.target.digest):
                 del trials[self.alias]  # the candidate has become what the alias means
+            if self.action == "rollback" and left is not None:
+                # taken back by a person: no process that tries candidates may let it in again
+                trials.setdefault(self.alias, Trial(version=left.version, digest=left.digest, share=0.0))
         return aliases, trials
 
 

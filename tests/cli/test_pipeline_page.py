@@ -14,7 +14,8 @@ import pytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "check-before-promoting.md"
 BLOCK = re.compile(
-    r"^```(?P<kind>python|console)\n(?P<shown>.*?)^```|^<!--- invisible-code-block: python\n(?P<hidden>.*?)^-->",
+    r"^```(?P<kind>python|console)\n(?P<shown>.*?)^```"
+    r"|^<!--- invisible-code-block: python\n(?P<hidden>.*?)^-->",
     re.DOTALL | re.MULTILINE,
 )
 SHELL = 'inprocml() { "$PYTHON" -m inprocml "$@"; }; '
@@ -26,7 +27,7 @@ def test_the_pipeline_does_what_the_page_shows(tmp_path, monkeypatch, capsys):
     names, last, steps = {}, 0, 0
     for found in BLOCK.finditer(PAGE.read_text("utf-8")):
         if found["kind"] != "console":
-            exec(found["shown"] or found["hidden"], names)  # noqa: S102 - the page is ours
+            exec(found["shown"] or found["hidden"], names)
             continue
         for part in re.split(r"^\$ ", found["shown"], flags=re.MULTILINE)[1:]:
             command, _, shown = part.partition("\n")
@@ -40,6 +41,8 @@ def test_the_pipeline_does_what_the_page_shows(tmp_path, monkeypatch, capsys):
             last, steps = done.returncode, steps + 1
             flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
             printed = done.stdout + done.stderr
-            assert doctest.OutputChecker().check_output(shown, printed, flags), f"{command}\n{printed}\n{shown}"
+            assert doctest.OutputChecker().check_output(shown, printed, flags), (
+                f"{command}\n{printed}\n{shown}"
+            )
     assert last == 0
     assert steps >= 6

@@ -8,7 +8,7 @@ party can implement it, and ``inprocml.testing`` has ``check_backend``, ``check_
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from inprocml.values import BatchRecord, Tensors, Version
@@ -56,10 +56,13 @@ class Source(Protocol):
 class Watchable(Protocol):
     """A source that can tell of changes sooner than the next poll.
 
-    ``wait`` returns when something may have changed, when ``stopped`` is set, or after ``seconds``.
+    ``watch`` returns what waits: called with seconds and an event, on a thread of its own, it returns when
+    something may have changed, when the event is set, or after so many seconds. What it needs is imported by
+    ``watch``: a process that forks while another thread imports leaves the child with a lock that nobody
+    frees.
     """
 
-    def wait(self, seconds: float, stopped: threading.Event) -> None: ...
+    def watch(self) -> Callable[[float, threading.Event], None]: ...
 
 
 @runtime_checkable

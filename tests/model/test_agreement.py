@@ -147,7 +147,7 @@ def test_a_store_that_cannot_be_written_leaves_each_process_its_own_decision(
     def refuse(*_, **__):
         raise BundleError("read-only")
 
-    monkeypatch.setattr("inprocml.store.moves.write_move", refuse)
+    monkeypatch.setattr("inprocml.model.board.write_move", refuse)
     rollout = Rollout("2", ramp=(0.5, 1.0), hold=0.0, rows=20, latency=1e6)
     model = worker(rollout=rollout)
     model.predict(row)

@@ -9,14 +9,12 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from inprocml.protocols import Source
 from inprocml.serving import Decision, Servable
 from inprocml.sources import Directory
-
-if TYPE_CHECKING:
-    from inprocml.sources.history import Entry, Trial
+from inprocml.sources.history import Entry, Target, Trial
+from inprocml.store.moves import Move, myself, write_move
 
 __all__ = ["Board"]
 
@@ -64,9 +62,6 @@ class Board:
             return True
 
     def _write(self, store: Path, candidate: Servable, decision: Decision) -> bool:
-        from inprocml.sources.history import Target, Trial
-        from inprocml.store.moves import Move, myself, write_move
-
         stands = True
 
         def compose(last: Entry | None) -> Move | None:

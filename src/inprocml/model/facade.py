@@ -370,8 +370,8 @@ class Model:
         options = self._options
         if options.version is None or options.rollouts:
             source = self._versions.source
-            wait = source.wait if isinstance(source, Watchable) else None
-            process.watch(self._poll, options.poll_interval, wait, eager=bool(options.rollouts))
+            wait = source.watch() if isinstance(source, Watchable) else None
+            process.watch(self._poll, options.poll_interval, wait)
 
     def _poll(self) -> None:
         self._versions.poll(self._process())

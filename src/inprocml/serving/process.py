@@ -58,11 +58,11 @@ class Process:
         self._loader: threading.Thread | None = None
         _living.add(self)
 
-    def watch(self, poll: Callable[[], None], interval: float, wait: Wait | None, *, eager: bool) -> None:
-        """Start following the source, once; ``eager`` polls at once, ``wait`` returns when that may pay."""
+    def watch(self, poll: Callable[[], None], interval: float, wait: Wait | None) -> None:
+        """Start following the source, once; ``wait`` returns when another look may pay."""
         with self._lock:
             if self._watcher is None and not self._closed:
-                self._watcher = Watcher(poll, interval=interval, name=self._name, wait=wait, eager=eager)
+                self._watcher = Watcher(poll, interval=interval, name=self._name, wait=wait)
                 self._watcher.start()
 
     def load(self, load: Callable[[], object]) -> Future[None]:
@@ -83,7 +83,7 @@ class Process:
             self._closed = True
             watcher = self._watcher
         if watcher is not None:
-            watcher.stop()
+            watcher.stop(EXIT_PATIENCE_SECONDS)
         set_stale(self, self._name, stale=None)
         trials, self.trials = self.trials, ()
         for trial in trials:

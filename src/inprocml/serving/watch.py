@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 __all__ = ["Wait", "Watcher"]
 
+QUIET_SECONDS = 1.0
+
 Wait = Callable[[float, threading.Event], None]
 """Blocks for at most so many seconds, less if something changed or the event is set."""
 
@@ -20,7 +22,7 @@ class Watcher:
 
     ``poll`` is a bound method, held weakly: a watcher keeps no model alive. What it raises is logged once
     per kind and never reaches the host. ``wait``, if given, replaces the plain wait between two polls;
-    ``eager`` leaves out the first.
+    the first poll comes after a moment of quiet.
     """
 
     def __init__(
@@ -30,11 +32,9 @@ class Watcher:
         interval: float,
         name: str,
         wait: Wait | None = None,
-        eager: bool = False,
     ) -> None:
         self._interval = min(interval, threading.TIMEOUT_MAX)
         self._wait = wait
-        self._eager = eager
         self._name = name
         self._stopped = stopped = threading.Event()
         self._poll = weakref.WeakMethod(poll, lambda _gone: stopped.set())
@@ -52,8 +52,10 @@ class Watcher:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        while self._eager or not self._pause():
-            self._eager = False
+        # quiet at first: a server that forks right after a first use must not find this thread at work
+        if self._stopped.wait(min(self._interval, QUIET_SECONDS)):
+            return
+        while not self._stopped.is_set():
             poll = self._poll()
             if poll is None:
                 return
@@ -62,17 +64,18 @@ class Watcher:
             except Exception as error:  # noqa: BLE001 - a guest never breaks its host
                 self._complain(error)
             del poll
+            self._pause()
 
-    def _pause(self) -> bool:
-        """Wait for the interval, or for the source to say that something changed; whether to end."""
-        if self._wait is not None:
-            try:
-                self._wait(self._interval, self._stopped)
-            except Exception as error:  # noqa: BLE001 - as a failing poll; from here on the clock alone decides
-                self._wait = None
-                self._complain(error)
-            return self._stopped.is_set()
-        return self._stopped.wait(self._interval)
+    def _pause(self) -> None:
+        """Wait for the interval, or for the source to say that something changed."""
+        if self._wait is None:
+            self._stopped.wait(self._interval)
+            return
+        try:
+            self._wait(self._interval, self._stopped)
+        except Exception as error:  # noqa: BLE001 - as a failing poll; from here on the clock alone decides
+            self._wait = None
+            self._complain(error)
 
     def _complain(self, error: Exception) -> None:
         kind = type(error).__name__

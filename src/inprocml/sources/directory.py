@@ -32,7 +32,7 @@ from inprocml.sources.layout import (
 )
 from inprocml.sources.mounted import real_folder
 from inprocml.sources.moves import read_moves
-from inprocml.sources.waiting import wait_for_change
+from inprocml.sources.waiting import prepare, wait_for_change
 from inprocml.values import Version
 
 __all__ = ["Directory"]
@@ -123,6 +123,11 @@ class Directory:
             if version.name == name:
                 return version
         raise unknown_version(str(self.path), name, [version.name for version in known])
+
+    def watch(self) -> Callable[[float, threading.Event], None]:
+        """Return ``wait``, with all that it needs imported."""
+        prepare()
+        return self.wait
 
     def wait(self, seconds: float, stopped: threading.Event) -> None:
         """Return when versions or aliases changed, ``stopped`` is set, or after ``seconds``.

@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
-__all__ = ["wait_for_change"]
+__all__ = ["prepare", "wait_for_change"]
 
 STEP_MILLISECONDS = 100
 """How often a watch looks whether it was stopped, and how long it gathers changes before it tells of them."""
@@ -44,11 +45,19 @@ def wait_for_change(
     return before
 
 
-def _stirrings(folder: Path, seconds: float, stopped: threading.Event) -> Generator[bool, None, None]:
-    """Yield at least twice a second whether something stirred; end at once without watchfiles."""
+def prepare() -> Callable[..., Generator[set[Any], None, None]] | None:
+    """Import watchfiles where it is installed; return what it watches with."""
     try:
         from watchfiles import watch
     except ImportError:
+        return None
+    return watch
+
+
+def _stirrings(folder: Path, seconds: float, stopped: threading.Event) -> Generator[bool, None, None]:
+    """Yield at least twice a second whether something stirred; end at once without watchfiles."""
+    watch = prepare()
+    if watch is None:
         return
     changes = watch(
         folder,

@@ -261,7 +261,7 @@ def set_stale(process: object, model: str, *, stale: bool | None) -> None:
 
 @_guarded
 def decided(model: str, version: str, action: str, share: float) -> None:
-    """Count a decision about a candidate and take note of its share, until its trial ends."""
+    """Count a decision about a candidate and take note of its share; the end of a trial ends the series."""
     attributes = {names.MODEL_NAME: model, names.MODEL_VERSION: version}
     _instruments().decisions.add(1, {**attributes, names.DECISION: action})
     if action in {"finish", "roll_back", "withdraw"}:

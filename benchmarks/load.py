@@ -27,7 +27,17 @@ def measure() -> dict[str, Any]:
             pack_megabytes(store, megabytes)
             inprocml.Model(store, threads=1).predict({"x": 1.0})
             figures[f"{megabytes} MB"] = _measure(store)
-    return {"ms": figures, "targets": []}
+    limits = {"5 MB": 60, "100 MB": 400}
+    targets = [
+        {
+            "what": f"verify and load {size}, to the first prediction",
+            "measured": f"{figures[size]['first prediction']} ms",
+            "target": f"<= {limit} ms",
+            "met": figures[size]["first prediction"] <= limit,
+        }
+        for size, limit in limits.items()
+    ]
+    return {"ms": figures, "targets": targets}
 
 
 def _measure(store: Path) -> dict[str, float]:

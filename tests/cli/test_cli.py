@@ -238,3 +238,14 @@ def test_the_script_is_declared():
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
     module, name = project["scripts"]["inprocml"].split(":")
     assert getattr(importlib.import_module(module), name) is main
+
+
+def test_a_candidates_share_is_set_for_all_and_taken_back(run, path):
+    Store(path).promote("1")
+    code, out, _ = run("trial", path, "2", "0.25", "--why", "try it")
+    assert (code, out.split()[:4]) == (0, ["version", "2", "answers", "0.25"])
+    assert Store(path).history()[-1].trials["production"].share == 0.25
+    assert json.loads(run("trial", path, "2", "0", "--json")[1])["action"] == "trial"
+    assert Store(path).history()[-1].trials["production"].share == 0.0
+    assert run("trial", path, "2", "1.5")[0] == 2
+    assert run("trial", path, "7", "0.5")[0] == 1

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inprocml.cli.output import Commands, show_json, show_text, with_json
+from inprocml.cli.policy import policy_of, with_policy
 
 if TYPE_CHECKING:
     from inprocml.bundle import Bundle, Policy
@@ -40,16 +42,12 @@ def declare(commands: Commands) -> None:
         "--allow-breaking", action="store_true", help="it may refuse rows that the old one takes"
     )
     check.add_argument("--allow-loops", action="store_true", help="its model may loop")
-    check.add_argument(
-        "--key", action="append", default=[], help="a key to trust: ed25519:...; again for more"
-    )
-    check.add_argument("--require-signature", action="store_true", help="refuse what no --key signed")
+    with_policy(check)
     with_json(check)
     check.set_defaults(run=_check)
 
 
 def _check(given: argparse.Namespace) -> int:
-    from inprocml.bundle import Policy
     from inprocml.checking import Limits, check, read_rows
 
     limits = Limits(
@@ -59,11 +57,7 @@ def _check(given: argparse.Namespace) -> int:
         disagreement=given.disagreement,
         breaking=given.allow_breaking,
     )
-    policy = Policy(
-        require_signature=given.require_signature,
-        trusted_keys=tuple(given.key),
-        allow_loops=given.allow_loops,
-    )
+    policy = replace(policy_of(given), allow_loops=given.allow_loops)
     new, old = _open(given.new, policy), _open(given.against, policy)
     table, labels = None, None
     if given.data is not None:

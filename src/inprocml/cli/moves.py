@@ -1,4 +1,4 @@
-"""``promote``, ``rollback`` and ``remove``: what an alias is to mean."""
+"""``promote``, ``rollback``, ``trial`` and ``remove``: what an alias is to mean."""
 
 from __future__ import annotations
 
@@ -32,6 +32,15 @@ def declare(commands: Commands) -> None:
     _told(rollback)
     rollback.set_defaults(run=_rollback)
 
+    trial = commands.add_parser("trial", help="set the share of requests that a candidate answers")
+    trial.add_argument("store", metavar="STORE", help="the store's folder")
+    trial.add_argument("version", metavar="VERSION", help="a name, an alias or the beginning of a digest")
+    trial.add_argument("share", metavar="SHARE", type=float, help="from 0 (taken back) to 1")
+    trial.add_argument("--alias", default="production", help="default: %(default)s")
+    with_policy(trial)
+    _told(trial)
+    trial.set_defaults(run=_trial)
+
     remove = commands.add_parser("remove", help="let an alias mean nothing; no version is deleted")
     remove.add_argument("store", metavar="STORE", help="the store's folder")
     remove.add_argument("alias", metavar="ALIAS")
@@ -57,6 +66,22 @@ def _rollback(given: argparse.Namespace) -> int:
 
     store = Store(given.store, policy=policy_of(given))
     return _show(store.rollback(alias=given.alias, why=given.why, who=given.who), given)
+
+
+def _trial(given: argparse.Namespace) -> int:
+    from inprocml.store import Store
+
+    store = Store(given.store, policy=policy_of(given))
+    why, who = given.why, given.who
+    entry = store.trial(given.version, given.share, alias=given.alias, why=why, who=who)
+    if given.json:
+        show_json(entry_document(entry))
+    else:
+        tried = entry.trials[given.alias]
+        show_text(
+            f"version {tried.version} answers {tried.share:g} of {given.alias} now (entry {entry.serial})"
+        )
+    return 0
 
 
 def _remove(given: argparse.Namespace) -> int:

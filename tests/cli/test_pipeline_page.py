@@ -14,7 +14,8 @@ import pytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "check-before-promoting.md"
 BLOCK = re.compile(
-    r"^```(?P<kind>python|console)\n(?P<shown>.*?)^```|^<!--- invisible-code-block: python\n(?P<hidden>.*?)^-->",
+    r"^```(?P<kind>python|console)\n(?P<shown>.*?)^```"
+    r"|^<!--- invisible-code-block: python\n(?P<hidden>.*?)^-->",
     re.DOTALL | re.MULTILINE,
 )
 SHELL = 'inprocml() { "$PYTHON" -m inprocml "$@"; }; '

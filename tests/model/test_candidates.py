@@ -188,15 +188,21 @@ def test_a_candidate_that_is_not_there_yet_is_waited_for(store, row, add_version
 
 def test_a_shadow_answers_nobody_and_is_compared(make, row):
     model = on_trial(make(rollout=Rollout("2", shadow=1.0)), row)
+
+    def evidence():
+        return model.rollout.candidates[0].evidence
+
+    wait_for(lambda: evidence().compared == evidence().serving.rows)
+    before = evidence()  # the first use may have met the candidate already
     rows, _ = make_rows(60, seed=4)
     answers = [model.predict(one) for one in rows]
     assert {answer.version for answer in answers} == {"1"}
-    wait_for(lambda: model.rollout.candidates[0].evidence.compared == 60)
+    wait_for(lambda: evidence().compared == before.compared + 60)
     differ = sum(
         answer.value != model.predict(one, version="2").value
         for one, answer in zip(rows, answers, strict=True)
     )
-    assert model.rollout.candidates[0].evidence.disagreed == differ
+    assert evidence().disagreed - before.disagreed == differ
 
 
 def test_a_shadow_that_disagrees_too_often_is_ended(store, row):

@@ -541,6 +541,21 @@ def test_a_model_follows_a_url(site, store, add_version, row, tmp_path):
         assert model.predict(row).version == "2"
 
 
+def test_a_model_takes_a_url_as_it_takes_a_path(site, store, row, tmp_path, monkeypatch):
+    from inprocml import Model
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    move(store, production="1")
+    with Model(f"{site.url}/fraud", alias="production", poll_interval=0.05) as model:
+        assert model.predict(row).version == "1"
+        assert model.name == "fraud"
+    site.query = "nobody knows"
+    with Model(f"{site.url}/fraud?nobody", poll_interval=0.05) as model, pytest.raises(BundleError) as caught:
+        model.predict(row)
+    assert "nobody" not in str(caught.value)
+    assert "nobody" not in repr(model)
+
+
 def test_what_comes_too_slowly_is_given_up(memory, store, tmp_path, monkeypatch):
     upload(memory, store, "/late")
     monkeypatch.setattr("inprocml.sources.download._BEGIN_SECONDS", -1e9)

@@ -7,7 +7,7 @@ import gc
 import threading
 
 import pytest
-from tests.conftest import make_rows, wait_for
+from tests.conftest import Gate, make_rows, wait_for
 
 import inprocml
 from inprocml import Model, Rollout
@@ -181,6 +181,52 @@ def test_a_shift_waits_for_no_load_and_no_drain(make, row):
         shift.join(5.0)
         assert not shift.is_alive()
         assert model.predict(row).version == "1"
+
+
+def test_a_candidate_that_hangs_holds_up_no_move_and_is_freed_when_it_ends(store, add_version, row):
+    add_version()
+    gate, closed = Gate(), []
+
+    def backend(bundle):
+        made = gate(bundle)
+        end, made.close = made.close, lambda: (closed.append(bundle.version), end())
+        return made
+
+    with Model(store, version="1", poll_interval=0.02, rollout={"2": 0.0}, backend=backend) as model:
+        on_trial(model, row)
+        gate.shut = True
+        hung = threading.Thread(target=model.predict, args=(row,), kwargs={"version": "2"})
+        hung.start()
+        assert gate.entered.wait(10)
+        gate.shut = False
+        process = model._process()
+
+        def take_back():
+            with process.moving:
+                (trial,) = process.trials
+                model._versions.trials.carry_out(process, trial, trial.end("roll_back", "it hangs"))
+
+        moving = threading.Thread(target=take_back)
+        moving.start()
+        moving.join(15.0)
+        assert not moving.is_alive()
+        assert model.reload("1") == "1"
+        assert "2" not in closed, "a runtime that still computes must not be freed"
+        gate.opened.set()
+        hung.join(10.0)
+        wait_for(lambda: "2" in closed)
+
+
+@pytest.mark.parametrize("ends", ["roll_back", "withdraw"])
+def test_the_memory_of_a_candidate_goes_back_to_the_system(make, row, monkeypatch, ends):
+    trimmed = []
+    monkeypatch.setattr("inprocml.serving.servable.trim", lambda: trimmed.append(1))
+    model = on_trial(make(rollout={"2": 0.0}), row)
+    process = model._process()
+    with process.moving:
+        (trial,) = process.trials
+        model._versions.trials.carry_out(process, trial, trial.end(ends, "enough"))
+    assert trimmed
 
 
 # --- threads ----------------------------------------------------------------------------------------------

@@ -37,7 +37,8 @@ __all__ = ["Trials", "choose", "named"]
 
 _log = logging.getLogger("inprocml")
 
-RETIRE_SECONDS = 30.0
+RETIRE_SECONDS = 1.0
+"""How long a move waits for a candidate that still computes; it is swept up by a later poll."""
 _ELSEWHERE = "taken back by another process, or by hand"
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from inprocml.serving.heap import trim
 from inprocml.serving.warm import Sizes
 from inprocml.values import FEATURES, Prediction, Row, Table, Tensors
 
@@ -121,6 +122,7 @@ class Servable:
         if not self.runner.close(timeout):
             return False
         self.backend.close()
+        trim()
         return True
 
 

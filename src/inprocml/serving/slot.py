@@ -13,7 +13,6 @@ from typing import TypeVar
 
 from inprocml.errors import NotReady
 from inprocml.protocols import Clock
-from inprocml.serving.heap import trim
 from inprocml.serving.servable import Servable
 
 __all__ = ["Slot", "anew"]
@@ -111,9 +110,7 @@ class Slot:
     def _retire(self, old: Servable | None) -> None:
         if old is None:
             return
-        if old.retire(RETIRE_SECONDS):
-            trim()
-        else:
+        if not old.retire(RETIRE_SECONDS):
             self.keep(old)
             _log.warning(
                 "model %s version %s still computes though it was replaced; its memory is kept until it ends",

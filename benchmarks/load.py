@@ -25,7 +25,8 @@ def measure() -> dict[str, Any]:
         for megabytes in (5, 100):
             store = Path(folder) / f"mb{megabytes}"
             pack_megabytes(store, megabytes)
-            inprocml.Model(store, threads=1).predict({"x": 1.0})
+            with inprocml.Model(store, threads=1) as model:
+                model.predict({"x": 1.0})
             figures[f"{megabytes} MB"] = _measure(store)
     limits = {"5 MB": 60, "100 MB": 400}
     targets = [

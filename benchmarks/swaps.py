@@ -147,12 +147,13 @@ def _move(store: Path, stop: threading.Event) -> None:
 def _delay(port: int, script: Path, row: str, answers: dict[str, float], wanted: float) -> int:
     """Return the pause between requests of a connection, in ms, that comes nearest to ``wanted`` a second."""
     delay = max(round(1000 * CONNECTIONS / wanted), 1)
-    for _ in range(4):
+    for _ in range(8):
         script.write_text(_lua(row, answers, delay))
         found = _wrk(port, script, 3)["requests_per_s"]
-        if abs(found / wanted - 1) < 0.1:
+        if abs(found / wanted - 1) < 0.05:
             break
-        delay = max(round(delay * found / wanted), 1)
+        # what a request takes beside the pause is no part of the pause
+        delay = max(round(delay + 1000 * CONNECTIONS * (1 / wanted - 1 / found)), 1)
     script.write_text(_lua(row, answers, delay))
     return delay
 

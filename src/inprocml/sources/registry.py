@@ -45,10 +45,8 @@ class Registry:
                 {"page_token": page} if page else {}
             )
             answer = self._asked("model-versions/search", query)
-            told = answer.get("model_versions", [])
-            found += [
-                version for version in told if isinstance(version, dict) and version.get("name") == model
-            ]
+            told = _listed(answer.get("model_versions"))
+            found += [version for version in told if version.get("name") == model]
             page = answer.get("next_page_token")
             if not isinstance(page, str) or not page:
                 break
@@ -57,10 +55,8 @@ class Registry:
     def aliases(self, model: str) -> dict[str, str]:
         """Return alias -> number of the version."""
         answer = self._asked("registered-models/get", {"name": model})
-        told = answer.get("registered_model", {}).get("aliases", [])
-        return {
-            str(entry.get("alias")): str(entry.get("version")) for entry in told if isinstance(entry, dict)
-        }
+        told = _listed(_part(answer, "registered_model").get("aliases"))
+        return {str(entry.get("alias")): str(entry.get("version")) for entry in told}
 
     def location(self, model: str, version: str) -> str | None:
         """Return where a version's artifacts lie behind the tracking server, None if they are elsewhere."""
@@ -73,7 +69,7 @@ class Registry:
             answer = self._json(f"{_API}/runs/get?{urlencode({'run_id': run})}")
         except FileNotFoundError:
             return None  # the run was deleted, and its artifacts with it
-        whole = answer.get("run", {}).get("info", {}).get("artifact_uri")
+        whole = _part(_part(answer, "run"), "info").get("artifact_uri")
         return _proxied(f"{whole}/{below}")
 
     def listed(self, folder: str) -> list[str]:
@@ -82,8 +78,7 @@ class Registry:
             answer = self._json(f"{_ARTIFACTS}?{urlencode({'path': folder})}")
         except FileNotFoundError:
             return []
-        files = answer.get("files", [])
-        return [str(entry.get("path")).rpartition("/")[2] for entry in files if isinstance(entry, dict)]
+        return [str(entry.get("path")).rpartition("/")[2] for entry in _listed(answer.get("files"))]
 
     @contextmanager
     def artifact(self, path: str) -> Iterator[Readable]:
@@ -128,6 +123,17 @@ class Registry:
             if error.code == 404:
                 raise FileNotFoundError from None
             raise
+
+
+def _part(answer: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a member that is an object; an empty one for anything else a server may have put there."""
+    told = answer.get(name)
+    return told if isinstance(told, dict) else {}
+
+
+def _listed(told: object) -> list[dict[str, Any]]:
+    """Return the objects of a list, none for anything else."""
+    return [entry for entry in told if isinstance(entry, dict)] if isinstance(told, list) else []
 
 
 class _Guarded:

@@ -214,8 +214,8 @@ class Store:
             meant = known[alias]
             if share and (meant.version, meant.digest) == (target.version, target.digest):
                 raise ValueError(
-                    f"{alias} means version {meant.version} already, which answers all that its trial leaves. "
-                    "Give another version, or promote another first."
+                    f"{alias} means version {meant.version} already: its share is whatever trials "
+                    "leave. Give another version, or promote another first."
                 )
             return Move("trial", alias, target)
 

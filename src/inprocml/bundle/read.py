@@ -66,8 +66,8 @@ class Bundle:
         given, must be the manifest's: ``Corrupt`` for another one, since these are not the bytes that were
         asked for. ``policy`` says whose signatures count and whether one is
         required. Every digest is checked on the bytes that are kept, and the golden rows are encoded again.
-        Raises ``Corrupt``, ``Untrusted``, ``Unsupported``, or ``BundleError`` when there is no bundle, and for
-        a URL, which is not repeated. The model itself is not run: see ``replay``.
+        Raises ``Corrupt``, ``Untrusted``, ``Unsupported``, or ``BundleError`` when there is no bundle and
+        for a URL, which is not repeated. The model itself is not run: see ``replay``.
         """
         where = real_folder(bundle_path(path))  # of a mounted ConfigMap: one state, not one a file
         signed_by: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import textwrap
@@ -65,7 +66,7 @@ def test_a_candidate_that_one_process_takes_back_is_gone_from_all_and_stays_away
 
 
 def test_a_ramp_goes_on_where_the_others_are_and_moves_the_alias_at_its_end(store, worker, row):
-    rollout = Rollout("2", ramp=(0.2, 0.6, 1.0), hold=0.0, rows=30, latency=1e6)
+    rollout = Rollout("2", ramp=(0.2, 0.6, 1.0), hold=0.0, rows=30, latency=math.inf)
     one = worker(rollout=rollout)
     one.predict(row)
     wait_for(lambda: one.rollout.candidates)
@@ -75,7 +76,7 @@ def test_a_ramp_goes_on_where_the_others_are_and_moves_the_alias_at_its_end(stor
         return entered(store) is not None and entered(store).share >= share
 
     wait_for(lambda: answered_until(0.6))
-    late = worker(rollout=Rollout("2", ramp=(0.2, 0.6, 1.0), hold=1e9, rows=30, latency=1e6))
+    late = worker(rollout=Rollout("2", ramp=(0.2, 0.6, 1.0), hold=1e9, rows=30, latency=math.inf))
     late.predict(row)
     wait_for(lambda: late.rollout.candidates)
     assert late.rollout.candidates[0].share >= 0.6, "not from the beginning"
@@ -152,7 +153,7 @@ def test_a_store_that_cannot_be_written_leaves_each_process_its_own_decision(
         raise BundleError("read-only")
 
     monkeypatch.setattr("inprocml.model.board.write_move", refuse)
-    rollout = Rollout("2", ramp=(0.5, 1.0), hold=0.0, rows=20, latency=1e6)
+    rollout = Rollout("2", ramp=(0.5, 1.0), hold=0.0, rows=20, latency=math.inf)
     model = worker(rollout=rollout)
     model.predict(row)
     wait_for(lambda: model.rollout.candidates)
@@ -168,7 +169,7 @@ def test_a_store_that_cannot_be_written_leaves_each_process_its_own_decision(
 
 
 WORKER = """
-import json, sys, threading
+import json, math, sys, threading
 from inprocml import Model, Rollout
 from inprocml.backends import open_backend
 
@@ -188,7 +189,7 @@ def backend(bundle):
     ill = bundle.version == "2" and sys.argv[2] == "ill"
     return Failing(open_backend("onnx", bundle.model, threads=1), ill)
 
-rollout = Rollout("2", ramp=(0.5, 1.0), hold=1e9, rows=40, latency=1e6)
+rollout = Rollout("2", ramp=(0.5, 1.0), hold=1e9, rows=40, latency=math.inf)
 model = Model(sys.argv[1], alias="production", poll_interval=0.05, rollout=rollout, backend=backend)
 row = {"amount": 80.0, "country": "us"}
 model.predict(row)

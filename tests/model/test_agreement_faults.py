@@ -6,6 +6,7 @@ Two models over one store stand for two processes: they share nothing but the st
 from __future__ import annotations
 
 import errno
+import math
 import os
 import threading
 
@@ -15,7 +16,7 @@ from tests.conftest import wait_for
 from inprocml import Model, Rollout, Store
 from inprocml.backends import open_backend
 
-RAMP = Rollout("2", ramp=(0.5, 1.0), hold=0.0, rows=5, latency=1e6)
+RAMP = Rollout("2", ramp=(0.5, 1.0), hold=0.0, rows=5, latency=math.inf)
 
 
 @pytest.fixture

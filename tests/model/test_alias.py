@@ -163,6 +163,8 @@ def test_a_candidate_that_becomes_what_the_alias_means_is_taken_over_as_it_is(st
         ({"alias": "../production"}, "alias must be a name"),
         ({"alias": 5}, "alias must be text"),
         ({"pins": [5]}, "version must be text"),
+        ({"pins": "12"}, "pins must be a list"),
+        ({"pins": 12}, "pins must be a list"),
     ],
 )
 def test_impossible_arguments_are_refused_where_they_are_written(store, options, complaint):
@@ -190,3 +192,60 @@ def test_a_policy_is_held_by_every_door_to_a_version(store, row, add_version):
     model.close()
     with pytest.raises(TypeError, match="policy must be"):
         Model(store, policy={"require_signature": True})
+
+
+def test_damage_to_the_past_of_an_alias_stops_no_process_from_starting(store, follow, row, caplog):
+    """A trial lost every request after a restart to one old entry that was missing."""
+    for version in ("2", "1", "2", "1"):
+        move_alias(store, "production", version)
+    (store / "_history" / "00000003.json").unlink()
+    assert follow().predict(row).version == "1"
+    assert "meant before cannot be read" in caplog.text
+    (store / "_history" / "00000002.json").write_text("{")
+    assert follow().predict(row).version == "1"
+
+
+def test_a_process_that_starts_while_the_alias_means_something_broken_serves_what_it_meant_before(
+    store, follow, row
+):
+    move_alias(store, "production", "2")
+    (store / "2" / "model.onnx").write_bytes(b"")
+    model = follow()
+    assert model.predict(row).version == "1"
+    assert model.ready is Readiness.STALE
+
+
+def test_every_swap_is_told_in_the_log(store, follow, row, caplog):
+    with caplog.at_level("INFO", logger="inprocml"):
+        model = follow()
+        model.predict(row)
+        assert "version 1 serves now" in caplog.text
+        move_alias(store, "production", "2")
+        wait_for(lambda: model.predict(row).version == "2")
+        assert "version 2 serves now (was 1)" in caplog.text
+
+
+def test_why_a_candidate_is_not_there_is_told(store, follow, row):
+    model = follow(rollout=[Rollout("2", 0.1), Rollout("7", 0.1), Rollout(alias="staging", share=0.1)])
+    (store / "2" / "model.onnx").write_bytes(b"")
+    model.predict(row)
+    wait_for(lambda: len(model.rollout.absent) == 3)
+    told = str(model.rollout)
+    assert "candidate 2: refused (Corrupt)" in told
+    assert "candidate 7: not there yet" in told
+    assert "candidate alias staging: it means nothing yet" in told
+
+
+def test_a_closed_model_is_not_loading(store, follow, row):
+    model = follow()
+    model.predict(row)
+    model.close()
+    assert model.ready is Readiness.FAILED
+    assert model.failure == "closed"
+
+
+def test_a_version_to_shift_is_text(store, follow, row):
+    model = follow(rollout={"2": 0.0})
+    model.predict(row)
+    with pytest.raises(TypeError, match="version must be text"):
+        model.shift(2, 0.1)

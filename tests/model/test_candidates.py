@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -255,7 +256,7 @@ def test_a_ramp_ends_with_the_candidate_serving_and_the_old_one_freed(make, row)
         end, real.close = real.close, lambda: (closed.append(bundle.version), end())
         return real
 
-    rollout = Rollout("2", ramp=(0.2, 1.0), hold=0.0, rows=5, latency=1000.0)
+    rollout = Rollout("2", ramp=(0.2, 1.0), hold=0.0, rows=5, latency=math.inf)
     model = on_trial(make(rollout=rollout, backend=backend), row)
 
     def asked_until():
@@ -300,7 +301,7 @@ def test_a_reload_to_the_candidate_makes_it_serve_without_loading_it_again(make,
 
 
 def test_no_request_fails_while_candidates_come_and_go(make, row):
-    model = on_trial(make(rollout=Rollout("2", ramp=(0.5, 1.0), hold=0.0, rows=50, latency=1e6)), row)
+    model = on_trial(make(rollout=Rollout("2", ramp=(0.5, 1.0), hold=0.0, rows=50, latency=math.inf)), row)
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda n: model.predict(row, key=f"{n}").version, range(1500)))
     assert set(answers) == {"1", "2"}

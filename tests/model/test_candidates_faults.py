@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import threading
 
 import pytest
@@ -149,7 +150,7 @@ def test_whoever_has_the_candidate_keeps_it_while_it_takes_over(make, row, monke
         release(trial, timeout)
 
     monkeypatch.setattr(Trial, "release", slowly)
-    ramp = Rollout("2", ramp=(1.0,), hold=0.0, rows=5, latency=1e6)
+    ramp = Rollout("2", ramp=(1.0,), hold=0.0, rows=5, latency=math.inf)
     model = on_trial(make(rollout=ramp if ends == "ramp" else {"2": 1.0}), row)
     if ends == "reload":
         model.reload("2")

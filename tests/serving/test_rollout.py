@@ -143,7 +143,7 @@ def test_a_ramp_goes_step_by_step_and_then_takes_over():
         now += 10
         decision = decide(rollout, course, Evidence(tally(1000), tally(100)), now)
         shares.append((decision.action, decision.share))
-        course = after(course, decision, rollout, now)
+        course = after(course, decision, rollout, Evidence(tally(1000), tally(100)), now)
     assert shares == [("advance", 0.1), ("advance", 0.5), ("advance", 1.0), ("finish", 1.0)]
 
 
@@ -168,7 +168,7 @@ def test_a_limit_exceeded_rolls_back_at_once_and_says_why(evidence, reason):
     decision = decide(rollout, course, evidence, 0.1)
     assert (decision.action, decision.share) == ("roll_back", 0.0)
     assert reason in decision.reason
-    over = after(course, decision, rollout, 0.1)
+    over = after(course, decision, rollout, evidence, 0.1)
     assert decide(rollout, over, evidence, 1e9) is None
 
 
@@ -193,6 +193,31 @@ def test_a_ramp_with_a_limit_on_disagreement_waits_for_comparisons():
     assert decide(rollout, course, Evidence(tally(100), tally(100), compared=30), 1.0).action == "advance"
 
 
+def test_a_ramp_waits_until_latency_can_be_judged():
+    """A trial found it advancing a candidate that was 250 times slower, for want of 100 rows."""
+    rollout = Rollout("5", ramp=RAMP, hold=0, rows=50)
+    course = begin(rollout, 0.0)
+    slow = Evidence(tally(1000, seconds=0.0004), tally(60, seconds=0.1))
+    assert decide(rollout, course, slow, 10.0) is None
+    enough = Evidence(tally(1000, seconds=0.0004), tally(100, seconds=0.1))
+    assert decide(rollout, course, enough, 10.0).action == "roll_back"
+    unknown = Evidence(tally(50), tally(100))
+    assert decide(rollout, course, unknown, 10.0) is None, "the serving version's is not known yet"
+
+
+def test_where_the_candidate_has_all_requests_it_is_held_against_the_step_before():
+    rollout = Rollout("5", ramp=(0.5, 1.0), hold=0, rows=100)
+    course = begin(rollout, 0.0)
+    seen = Evidence(tally(200, seconds=0.001), tally(200, seconds=0.001))
+    course = after(course, decide(rollout, course, seen, 1.0), rollout, seen, 1.0)
+    assert course.share == 1.0
+    slow = Evidence(tally(0), tally(150, seconds=0.05))
+    assert decide(rollout, course, slow, 2.0).action == "roll_back"
+    assert decide(rollout, course, Evidence(tally(0), tally(150)), 2.0).action == "finish"
+    alone = begin(Rollout("5", ramp=(1.0,), hold=0, rows=100), 0.0)
+    assert decide(Rollout("5", ramp=(1.0,), hold=0, rows=100), alone, slow, 2.0).action == "finish"
+
+
 class Course(RuleBasedStateMachine):
     """A ramp under any evidence: it never skips, never goes back but to nothing, and gives a reason."""
 
@@ -215,7 +240,8 @@ class Course(RuleBasedStateMachine):
         assume(hasattr(self, "rollout"))
         self.now += seconds
         errors = int(rows * bad)
-        decision = decide(self.rollout, self.course, Evidence(tally(good), tally(rows, errors)), self.now)
+        seen = Evidence(tally(good), tally(rows, errors))
+        decision = decide(self.rollout, self.course, seen, self.now)
         if decision is None:
             return
         assert not self.course.over, "nothing is decided about what is over"
@@ -227,7 +253,7 @@ class Course(RuleBasedStateMachine):
             assert rows >= self.rollout.rows
             assert self.now - self.course.since >= self.rollout.hold
             assert errors / rows <= self.rollout.errors
-        self.course = after(self.course, decision, self.rollout, self.now)
+        self.course = after(self.course, decision, self.rollout, seen, self.now)
         self.shares.append(self.course.share)
 
     @invariant()

@@ -14,7 +14,7 @@ from inprocml.batching import Drained
 from inprocml.bundle import Policy
 from inprocml.errors import InprocmlError, NotReady, UnknownVersion
 from inprocml.model.attempt import Attempt
-from inprocml.model.options import BackendChoice, Device, Options, check_version
+from inprocml.model.options import BackendChoice, Device, Options, as_pins, check_version
 from inprocml.model.versions import Versions
 from inprocml.protocols import Source, Watchable
 from inprocml.serving import (
@@ -92,7 +92,7 @@ class Model:
             name=name,
             version=version,
             alias=alias,
-            pins=tuple(pins),
+            pins=as_pins(pins),
             rollouts=as_rollouts(rollout),
             policy=policy,
             backend=backend,
@@ -251,8 +251,9 @@ class Model:
         process = self._process()
         if process.slot.peek() is not None:
             return Readiness.READY if process.stale is None else Readiness.STALE
-        if not process.closed:
-            process.load(lambda: self._load_quietly(process))
+        if process.closed:
+            return Readiness.FAILED
+        process.load(lambda: self._load_quietly(process))
         return Readiness.LOADING if process.slot.failure is None else Readiness.FAILED
 
     @property
@@ -264,6 +265,8 @@ class Model:
         """
         process = self._process()
         failure = process.slot.failure
+        if process.closed:
+            return "closed"
         return process.stale if failure is None else type(failure).__name__
 
     def reload(self, version: str | None = None) -> str:
@@ -284,6 +287,7 @@ class Model:
         With ``rollout={"5": 0.0}`` both versions stay loaded and 1.0 switches to the new one, 0.0 back again
         (blue-green). Raises ``UnknownVersion`` while there is no such candidate.
         """
+        check_version(version)
         check_share(share)
         self._versions.trials.shift(self._process(), version, share, why)  # waits for no load or drain
 

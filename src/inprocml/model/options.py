@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +14,7 @@ from inprocml.protocols import Backend
 from inprocml.serving import Rollout
 from inprocml.sources import valid_version
 
-__all__ = ["BackendChoice", "Device", "Options", "check_version"]
+__all__ = ["BackendChoice", "Device", "Options", "as_pins", "check_version"]
 
 Device = Literal["cpu", "cuda", "tensorrt", "auto"]
 BackendChoice = str | Callable[[Bundle], Backend] | None
@@ -67,6 +67,13 @@ class Options:
             raise TypeError(f"poll_interval must be seconds, not {type(self.poll_interval).__name__}")
         if not (math.isfinite(self.poll_interval) and self.poll_interval > 0):
             raise ValueError("poll_interval must be a finite number of seconds, more than 0")
+
+
+def as_pins(pins: object) -> tuple[str, ...]:
+    """Return the pins; raises ``TypeError`` for what is no list: text alone would be a pin a letter."""
+    if isinstance(pins, str) or not isinstance(pins, Iterable):
+        raise TypeError(f"pins must be a list of versions, such as ['3', '4'], not {pins!r}")
+    return tuple(pins)
 
 
 def check_version(version: object) -> None:

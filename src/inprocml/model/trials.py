@@ -139,6 +139,7 @@ class Trials:
             if decision.action == "roll_back":
                 candidate = trial.servable
                 process.ended[trial.rollout] = Ended(candidate.version, candidate.digest, trial.entered)
+                process.absent[trial.rollout] = f"{candidate.version}: rolled back"
             if not trial.retire(RETIRE_SECONDS):
                 process.slot.keep(trial.servable)
         elif decision.action == "finish":
@@ -182,7 +183,11 @@ class Trials:
     def _begin(self, process: Process, rollout: Rollout, wanted: Version | None) -> None:
         """Load the candidate, unless it is not there, serves already, failed or was taken back."""
         serving = process.slot.peek()
-        if wanted is None or serving is None or means(serving, wanted):
+        if wanted is None:
+            process.absent[rollout] = f"{rollout.named}: it means nothing yet"
+            return
+        if serving is None or means(serving, wanted):
+            process.absent[rollout] = f"{wanted.name}: it is what serves"
             return
         entered = self._board.read()
         share = entered.share if entered is not None and means(entered, wanted) else None
@@ -192,6 +197,7 @@ class Trials:
         if over or key in process.following.refused:
             return
         if share == 0.0:
+            process.absent[rollout] = f"{wanted.name}: on record as taken back"
             process.log_once(
                 f"model {self._versions.name}: candidate {wanted.name} is not tried: it is on record as "
                 "taken back. To try it again: inprocml.Store(...).trial(version, share, alias=...)"
@@ -200,8 +206,10 @@ class Trials:
         try:
             servable = self._versions.load(wanted, "rollout", serving.sizes.in_use())
         except UnknownVersion as error:
+            process.absent[rollout] = f"{wanted.name}: not there yet"
             process.log_once(f"model {self._versions.name}: no candidate yet: {error}")
         except Exception as error:  # noqa: BLE001 - the serving version goes on alone
+            process.absent[rollout] = f"{wanted.name}: refused ({type(error).__name__})"
             self._versions.refuse(process, key, wanted, error)
         else:
             self._show(process, Trial(rollout, servable, clock=self._versions.clock), serving, share)
@@ -229,7 +237,9 @@ class Trials:
             Candidate(trial.servable.version, trial.course.share, now - trial.course.since, trial.evidence)
             for trial in process.trials
         )
-        return Standing(serving, candidates, tuple(process.decisions))
+        under_way = {trial.rollout for trial in process.trials}
+        absent = [told for rollout, told in dict(process.absent).items() if rollout not in under_way]
+        return Standing(serving, candidates, tuple(process.decisions), tuple(absent))
 
     def _note(self, process: Process, trial: Trial, decision: Decision) -> None:
         """Tell the log, the telemetry and whoever asks."""

@@ -7,6 +7,8 @@ a process, so that two never decide on what the other is about to change.
 from __future__ import annotations
 
 import functools
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from inprocml.errors import BundleError
@@ -20,6 +22,8 @@ from inprocml.telemetry import load_finished, version_refused
 from inprocml.values import Version
 
 __all__ = ["Versions"]
+
+_log = logging.getLogger("inprocml")
 
 
 class Versions:
@@ -108,7 +112,8 @@ class Versions:
         """Leave a version alone for a while; say so and count it once."""
         if process.following.refused.add(key):
             version_refused(self.name, version.name, error)
-            process.log_once(f"model {self.name}: version {version.name} refused: {error}")
+            told = f"version {version.name} refused: {type(error).__name__}: {error}"
+            process.log_once(f"model {self.name}: {told}")
 
     # --- inside ------------------------------------------------------------------------------------
 
@@ -162,8 +167,7 @@ class Versions:
             meaning = self.source.aliases()
             if alias not in meaning:
                 raise unknown_alias(repr(self.source), alias, meaning)
-            earlier = getattr(self.source, "earlier", None) if starting else None
-            found = [*(earlier(alias) if earlier is not None else ()), meaning[alias]]
+            found = [*(self._earlier(alias) if starting else ()), meaning[alias]]
         else:
             # a candidate is let in by its rollout, not for being the newest
             held_back = {version.name for version in self.trials.wanted().values() if version is not None}
@@ -174,3 +178,17 @@ class Versions:
                 "without manifest.json, symbolic links and names that begin with a dot are passed over"
             )
         return {f"{version.name} {version.mark}": version for version in found}
+
+    def _earlier(self, alias: str) -> Sequence[Version]:
+        """Return what ``alias`` meant before, to start with if nothing better loads; none if that is lost.
+
+        What it means now is read from the last entry alone: damage to an older one costs no more than this.
+        """
+        earlier: Callable[[str], Sequence[Version]] | None = getattr(self.source, "earlier", None)
+        if earlier is None:
+            return ()
+        try:
+            return earlier(alias)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with the past, the present serves
+            _log.warning("model %s: what %r meant before cannot be read: %s", self.name, alias, error)
+            return ()

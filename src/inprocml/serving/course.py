@@ -10,7 +10,7 @@ Wilson (1927), "Probable inference, the law of succession, and statistical infer
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from inprocml.serving.evidence import Evidence
@@ -30,13 +30,16 @@ Action = Literal["begin", "advance", "finish", "roll_back", "shift", "withdraw"]
 class Course:
     """``share`` of the requests since ``since`` (seconds of the clock); ``step`` counts the ramp's from 0.
 
-    ``over`` once the candidate was rolled back or has taken over; nothing is decided then.
+    ``over`` once the candidate was rolled back or has taken over; nothing is decided then. ``usual`` is the
+    serving version's 95th percentile (seconds) as last seen, 0 if it never was: where the candidate has all
+    requests, there is nothing else to compare with.
     """
 
     share: float
     step: int
     since: float
     over: bool = False
+    usual: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +56,19 @@ def begin(rollout: Rollout, now: float) -> Course:
     return Course(rollout.first_share, 0, now)
 
 
-def after(course: Course, decision: Decision, rollout: Rollout, now: float) -> Course:
-    """Return the course once ``decision`` is acted upon."""
+def after(course: Course, decision: Decision, rollout: Rollout, evidence: Evidence, now: float) -> Course:
+    """Return the course once ``decision`` is acted upon; ``evidence`` is what it was made of."""
     over = decision.action in {"finish", "roll_back", "withdraw"}
     passed = sum(share <= decision.share for share in rollout.ramp)
-    return replace(course, share=decision.share, step=max(passed - 1, 0), since=now, over=over)
+    usual = _usual(course, evidence)
+    return Course(decision.share, max(passed - 1, 0), now, over, usual)
 
 
 def decide(rollout: Rollout, course: Course, evidence: Evidence, now: float) -> Decision | None:
     """Return what the evidence of this step calls for, ``None`` to go on as it is."""
     if course.over:
         return None
-    fault = _fault(rollout, evidence)
+    fault = _fault(rollout, course, evidence)
     if fault is not None:
         return Decision("roll_back", 0.0, fault)
     if not rollout.ramp or not _proved(rollout, course, evidence, now):
@@ -76,16 +80,16 @@ def decide(rollout: Rollout, course: Course, evidence: Evidence, now: float) -> 
     return Decision("finish", 1.0, f"{told} at share {course.share:g}: it takes over")
 
 
-def _fault(rollout: Rollout, evidence: Evidence) -> str | None:
+def _fault(rollout: Rollout, course: Course, evidence: Evidence) -> str | None:
     """Say which limit is exceeded beyond doubt."""
     mine, theirs = evidence.candidate, evidence.serving
     if mine.errors >= _FEWEST_FAULTS:
         allowed = rollout.errors + theirs.error_share
         if _at_least(mine.errors, mine.rows) > allowed:
             return f"{mine.errors} of {mine.rows} rows failed, allowed is {allowed:.3g} of them"
-    if min(mine.timed, theirs.timed) >= max(_FEWEST_TIMED, rollout.rows // 5):
-        slow, usual = mine.percentile(0.95), theirs.percentile(0.95)
-        if slow > rollout.latency * usual:
+    if mine.timed >= max(_FEWEST_TIMED, rollout.rows // 5):
+        slow, usual = mine.percentile(0.95), _usual(course, evidence)
+        if usual and slow > rollout.latency * usual:
             return (
                 f"95th percentile {slow * 1e3:.3g} ms, the serving version's {usual * 1e3:.3g} ms, allowed "
                 f"{rollout.latency:g} times that"
@@ -106,12 +110,22 @@ def _proved(rollout: Rollout, course: Course, evidence: Evidence, now: float) ->
         return False
     if evidence.candidate.error_share > rollout.errors + evidence.serving.error_share:
         return False
+    if not math.isinf(rollout.latency):
+        known = _usual(course, evidence) or course.share == 1.0
+        if not known or evidence.candidate.timed < _FEWEST_TIMED:
+            return False
     if rollout.disagreement is None:
         return True
     return (
         evidence.compared >= _FEWEST_COMPARED
         and evidence.disagreed <= rollout.disagreement * evidence.compared
     )
+
+
+def _usual(course: Course, evidence: Evidence) -> float:
+    """Return the serving version's 95th percentile, of this step if it answered enough, else as last seen."""
+    serving = evidence.serving
+    return serving.percentile(0.95) if serving.timed >= _FEWEST_TIMED else course.usual
 
 
 def _at_least(hits: int, trials: int) -> float:

@@ -36,8 +36,8 @@ class Process:
     long.
 
     ``trials`` are the candidates beside the serving version, replaced as a whole; ``ended`` is the last
-    candidate of each rollout that is over. ``stale`` says why this process does not serve what it should, if
-    so.
+    candidate of each rollout that is over, and ``absent`` says why one has none. ``stale`` says why this
+    process does not serve what it should, if so.
     """
 
     def __init__(self, name: str, slot: Slot, following: Following) -> None:
@@ -47,6 +47,7 @@ class Process:
         self.trials: tuple[Trial, ...] = ()
         self.ended: dict[Rollout, Ended] = {}
         self.decisions: deque[Decided] = deque(maxlen=DECISIONS_KEPT)
+        self.absent: dict[Rollout, str] = {}
         self.stale: str | None = None
         self._name = name
         self._lock = threading.Lock()

@@ -27,7 +27,8 @@ class Rollout:
     The candidate is rolled back as soon as it is beyond a limit: ``errors`` is how much greater its share of
     failed rows may be than the serving version's, ``latency`` how many times as long its 95th percentile may
     take, ``disagreement`` the share of shadowed rows that it may answer otherwise (``None``: any); numbers
-    disagree when they are further apart than ``tolerance`` of the greater.
+    disagree when they are further apart than ``tolerance`` of the greater. Latency is judged from 100 rows
+    on, and a ramp waits for them; ``math.inf`` lets it be.
 
     Raises ``TypeError`` or ``ValueError`` that names the argument.
     """

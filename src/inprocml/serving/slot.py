@@ -76,6 +76,7 @@ class Slot:
             self._failure, self._retry_at = anew(error), now + max(RETRY_SECONDS, now - began)
             raise
         self._servable, self._failure = servable, None
+        _log.info("model %s: version %s serves now", servable.name, servable.version)
         return servable
 
     def swap(self, build: Callable[[], Servable]) -> Servable:
@@ -88,6 +89,9 @@ class Slot:
             new = build()
             old, self._servable = self._servable, new
             self._failure = None
+        _log.info(
+            "model %s: version %s serves now (was %s)", new.name, new.version, old.version if old else "none"
+        )
         self._retire(old)
         return new
 

@@ -31,11 +31,15 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The serving version, the candidates beside it, and the last decisions, oldest first."""
+    """The serving version, the candidates beside it, and the last decisions, oldest first.
+
+    ``absent`` says of candidates that were declared and are not there why they are not.
+    """
 
     serving: str
     candidates: tuple[Candidate, ...]
     decisions: tuple[Decided, ...]
+    absent: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"serving {self.serving}"]
@@ -48,5 +52,6 @@ class Standing:
                 f"(serving {seen.serving.percentile(0.95) * 1e3:.3g} ms), "
                 f"{seen.disagreed} of {seen.compared} shadowed rows answered otherwise"
             )
+        lines += [f"candidate {told}" for told in self.absent]
         lines += [f"{one.version} {one.decision.action}: {one.decision.reason}" for one in self.decisions]
         return "\n".join(lines)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inprocml.errors import BackendError, InvalidRow, Overloaded
 from inprocml.protocols import Clock
@@ -108,7 +108,9 @@ class Trial:
 
     def renew(self) -> None:
         """Forget the evidence: it compares with a version that serves no more."""
-        self._scales.clear()
+        with self._lock:
+            self._course = replace(self._course, usual=0.0)
+            self._scales.clear()
 
     def shift(self, share: float, reason: str) -> Decision:
         """Set the share by hand, or because another process decided so."""
@@ -131,6 +133,6 @@ class Trial:
         self._shadow.close(timeout)
 
     def _act(self, decision: Decision, now: float) -> Decision:
-        self._course = after(self._course, decision, self.rollout, now)
+        self._course = after(self._course, decision, self.rollout, self._scales.read(), now)
         self._scales.clear()
         return decision

@@ -101,7 +101,10 @@ def test_rows_that_the_new_version_refuses_fail_by_name(tmp_path, old, labelled)
     table = labelled[0].assign(amount=math.nan)
     refused = by(check(narrower, against=old, table=table), "rows of the file")
     assert refused.passed is False
-    assert "amount" in refused.new
+    assert refused.new.startswith("refused by the new version: amount (")
+    assert refused.new.endswith("(row 0)")
+    assert refused.old == "300"
+    assert by(report, "rows").new in {"breaking: amount", "needs default: amount"}
     assert by(check(narrower, against=old, limits=Limits(breaking=True)), "rows").passed
 
 
@@ -154,8 +157,46 @@ def test_a_damaged_version_is_refused_before_anything_is_compared(store, old):
 
 
 def test_labels_that_the_model_does_not_know_say_which_row(old, labelled):
-    with pytest.raises(PackError, match="row 3"):
-        check(old, against=old, table=labelled[0], labels=[*labelled[1][:3], "what", *labelled[1][4:]])
+    labels = [*labelled[1][:3], "f" * 50, *labelled[1][4:]]
+    with pytest.raises(PackError, match=rf"the label '{'f' * 40}' of row 3, in column 'truth', is none"):
+        check(old, against=old, table=labelled[0], labels=labels, column="truth")
+    with pytest.raises(PackError, match="of row 3 is none of the model's"):
+        check(old, against=old, table=labelled[0], labels=labels)
+
+
+def test_paths_are_opened(store):
+    limits = Limits(latency=50)
+    assert check(store / "1", against=str(store / "1"), limits=limits).new == "new 1"
+    with pytest.raises(inprocml.BundleError):
+        check(store / "7", against=store / "1")
+
+
+@pytest.mark.parametrize("table", [[], pd.DataFrame({"amount": [], "country": []})])
+def test_a_table_without_rows_proves_nothing(old, table):
+    with pytest.raises(PackError, match="table holds no rows"):
+        check(old, against=old, table=table)
+
+
+def test_who_refuses_a_row_is_told(tmp_path, old, labelled):
+    narrower = packed(tmp_path / "n", {"amount": Numeric(), "country": Category()})
+    table = labelled[0].assign(amount=math.nan)
+    refused = by(check(old, against=narrower, table=table), "rows of the file")
+    assert refused.old.startswith("refused by the old version: amount (")
+    assert refused.new == "300"
+    assert refused.passed is False
+
+
+@pytest.mark.parametrize("kind", ["other labels", "a number"])
+def test_with_another_output_answers_and_metrics_are_left_out(tmp_path, old, labelled, kind):
+    spec = {"amount": Numeric(missing="median"), "country": Category()}
+    if kind == "a number":
+        more = {"estimator": LinearRegression(), "output": Regression(), "target": np.arange(400.0)}
+    else:
+        more = {"output": Classes(["ok", "risky"])}
+    report = check(packed(tmp_path / "a", spec, **more), against=old, table=labelled[0], labels=labelled[1])
+    assert by(report, "output").passed is False
+    assert by(report, "answers and metrics").verdict == "-"
+    assert "accuracy" not in {one.what for one in report.checks}
 
 
 @pytest.mark.parametrize(
@@ -216,7 +257,9 @@ def test_digits_in_a_csv_stay_text_where_the_schema_wants_text(tmp_path):
     [
         ("rows.pkl", b"\x80", "no file of rows"),
         ("rows.parquet", b"junk", "cannot be read"),
-        ("rows.csv", b"", "cannot be read"),
+        ("rows.csv", b"", "rows.csv holds no rows"),
+        ("rows.csv", b"amount,label\n", "rows.csv holds no rows"),
+        ("rows.jsonl", b"\n", "rows.jsonl holds no rows"),
         ("rows.csv", b"amount\n1\n", "no column 'label'.*amount"),
         ("rows.jsonl", b"{", "cannot be read"),
         ("rows.jsonl", b"[1]\n", "no objects"),

@@ -72,6 +72,7 @@ def test_machines_get_json(run, two):
     [
         (["--limit", "auc"], 2, "METRIC=AMOUNT"),
         (["--limit", "auc=-1"], 2, "no number of 0 or more"),
+        (["--limit", "auc=x"], 2, "give METRIC=AMOUNT, such as auc=0.005"),
         (["--label", "truth"], 2, "give both"),
         (["--data", "nowhere.csv"], 1, "nowhere.csv"),
         (["--require-signature"], 2, "trusted_keys"),
@@ -100,3 +101,20 @@ def test_a_version_that_is_not_there_is_1(run, two):
     code, _, err = run(f"{store}@17", "--against", store / "1")
     assert code == 1
     assert "17" in err
+
+
+def test_a_file_without_rows_is_1(run, two):
+    store, rows = two
+    rows.write_text(rows.read_text().splitlines()[0] + "\n")
+    code, out, err = run(store / "2", "--against", store / "1", "--data", rows, "--label", "truth")
+    assert (code, out) == (1, "")
+    assert "rows.csv holds no rows" in err
+
+
+def test_a_misspelt_label_names_its_column(run, two):
+    store, rows = two
+    rows.write_text(rows.read_text().replace("fraud", "Fraud"))
+    code, _, err = run(store / "2", "--against", store / "1", "--data", rows, "--label", "truth")
+    assert code == 1
+    assert "the label 'Fraud' of row" in err
+    assert "in column 'truth'" in err

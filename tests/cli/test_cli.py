@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 from tests.store.kit import put
 
+import inprocml
 from inprocml import Store
 from inprocml.cli import main
 
@@ -163,6 +165,10 @@ def test_a_key_with_a_password(run, path, tmp_path):
         (("verify", "STORE/1", "--key", "nonsense"), 2),
         (("promote", "STORE", "1", "--alias", "a b"), 2),
         (("promote", "STORE", "1", "--why", "\udcff"), 2),
+        (("sign", "STORE/1", "--key", "STORE/nokey"), 1),
+        (("sign", "STORE/1", "--key", "STORE"), 1),
+        (("history", "STORE", "--alias", "nope"), 1),
+        (("show", "STORE@nope"), 1),
     ],
 )
 def test_what_is_refused_is_told_in_one_line(run, path, arguments, code):
@@ -243,9 +249,64 @@ def test_the_script_is_declared():
 def test_a_candidates_share_is_set_for_all_and_taken_back(run, path):
     Store(path).promote("1")
     code, out, _ = run("trial", path, "2", "0.25", "--why", "try it")
-    assert (code, out.split()[:4]) == (0, ["version", "2", "answers", "0.25"])
+    assert (code, out.split()[:4]) == (0, ["version", "2", "is", "to"])
+    assert out == "version 2 is to answer 0.25 of production, in processes that try it (entry 2)\n"
     assert Store(path).history()[-1].trials["production"].share == 0.25
     assert json.loads(run("trial", path, "2", "0", "--json")[1])["action"] == "trial"
     assert Store(path).history()[-1].trials["production"].share == 0.0
     assert run("trial", path, "2", "1.5")[0] == 2
     assert run("trial", path, "7", "0.5")[0] == 1
+
+
+def test_a_missing_file_is_told_with_what_to_do(run, path):
+    _, _, err = run("sign", path / "1", "--key", "nokey")
+    assert err == "inprocml: nokey: No such file or directory. Give the path of a file that is there.\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("versions", "URL"),
+        ("promote", "URL", "1"),
+        ("show", "URL"),
+        ("show", "URL@2"),
+        ("verify", "URL"),
+        ("sign", "URL", "--key", "KEY"),
+        ("check", "URL@2", "--against", "URL"),
+    ],
+)
+def test_the_password_of_a_url_is_not_printed(run, tmp_path, arguments):
+    assert run("keygen", tmp_path / "key.pem")[0] == 0
+    url, key = "http://bob:hunter2@x/late?token=s3", str(tmp_path / "key.pem")
+    code, out, err = run(*(part.replace("URL", url).replace("KEY", key) for part in arguments))
+    assert code in {1, 2}
+    assert "inprocml.Model(url)" in err
+    assert not any(secret in out + err for secret in ("bob", "hunter2", "s3"))
+
+
+def test_show_and_verify_take_a_version_of_a_store(run, path):
+    Store(path).promote("2")
+    assert run("show", f"{path}@production") == run("show", path / "2")
+    assert run("verify", f"{path}@production", "--json") == run("verify", path / "2", "--json")
+
+
+def test_its_version(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"inprocml {inprocml.__version__}\n"
+
+
+def test_a_closed_stdout_is_one_line_and_nothing_is_moved(path):
+    told = ["sh", "-c", 'exec "$0" -m inprocml promote "$1" 1 >&-', sys.executable, str(path)]
+    done = subprocess.run(told, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "inprocml: stdout: it is closed. Mend it and try again.\n"
+    assert Store(path).history() == ()
+
+
+def test_what_stdout_cannot_spell_has_backslashes(path):
+    Store(path).promote("1", why="f\u00fcr M\u00fcnchen", who="ann")
+    done = shell("history", str(path), env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "f\\xfcr M\\xfcnchen" in done.stdout

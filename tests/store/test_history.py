@@ -160,3 +160,23 @@ def test_a_history_that_is_a_file_is_told(path):
     (path / "_history").write_bytes(b"")
     with pytest.raises(BundleError, match="_history cannot be written"):
         Store(path).promote("1")
+
+
+@pytest.mark.parametrize("length", [0, 1, 100])
+def test_a_last_entry_that_is_cut_short_has_a_historys_remedy(path, length):
+    last = path / "_history" / entry_name(5)
+    last.write_bytes(last.read_bytes()[:length])
+    with pytest.raises(Corrupt, match=r"00000005\.json: it is cut short.*if it is the last") as raised:
+        Store(path).promote("2")
+    assert "packed" not in str(raised.value)
+    last.unlink()
+    assert Store(path).promote("2").serial == 5
+
+
+def test_without_a_backup_a_new_history_is_begun(path):
+    (path / "_history" / entry_name(2)).write_bytes(b"{")
+    with pytest.raises(Corrupt):
+        Store(path).history()
+    (path / "_history").rename(path.parent / "damaged")
+    assert Store(path).promote("2", why="history damaged").serial == 1
+    assert Store(path).alias("production").name == "2"

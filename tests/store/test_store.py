@@ -564,3 +564,62 @@ def test_so_is_what_killed_packers_left(path, template, tmp_path):
     assert not left.exists()
     assert not link.is_symlink()
     assert Path(precious).is_dir()
+
+
+# --- what is no store ------------------------------------------------------------------------------------
+
+SECRET = "http://bob:hunter2@x/late?token=s3"
+
+
+def test_a_url_is_no_store_and_no_bundle_and_its_password_is_not_repeated():
+    with pytest.raises(ValueError, match=r"inprocml\.Model\(url\)") as store:
+        Store(SECRET)
+    with pytest.raises(BundleError, match=r"inprocml\.Model\(url\)") as bundle:
+        Bundle.open(SECRET)
+    with pytest.raises(BundleError, match=r"inprocml\.Model\(url\)") as signed:
+        signing.verify(SECRET)
+    told = str(store.value) + str(bundle.value) + str(signed.value)
+    assert not any(part in told for part in ("bob", "hunter2", "s3", "token"))
+
+
+@pytest.mark.parametrize("none", [None, 3, b"late"])
+def test_what_is_no_path_says_what_to_give(none):
+    with pytest.raises(TypeError, match="path of a store's folder"):
+        Store(none)
+    with pytest.raises(TypeError, match="path of a bundle's folder or file"):
+        Bundle.open(none)
+
+
+def test_a_file_of_another_kind_is_not_called_a_bundle(tmp_path):
+    (tmp_path / "train.py").write_text("x = 1\n")
+    with pytest.raises(BundleError, match="is a file, not a store") as raised:
+        Store(tmp_path / "train.py").open("1")
+    assert "one bundle" not in str(raised.value)
+
+
+def test_a_misspelt_alias_is_told_the_aliases(path):
+    store = Store(path)
+    store.promote("1")
+    store.promote("2", alias="staging")
+    with pytest.raises(UnknownVersion, match=r"it has: 1, 2, 3, 4; aliases: production, staging\."):
+        store.open("prodution")
+
+
+def test_the_history_of_an_alias_that_never_was_is_no_empty_one(path):
+    store = Store(path)
+    with pytest.raises(UnknownVersion, match="no alias 'nope'; it has: none yet"):
+        store.history("nope")
+    store.promote("1")
+    store.remove("production")
+    assert [entry.action for entry in store.history("production")] == ["move", "remove"]
+    with pytest.raises(UnknownVersion, match="no alias 'nope'; it has: production"):
+        store.history("nope")
+
+
+def test_what_an_alias_means_is_no_candidate_for_it(path):
+    store = Store(path)
+    store.promote("1")
+    with pytest.raises(ValueError, match="production means version 1 already"):
+        store.trial("1", 0.5)
+    assert len(store.history()) == 1
+    assert store.trial("1", 0.0).trials["production"].share == 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ from inprocml.bundle.archive import ARCHIVE, read_archive
 from inprocml.bundle.folder import open_regular, read_files, read_manifest, read_signature
 from inprocml.bundle.manifest import Manifest
 from inprocml.errors import BundleError
+from inprocml.sources.layout import on_disk
 
-__all__ = ["Admit", "Parts", "read_parts"]
+__all__ = ["Admit", "Parts", "bundle_path", "read_parts"]
 
 Admit: TypeAlias = Callable[[Manifest, bytes, bytes | None], None]
 """Looks at a manifest, its exact bytes and those of ``signature.json``; raises to go no further."""
@@ -26,6 +28,12 @@ class Parts:
     spelt: bytes
     signature: bytes | None
     files: dict[str, bytes]
+
+
+def bundle_path(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a bundle; ``BundleError`` for a URL, not repeated, ``TypeError`` for no path."""
+    url = "a bundle is opened from a folder or a file on disk; a URL is followed with inprocml.Model(url)."
+    return on_disk(path, of="a bundle's folder or file", url=BundleError(f"{url} Give a path, or use that."))
 
 
 def read_parts(path: Path, admit: Admit) -> Parts:

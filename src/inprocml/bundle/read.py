@@ -12,7 +12,7 @@ from inprocml.bundle.card import Card
 from inprocml.bundle.golden import Golden, read_golden, replay_features, replay_outputs
 from inprocml.bundle.manifest import Manifest, Parity, model_file
 from inprocml.bundle.outputs import Output, from_entry
-from inprocml.bundle.parts import read_parts
+from inprocml.bundle.parts import bundle_path, read_parts
 from inprocml.bundle.policy import Policy
 from inprocml.bundle.remedy import ANEW
 from inprocml.bundle.save import check_digest, save
@@ -66,10 +66,10 @@ class Bundle:
         given, must be the manifest's: ``Corrupt`` for another one, since these are not the bytes that were
         asked for. ``policy`` says whose signatures count and whether one is
         required. Every digest is checked on the bytes that are kept, and the golden rows are encoded again.
-        Raises ``Corrupt``, ``Untrusted``, ``Unsupported``, or ``BundleError`` when there is no bundle. The
-        model itself is not run: see ``replay``.
+        Raises ``Corrupt``, ``Untrusted``, ``Unsupported``, or ``BundleError`` when there is no bundle and
+        for a URL, which is not repeated. The model itself is not run: see ``replay``.
         """
-        where = real_folder(Path(path))  # of a mounted ConfigMap: one state, not one a file
+        where = real_folder(bundle_path(path))  # of a mounted ConfigMap: one state, not one a file
         signed_by: tuple[str, ...] = ()
 
         def admit(manifest: Manifest, spelt: bytes, signature: bytes | None) -> None:

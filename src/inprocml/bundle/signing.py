@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from inprocml.bundle.archive import spell
 from inprocml.bundle.folder import CAPS
 from inprocml.bundle.manifest import SIGNATURE
-from inprocml.bundle.parts import read_parts
+from inprocml.bundle.parts import bundle_path, read_parts
 from inprocml.bundle.place import place_file
 from inprocml.bundle.policy import Policy, key_text
 from inprocml.bundle.save import all_files
@@ -70,7 +70,7 @@ def sign(path: StrPath, private_key: bytes, *, password: str | None = None) -> s
     key that is none, a wrong password, a seventeenth signature, or a disk that refuses.
     """
     key = _private(private_key, password)
-    parts = read_parts(Path(path), lambda *_: None)
+    parts = read_parts(bundle_path(path), lambda *_: None)
     where = f"{path}: {SIGNATURE}"
     given = {} if parts.signature is None else read_signatures(parts.signature, where=where)
     given[_public(key)] = key.sign(DOMAIN + parts.spelt)
@@ -93,7 +93,7 @@ def verify(path: StrPath, *, policy: Policy | None = None) -> tuple[str, ...]:
     key there is, whoever's: that a signature is right says nothing of whom it belongs to. ``Untrusted`` for a
     wrong signature, ``BundleError`` for a bundle that is not sound. The model is not loaded.
     """
-    parts = read_parts(Path(path), lambda *_: None)
+    parts = read_parts(bundle_path(path), lambda *_: None)
     if policy is not None:
         return signers(parts.spelt, parts.signature, policy, where=str(path))
     given = {} if parts.signature is None else read_signatures(parts.signature, where=f"{path}: {SIGNATURE}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,13 +13,15 @@ from inprocml.bundle import Bundle
 from inprocml.checking.metrics import HIGHER_IS_BETTER, measure
 from inprocml.checking.report import Check, Report
 from inprocml.checking.scored import Answers, Scored
-from inprocml.errors import InvalidRow
+from inprocml.errors import InvalidRow, PackError
 from inprocml.values import Row, Table
 
 __all__ = ["Limits", "check"]
 
 _ROUNDS = 5
 _TIMED_ROWS = 200
+_SOUND = {"same", "compatible"}
+_FIELDS = 3  # told of a row that is refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +49,25 @@ class Limits:
 
 
 def check(
-    new: Bundle,
+    new: Bundle | str | os.PathLike[str],
     *,
-    against: Bundle,
+    against: Bundle | str | os.PathLike[str],
     table: Table | None = None,
     labels: Sequence[Any] | None = None,
+    column: str | None = None,
     limits: Limits | None = None,
     allow_loops: bool = False,
 ) -> Report:
     """Compare ``new`` with the version ``against``, on ``table`` if given, and on its ``labels``.
 
-    Both run their golden rows first; ``allow_loops`` as in ``Policy``. Without labels, the metrics that both
-    were packed with are compared. Raises as ``Bundle.open`` and the runtimes do; what merely is worse is a
-    failed ``Check``.
+    Either may be a path, which is opened; of a store, give ``store.open(version)``. Both run their golden
+    rows first; ``allow_loops`` as in ``Policy``. Without labels, the metrics that both were packed with are
+    compared; ``column`` is what the labels are called, for errors. Raises as ``Bundle.open`` and the runtimes
+    do, and ``PackError`` for a table without rows or labels that the model does not know; what merely is
+    worse is a failed ``Check``.
     """
     limits = limits or Limits()
+    new, against = _opened(new), _opened(against)
     before = Scored(against, allow_loops=allow_loops)
     try:
         after = Scored(new, allow_loops=allow_loops)
@@ -71,7 +78,7 @@ def check(
         checks = [_schema(against, new, limits), _output(against, new), _parity(new)]
         checks.append(_ratio("size", _size(against), _size(new), limits.size, "{:,.0f} bytes"))
         if table is not None:
-            checks += _on_rows(before, after, table, labels, limits)
+            checks += _on_rows(before, after, table, (labels, column), limits)
         if labels is None:
             checks += _figures(against.manifest.metrics, new.manifest.metrics, limits.metrics, "as packed: ")
         rows = list(against.golden.rows) if table is None else _some_rows(against, table)
@@ -82,10 +89,17 @@ def check(
     return Report(new=f"new {new.version}", old=f"old {against.version}", checks=tuple(checks))
 
 
+def _opened(place: Bundle | str | os.PathLike[str]) -> Bundle:
+    return place if isinstance(place, Bundle) else Bundle.open(place)
+
+
 def _schema(old: Bundle, new: Bundle, limits: Limits) -> Check:
-    verdict = old.transform.diff(new.transform).rows
-    sound = verdict in {"same", "compatible"}
-    return Check("rows", "", verdict, "any" if limits.breaking else "compatible", sound or limits.breaking)
+    difference = old.transform.diff(new.transform)
+    verdict = difference.rows
+    sound = verdict in _SOUND
+    broken = [name for name, field in difference.fields.items() if field.verdict not in _SOUND]
+    told = verdict if sound else f"{verdict}: {_short(', '.join(broken))}"
+    return Check("rows", "", told, "any" if limits.breaking else "compatible", sound or limits.breaking)
 
 
 def _output(old: Bundle, new: Bundle) -> Check:
@@ -107,22 +121,45 @@ def _parity(new: Bundle) -> Check:
 
 
 def _on_rows(
-    before: Scored, after: Scored, table: Table, labels: Sequence[Any] | None, limits: Limits
+    before: Scored,
+    after: Scored,
+    table: Table,
+    truth: tuple[Sequence[Any] | None, str | None],
+    limits: Limits,
 ) -> Iterator[Check]:
-    try:
-        old = before.answers(table)
-        new = after.answers(table)
-    except InvalidRow as error:
-        told = ", ".join(error.issues)
-        refused = f"refused: {_short(told)} (row {error.row})"
-        yield Check("rows of the file", "", refused, "accepted", passed=False)
+    old, new = _answered(before, table), _answered(after, table)
+    if isinstance(old, InvalidRow) or isinstance(new, InvalidRow):
+        cells = _taken(old, "old"), _taken(new, "new")
+        yield Check("rows of the file", *cells, "accepted", passed=False)
         return
-    yield Check("rows of the file", str(len(old.values)), str(len(new.values)), "accepted", passed=True)
+    if not old.values:
+        raise PackError("table holds no rows. Give rows that training has not seen, or leave it out.")
+    yield Check("rows of the file", _taken(old, "old"), _taken(new, "new"), "accepted", passed=True)
+    known = before.bundle.manifest.output.labels
+    if known != after.bundle.manifest.output.labels:  # a failed check already
+        yield Check("answers and metrics", "", "other labels: not compared", "", None)
+        return
     yield _disagreement(old, new, limits.disagreement)
+    labels, column = truth
     if labels is not None:
-        was = measure(old, labels, before.bundle.manifest.output.labels)
-        now = measure(new, labels, after.bundle.manifest.output.labels)
+        was, now = (measure(answers, labels, known, column=column) for answers in (old, new))
         yield from _figures(was, now, limits.metrics, "")
+
+
+def _answered(scored: Scored, table: Table) -> Answers | InvalidRow:
+    try:
+        return scored.answers(table)
+    except InvalidRow as error:
+        return error
+
+
+def _taken(answers: Answers | InvalidRow, which: str) -> str:
+    """Say how many rows are accepted, or why not; reasons never hold values."""
+    if isinstance(answers, Answers):
+        return str(len(answers.values))
+    told = [f"{_short(name)} ({_short(reason)})" for name, reason in answers.issues.items()]
+    more = ", ..." if len(told) > _FIELDS else ""
+    return f"refused by the {which} version: {', '.join(told[:_FIELDS])}{more} (row {answers.row})"
 
 
 def _disagreement(old: Answers, new: Answers, limit: float | None) -> Check:

@@ -19,13 +19,15 @@ HIGHER_IS_BETTER = {"accuracy", "auc", "f1", "r2", "precision", "recall"}
 """Of any other figure the lower is taken to be the better."""
 
 
-def measure(answers: Answers, truth: Sequence[Any], labels: tuple[Any, ...] | None) -> dict[str, float]:
+def measure(
+    answers: Answers, truth: Sequence[Any], labels: tuple[Any, ...] | None, *, column: str | None = None
+) -> dict[str, float]:
     """Return figures of ``answers`` against ``truth``.
 
     A classifier (``labels`` given): accuracy, f1 and auc (of the second of two labels; else macro averages,
     one against the rest), log_loss. A regression: mae, rmse, r2. Figures that the truth does not define (auc
-    of one class alone) are left out. Raises ``PackError`` for labels that the model does not know and
-    ``BackendMissing`` without scikit-learn.
+    of one class alone) are left out. ``column`` is what the truth is called, for errors. Raises ``PackError``
+    for labels that the model does not know and ``BackendMissing`` without scikit-learn.
     """
     try:
         from sklearn import metrics
@@ -38,8 +40,8 @@ def measure(answers: Answers, truth: Sequence[Any], labels: tuple[Any, ...] | No
             "rmse": float(np.sqrt(metrics.mean_squared_error(*numbers))),
             "r2": float(metrics.r2_score(*numbers)),
         }
-    right = _numbered(truth, labels)
-    said = _numbered(answers.values, labels)
+    right = _numbered(truth, labels, column)
+    said = _numbered(answers.values, labels, column)
     average = "binary" if len(labels) == 2 else "macro"
     figures = {
         "accuracy": float(metrics.accuracy_score(right, said)),
@@ -57,14 +59,18 @@ def measure(answers: Answers, truth: Sequence[Any], labels: tuple[Any, ...] | No
     return figures
 
 
-def _numbered(values: Sequence[Any], labels: tuple[Any, ...]) -> np.ndarray[Any, np.dtype[np.intp]]:
+def _numbered(
+    values: Sequence[Any], labels: tuple[Any, ...], column: str | None
+) -> np.ndarray[Any, np.dtype[np.intp]]:
     """Return each value's place among the labels; files spell labels as text, so that counts too."""
     places: dict[Any, int] = {str(label): place for place, label in enumerate(labels)}
     found = [places.get(str(value), -1) for value in values]
     if -1 in found:
         row = found.index(-1)
+        where = "" if column is None else f", in column {column[:64]!r},"
+        known = ", ".join(repr(str(label)[:40]) for label in labels[:10])
         raise PackError(
-            f"the label of row {row} is none of the model's ({', '.join(map(str, labels[:10]))}). Name the "
-            "column that holds them, spelt as the model was packed with."
+            f"the label {str(values[row])[:40]!r} of row {row}{where} is none of the model's ({known}). Name "
+            "the column that holds them, spelt as the model was packed with."
         )
     return np.array(found, dtype=np.intp)

@@ -6,13 +6,10 @@ import argparse
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from inprocml.cli.output import Commands, show_json, show_text, with_json
+from inprocml.cli.place import PLACE, open_bundle
 from inprocml.cli.policy import policy_of, with_policy
-
-if TYPE_CHECKING:
-    from inprocml.bundle import Bundle, Policy
 
 __all__ = ["declare"]
 
@@ -20,7 +17,7 @@ __all__ = ["declare"]
 def declare(commands: Commands) -> None:
     """Add the command of this group."""
     check = commands.add_parser("check", help="compare a new version with an old one; 1 if it is worse")
-    check.add_argument("new", metavar="NEW", help="a bundle, or STORE@VERSION (a name, an alias, a digest)")
+    check.add_argument("new", metavar="NEW", help=PLACE)
     check.add_argument(
         "--against", metavar="OLD", required=True, help="likewise, the version to compare with"
     )
@@ -58,14 +55,20 @@ def _check(given: argparse.Namespace) -> int:
         breaking=given.allow_breaking,
     )
     policy = replace(policy_of(given), allow_loops=given.allow_loops)
-    new, old = _open(given.new, policy), _open(given.against, policy)
+    new, old = open_bundle(given.new, policy), open_bundle(given.against, policy)
     table, labels = None, None
     if given.data is not None:
         table, labels = read_rows(Path(given.data), old.transform.schema, given.label)
     elif given.label is not None:
         raise ValueError("--label names a column of --data; give both")
     report = check(
-        new, against=old, table=table, labels=labels, limits=limits, allow_loops=policy.allow_loops
+        new,
+        against=old,
+        table=table,
+        labels=labels,
+        column=given.label,
+        limits=limits,
+        allow_loops=policy.allow_loops,
     )
     if given.json:
         show_json(report.to_dict())
@@ -74,22 +77,16 @@ def _check(given: argparse.Namespace) -> int:
     return 0 if report.passed else 1
 
 
-def _open(place: str, policy: Policy) -> Bundle:
-    """Open a bundle, or a version of a store; a path that is there is never taken for the latter."""
-    from inprocml.bundle import Bundle
-    from inprocml.store import Store
-
-    store, at, version = place.rpartition("@")
-    if at and store and not Path(place).exists():
-        return Store(store, policy=policy).open(version)
-    return Bundle.open(place, policy=policy)
-
-
 def _limit(told: str) -> tuple[str, float]:
     name, _, amount = told.rpartition("=")
     if not name:
         raise ValueError(f"--limit {told!r}: give METRIC=AMOUNT, such as auc=0.005")
-    return name, _number(amount)
+    try:
+        return name, _number(amount)
+    except ValueError:
+        raise ValueError(
+            f"--limit {told!r}: {amount!r} is no number of 0 or more; give METRIC=AMOUNT, such as auc=0.005"
+        ) from None
 
 
 def _number(told: str) -> float:

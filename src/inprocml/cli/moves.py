@@ -78,9 +78,8 @@ def _trial(given: argparse.Namespace) -> int:
         show_json(entry_document(entry))
     else:
         tried = entry.trials[given.alias]
-        show_text(
-            f"version {tried.version} answers {tried.share:g} of {given.alias} now (entry {entry.serial})"
-        )
+        what = f"version {tried.version} is to answer {tried.share:g} of {given.alias}"
+        show_text(f"{what}, in processes that try it (entry {entry.serial})")
     return 0
 
 

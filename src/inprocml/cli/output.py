@@ -23,8 +23,10 @@ def plain(text: str) -> str:
 
 
 def show_text(text: str) -> None:
-    """Print lines as they are, less what a terminal would obey."""
-    sys.stdout.write("".join(plain(line) + "\n" for line in text.splitlines()))
+    """Print lines as they are, less what a terminal would obey; what it cannot spell, with backslashes."""
+    lines = "".join(plain(line) + "\n" for line in text.splitlines())
+    spelling = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(lines.encode(spelling, "backslashreplace").decode(spelling))
 
 
 def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

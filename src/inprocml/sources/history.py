@@ -143,7 +143,10 @@ def parse_entry(content: bytes, *, serial: int, where: str) -> tuple[Entry, str]
     """
     if len(content) > ENTRY_CAP:
         raise Corrupt(f"{where}: more than the {ENTRY_CAP} bytes an entry may have. {_RESTORE}")
-    document = parse(content, what=where)
+    try:
+        document = parse(content, what=where)
+    except Corrupt as error:  # its remedy is for bundles, which are packed somewhere; a history is not
+        raise Corrupt(f"{where}: it is cut short, or no plain JSON in UTF-8. {_RESTORE}") from error
     told = document.get("format_version") if isinstance(document, dict) else None
     if type(told) is int and told > HISTORY_VERSION:
         raise Unsupported(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
 from inprocml.errors import UnknownVersion
@@ -17,6 +19,7 @@ __all__ = [
     "VERSION_NAME",
     "archived",
     "natural_key",
+    "on_disk",
     "unknown_version",
     "valid_version",
 ]
@@ -61,10 +64,30 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
     return chunks, name
 
 
-def unknown_version(where: str, name: str, names: Sequence[str]) -> UnknownVersion:
-    """Return the error for a version that is not among ``names``, those of the source, oldest first."""
+def on_disk(path: object, *, of: str, url: Exception) -> Path:
+    """Return the path of ``of``, such as "a store's folder"; raises ``url`` for text with ``://`` in it.
+
+    A URL would become an odd relative path, and the message that nothing lies there would repeat its
+    password. Raises ``TypeError`` for what is no path.
+    """
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(text := os.fspath(path), str):
+        raise TypeError(f"give the path of {of}, as text or pathlib.Path, not {type(path).__name__}")
+    if "://" in text:
+        raise url
+    return Path(text)
+
+
+def unknown_version(
+    where: str, name: str, names: Sequence[str], aliases: Iterable[str] = ()
+) -> UnknownVersion:
+    """Return the error for a version that is not among ``names``, those of the source, oldest first.
+
+    ``aliases`` are told too: where either is taken, either may have been misspelt.
+    """
     shown = ", ".join(names[-_LISTED:]) or "none yet"
     more = f" and {len(names) - _LISTED} older" if len(names) > _LISTED else ""
+    meant = sorted(aliases)[:_LISTED]
+    also = f"; aliases: {', '.join(meant)}" if meant else ""
     return UnknownVersion(
-        f"{where} has no version {name[:80]!r}; it has: {shown}{more}. Ask for one of these or pack it."
+        f"{where} has no version {name[:80]!r}; it has: {shown}{more}{also}. Ask for one of these or pack it."
     )

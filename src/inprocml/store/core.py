@@ -6,12 +6,12 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
-from pathlib import Path
 
 from inprocml.bundle import Bundle, Policy
 from inprocml.errors import BundleError, UnknownVersion
 from inprocml.sources import MANIFEST, Directory, valid_version
 from inprocml.sources.history import Entry, Target, Trial, meanings, unknown_alias
+from inprocml.sources.layout import ARCHIVE, on_disk, unknown_version
 from inprocml.sources.moves import read_moves
 from inprocml.store.compare import VersionDifference, compared
 from inprocml.store.listing import StoredVersion, described, missing, ordered
@@ -24,6 +24,7 @@ __all__ = ["Store"]
 
 _DIGEST = "sha256:"
 _SHORTEST = len(_DIGEST) + 4
+_URL = "a Store is a folder on disk; a URL is followed with inprocml.Model(url). Give the path of a folder."
 
 
 class Store:
@@ -33,7 +34,8 @@ class Store:
     (``"sha256:ab12"``, four digits or more), or a ``StoredVersion``. An alias means a version *and* its
     digest: other bytes under the same name are refused. The history of moves is only ever added to.
     ``policy`` says whose signatures count and whether one is required, here and before an alias is moved.
-    Making a ``Store`` reads nothing; ``clock`` gives seconds since 1970. A store may be used from any
+    Making a ``Store`` reads nothing, and raises ``ValueError`` for a URL (never repeating it) and
+    ``TypeError`` for what is no path; ``clock`` gives seconds since 1970. A store may be used from any
     number of threads and processes at once. All methods raise ``BundleError`` for a folder that cannot be
     read, ``Corrupt`` or ``Unsupported`` for a history that cannot be.
     """
@@ -45,7 +47,7 @@ class Store:
         policy: Policy | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.path = Path(path).expanduser().absolute()
+        self.path = on_disk(path, of="a store's folder", url=ValueError(_URL)).expanduser().absolute()
         self._source = Directory(self.path)
         self._policy = policy
         self._clock = clock
@@ -100,8 +102,13 @@ class Store:
         """Return who moved what, when and why, oldest first: of one alias, or of all.
 
         Every entry is checked against the one before it; ``Corrupt`` names the one where the chain breaks.
+        Raises ``UnknownVersion`` for an alias that was never set.
         """
-        return tuple(entry for entry in read_moves(self.path) if alias in {None, entry.alias})
+        moves = read_moves(self.path)
+        known = {entry.alias for entry in moves}
+        if alias is not None and alias not in known:
+            raise unknown_alias(str(self.path), alias, known)
+        return tuple(entry for entry in moves if alias in {None, entry.alias})
 
     # --- what they hold ----------------------------------------------------------------------------
 
@@ -191,7 +198,8 @@ class Store:
         """Record that ``version`` is to answer ``share`` (0 to 1) of the requests to ``alias``.
 
         0 records that it was taken back. The trial is over when the alias is moved to the version, or
-        removed. Raises as ``promote``, and ``UnknownVersion`` for an alias that means nothing.
+        removed. Raises as ``promote``, ``UnknownVersion`` for an alias that means nothing, and ``ValueError``
+        for a share above 0 of the version that the alias means already: all its requests are that version's.
         """
         self._check_alias(alias)
         bundle = self.open(version)
@@ -203,6 +211,12 @@ class Store:
             known = last.aliases if last else {}
             if alias not in known:
                 raise unknown_alias(str(self.path), alias, known)
+            meant = known[alias]
+            if share and (meant.version, meant.digest) == (target.version, target.digest):
+                raise ValueError(
+                    f"{alias} means version {meant.version} already: its share is whatever trials "
+                    "leave. Give another version, or promote another first."
+                )
             return Move("trial", alias, target)
 
         return self._written(compose, why, who)
@@ -221,6 +235,10 @@ class Store:
         return entry
 
     def _listed(self) -> list[Version]:
+        if self.path.is_file() and self.path.suffix != ARCHIVE:
+            raise BundleError(
+                f"{self.path} is a file, not a store of versions. Give the folder that inprocml.pack adds to."
+            )
         if (self.path / MANIFEST).exists() or self.path.is_file():
             raise BundleError(
                 f"{self.path} is one bundle, not a store of versions. Give the folder above it, "
@@ -258,7 +276,10 @@ class Store:
             raise UnknownVersion(f"{self.path}: {version!r} is a version and an alias. Give the digest.")
         if version in aliases:
             return self.alias(version)
-        return described(named or self._source.fetch(version), aliases)
+        if named is None:
+            known = [here.name for here in self._listed()]
+            raise unknown_version(str(self.path), version, known, aliases)
+        return described(named, aliases)
 
     def _of_digest(self, prefix: str, aliases: Mapping[str, Version]) -> StoredVersion:
         if len(prefix) < _SHORTEST:

@@ -88,8 +88,8 @@ def _swapping(result: dict[str, Any]) -> str:
     p99 = served["p99_ms"]
     alone = rss["loaded"] - rss["before"]
     return (
-        f"{served['moves']} swaps of a small model under {served['requests_per_s']['steady']:,.0f} requests/s, of "
-        f"{served['capacity_requests_per_s']:,} that it can answer ({served['setup']}): p99 "
+        f"{served['moves']} swaps of a small model under {served['requests_per_s']['steady']:,.0f} requests/s "
+        f"of the {served['capacity_requests_per_s']:,} that it can answer ({served['setup']}): p99 "
         f"{p99['steady']:.1f} ms steady, {p99['swapping']:.1f} ms while swapping. A 200 MB model takes "
         f"{alone:.0f} MB; while a new version loads beside it the process peaks at "
         f"{rss['peak of a swap'] - rss['before']:.0f} MB, for ONNX Runtime copies what it reads, and is back "

@@ -85,10 +85,10 @@ def _loading(figures: dict[str, dict[str, float]]) -> str:
 
 def _swapping(result: dict[str, Any]) -> str:
     served, rss = result["served"], result["large"]["rss_mb"]
-    p99 = served["p99_ms"]
+    p99, rate = served["p99_ms"], served["requests_per_s"]["steady"]
     alone = rss["loaded"] - rss["before"]
     return (
-        f"{served['moves']} swaps of a small model under {served['requests_per_s']['steady']:,.0f} requests/s "
+        f"{served['moves']} swaps of a small model under {rate:,.0f} requests/s "
         f"of the {served['capacity_requests_per_s']:,} that it can answer ({served['setup']}): p99 "
         f"{p99['steady']:.1f} ms steady, {p99['swapping']:.1f} ms while swapping. A 200 MB model takes "
         f"{alone:.0f} MB; while a new version loads beside it the process peaks at "

@@ -193,6 +193,17 @@ def test_a_ramp_with_a_limit_on_disagreement_waits_for_comparisons():
     assert decide(rollout, course, Evidence(tally(100), tally(100), compared=30), 1.0).action == "advance"
 
 
+def test_failures_are_held_against_what_the_serving_version_does():
+    """Where all requests are late, the first few may all have been the candidate's."""
+    rollout = Rollout("5", 0.5)
+    course = begin(rollout, 0.0)
+    assert decide(rollout, course, Evidence(tally(0), tally(4, errors=4)), 1.0) is None
+    assert decide(rollout, course, Evidence(tally(3, errors=3), tally(4, errors=4)), 1.0) is None
+    assert decide(rollout, course, Evidence(tally(4), tally(4, errors=4)), 1.0).action == "roll_back"
+    alone = begin(Rollout("5", 1.0), 0.0)
+    assert decide(rollout, alone, Evidence(tally(0), tally(4, errors=4)), 1.0).action == "roll_back"
+
+
 def test_a_ramp_waits_until_latency_can_be_judged():
     """A trial found it advancing a candidate that was 250 times slower, for want of 100 rows."""
     rollout = Rollout("5", ramp=RAMP, hold=0, rows=50)

@@ -12,6 +12,7 @@ import threading
 
 import pytest
 from tests.conftest import wait_for
+from tests.model.test_candidates import on_trial
 
 from inprocml import Model, Rollout, Store
 from inprocml.backends import open_backend
@@ -41,12 +42,6 @@ def follow(shared):
     yield follow
     for model in made:
         model.close()
-
-
-def on_trial(model, row):
-    model.predict(row)
-    wait_for(lambda: model.rollout.candidates)
-    return model
 
 
 def finished(model, row):

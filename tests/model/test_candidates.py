@@ -17,22 +17,6 @@ from inprocml.backends import open_backend
 from inprocml.values import Readiness
 
 
-@pytest.fixture
-def make(store, add_version):
-    """A function that declares a model over versions 1 and 2 that serves 1, and closes it after the test."""
-    add_version()
-    made = []
-
-    def make(**options):
-        model = Model(store, **{"version": "1", "poll_interval": 0.05} | options)
-        made.append(model)
-        return model
-
-    yield make
-    for model in made:
-        model.close()
-
-
 def on_trial(model, row, sick=None):
     """Use the model, and wait until its candidate is loaded."""
     model.predict(row)

@@ -9,33 +9,12 @@ import threading
 
 import pytest
 from tests.conftest import Gate, make_rows, wait_for
+from tests.model.test_candidates import on_trial
 
 import inprocml
 from inprocml import Model, Rollout
 from inprocml.backends import open_backend
 from inprocml.serving import Trial
-
-
-@pytest.fixture
-def make(store, add_version):
-    """A function that declares a model over versions 1 and 2 that serves 1, and closes it after the test."""
-    add_version()
-    made = []
-
-    def make(**options):
-        model = Model(store, **{"version": "1", "poll_interval": 0.05} | options)
-        made.append(model)
-        return model
-
-    yield make
-    for model in made:
-        model.close()
-
-
-def on_trial(model, row):
-    model.predict(row)
-    wait_for(lambda: model.rollout.candidates)
-    return model
 
 
 def evidence(model):

@@ -44,10 +44,6 @@ class Refusals:
     def __contains__(self, name: str) -> bool:
         return self._clock() < self._failed.get(name, (0, -1.0))[1]
 
-    def ever(self, name: str) -> bool:
-        """Whether ``name`` failed, and did not load since."""
-        return name in self._failed
-
     def forget(self, name: str) -> None:
         """Take note that ``name`` loaded after all."""
         self._failed.pop(name, None)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from inprocml.errors import BundleError, Corrupt
+from inprocml.sources.head import head_of
 from inprocml.sources.history import ENTRY_CAP, HISTORY, Entry, meanings, newest_entry, newest_serial
 from inprocml.sources.layout import (
     ARCHIVE,
@@ -224,7 +225,7 @@ def _lies(store: Path, version: str) -> Path:
 def _newest_entry(store: Path) -> Entry | None:
     folder = store / HISTORY
     names = os.listdir(folder)  # noqa: PTH208  (a Path for each of thousands costs more)
-    return newest_entry(names, lambda name: _head(folder / name, ENTRY_CAP), where=str(folder))
+    return newest_entry(names, lambda name: head_of(folder / name, ENTRY_CAP), where=str(folder))
 
 
 def _there(path: str | Path) -> bool:
@@ -248,7 +249,7 @@ def _nothing(path: Path) -> str:
 def _pinned_name(manifest: Path) -> str:
     """Read only the version's name; opening the bundle checks all the rest."""
     try:
-        head = _head(manifest, MANIFEST_CAP)
+        head = head_of(manifest, MANIFEST_CAP)
         name = json.loads(head)["version"] if len(head) <= MANIFEST_CAP else None
     except OSError as error:
         raise BundleError(
@@ -263,16 +264,3 @@ def _pinned_name(manifest: Path) -> str:
             "Copy the bundle again, or point to a store made by inprocml.pack."
         )
     return name
-
-
-def _head(path: Path, cap: int) -> bytes:
-    """Read at most ``cap`` bytes and one; empty for a folder, or for a pipe, which would never end."""
-    # without O_NONBLOCK the open itself would wait for a pipe's other end
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return b""
-        with open(descriptor, "rb", closefd=False) as stream:
-            return stream.read(cap + 1)
-    finally:
-        os.close(descriptor)

@@ -6,10 +6,10 @@ Readers that only want to know what an alias means now ask ``Directory.aliases``
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 from inprocml.errors import BundleError, Corrupt
+from inprocml.sources.head import head_of
 from inprocml.sources.history import (
     ENTRY_CAP,
     HISTORY,
@@ -21,8 +21,6 @@ from inprocml.sources.history import (
 )
 
 __all__ = ["last_move", "read_moves"]
-
-_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def read_moves(store: Path) -> tuple[Entry, ...]:
@@ -69,14 +67,7 @@ def _names(folder: Path) -> list[str]:
 def _content(path: Path) -> bytes:
     """Read at most the cap and one byte; ``FileNotFoundError`` is the caller's to judge."""
     try:
-        descriptor = os.open(path, _FLAGS)
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return b""
-            with open(descriptor, "rb", closefd=False) as stream:
-                return stream.read(ENTRY_CAP + 1)
-        finally:
-            os.close(descriptor)
+        return head_of(path, ENTRY_CAP)
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(str(path)) from None
     except OSError as error:

@@ -18,6 +18,7 @@ InprocmlError 500
     BackendError 500
         BackendMissing          a runtime is not installed; the message says what to install
         BackendFailed           the model raised, or answered with what cannot be an answer
+            DeviceLost          the device answers no more in this process
     PackError 500
         ParityError             what was packed or converted answers differently from what was trained
 
@@ -38,6 +39,7 @@ __all__ = [
     "BundleError",
     "Corrupt",
     "DeadlineExceeded",
+    "DeviceLost",
     "InprocmlError",
     "InvalidRow",
     "NotReady",
@@ -162,6 +164,10 @@ class BackendMissing(BackendError):
 
 class BackendFailed(BackendError):
     """The model raised, or answered with what cannot be an answer."""
+
+
+class DeviceLost(BackendFailed):
+    """The device answers no more in this process (a sticky CUDA error): restart the process."""
 
 
 class PackError(InprocmlError):

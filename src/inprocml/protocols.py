@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from inprocml.values import BatchRecord, Tensors, Version
 
-__all__ = ["Backend", "Clock", "Observer", "Source", "Watchable"]
+__all__ = ["Backend", "Clock", "Flight", "Observer", "Pipelined", "Source", "Watchable"]
 
 
 @runtime_checkable
@@ -34,6 +34,36 @@ class Backend(Protocol):
     def run(self, inputs: Tensors) -> Tensors: ...
 
     def close(self) -> None: ...
+
+
+class Flight(Protocol):
+    """One batch on its way through a device.
+
+    ``wait`` blocks, without the interpreter's lock, until its outputs are on the host, and raises what its
+    run raised. Its arrays belong to the caller: nobody writes to them again.
+    """
+
+    def wait(self) -> Tensors: ...
+
+
+@runtime_checkable
+class Pipelined(Protocol):
+    """A backend that holds several batches at once: the next is copied in while one computes.
+
+    Besides what ``Backend`` asks: at most ``depth`` batches are in flight, each from ``start`` to the end of its
+    ``wait``, which come in the same order, on one thread at a time. ``start`` gathers the tensors of several
+    callers, one after the other, and returns before they are computed. ``sizes`` are the numbers of rows that
+    the backend has prepared, ascending; a batch is filled up to one of them and holds no more than the last.
+    ``()``: any number. They may become fewer, when memory runs short.
+    """
+
+    @property
+    def depth(self) -> int: ...
+
+    @property
+    def sizes(self) -> tuple[int, ...]: ...
+
+    def start(self, parts: Sequence[Tensors], rows: int) -> Flight: ...
 
 
 @runtime_checkable

@@ -21,7 +21,7 @@ from inprocml.batching.compute import failed
 from inprocml.batching.queue import Queue
 from inprocml.batching.refusals import drained, too_late
 from inprocml.batching.ticket import Ticket
-from inprocml.batching.watchdog import Watchdog, watchdog
+from inprocml.batching.watchdog import Watchdog, stuck_for, watchdog
 from inprocml.batching.worker import work
 from inprocml.errors import BackendFailed, InprocmlError, Unavailable
 from inprocml.protocols import Backend, Clock, Observer
@@ -34,7 +34,6 @@ _log.addHandler(logging.NullHandler())  # without one, Python prints a host's un
 
 # Seconds an ending interpreter waits for a running batch: a runtime that is torn down under one may crash.
 _EXIT_PATIENCE = 1.0
-_STUCK_RUNS = 10.0  # a run is given up after ``run_timeout``, or so many times what was expected of it
 
 
 class Turn(Protocol):
@@ -262,14 +261,14 @@ class Core:
         The thread inside the runtime cannot be stopped; nothing that it may still use is freed.
         """
         with self.lock:
-            stuck = self.queue.stuck_for(self.clock(), self.run_timeout, _STUCK_RUNS)
+            stuck = stuck_for(self.queue, self.clock(), self.run_timeout)
             if stuck is None or self.lost is not None:
                 return
             error = failed(self.backend, self.queue.name, f"has not returned for {stuck:.1f} s")
             self._lose(error)
             running = set(self.queue.running())
-            if isinstance(self.queue.holder, Ticket):
-                self.strays.add(self.queue.holder)
+            if not self.queue.worker:
+                self.strays |= running
             calls = cast("list[Call]", self.queue.abandon())
             self.announce_idle()
         if self.turn is not None:

@@ -81,7 +81,7 @@ class Pace:
             self._idle = _MEMORY * self._idle + (1 - _MEMORY) * idled
 
     def share(self, rows: int, most: int) -> int:
-        """Return how many to take, at most ``most``, if ``rows`` are all who wait: the device shall not idle."""
+        """Return how many rows to take, at most ``most``, so that the device does not idle after them."""
         if _FEW <= rows <= most and self._idle >= _RELIABLE:
             return (rows + 1) // 2
         return most

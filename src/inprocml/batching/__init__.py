@@ -1,12 +1,15 @@
 """Dynamic batching: inline when the device is idle, a parked worker when it is not.
 
 ``Runner`` drives, ``Queue`` decides, ``Drained`` is what a caller gets from a version that was replaced;
-``check_limits`` says at declaration what ``Runner`` would refuse later.
+``check_limits`` says at declaration what ``Runner`` would refuse later. ``Shapes`` says which calls may
+share a batch, and ``fixed`` makes answers that depend on their row alone.
 """
 
 from __future__ import annotations
 
+from inprocml.batching.fixed import Fixed, fixed
 from inprocml.batching.queue import Drained, check_limits
 from inprocml.batching.runner import Result, Runner
+from inprocml.batching.shapes import Ragged, Shapes
 
-__all__ = ["Drained", "Result", "Runner", "check_limits"]
+__all__ = ["Drained", "Fixed", "Ragged", "Result", "Runner", "Shapes", "check_limits", "fixed"]

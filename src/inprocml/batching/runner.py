@@ -12,11 +12,12 @@ import math
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from inprocml.batching.compute import check_inputs, compute, cut
 from inprocml.batching.queue import Move, Queue
+from inprocml.batching.shapes import Shapes
 from inprocml.batching.worker import Call, Core, finish
 from inprocml.protocols import Backend, Clock, Observer
 from inprocml.values import Tensors
@@ -45,8 +46,8 @@ class Runner:
     clock with a ``subscribe(callback)`` method is one that is moved by hand (``testing.ManualClock``).
     Observers get a ``BatchRecord`` of every run: of a batch after its callers have their answers, of an
     inline run before its caller does (``protocols.Observer``). The backend stays the property of whoever
-    made it: ``close`` here does not close it. ``padding`` names the inputs whose length, the second axis, may
-    differ from caller to caller, and the number that shorter ones are filled up with.
+    made it: ``close`` here does not close it. ``shapes`` says which inputs may differ in length from caller
+    to caller, and what shorter ones are filled up with.
 
     A runner belongs to the process that made it; after a fork, make a new one. One that is dropped without
     ``close`` lets its worker thread end; an ending interpreter waits at most a second for a running batch.
@@ -64,7 +65,7 @@ class Runner:
         max_queue_size: int = 1024,
         clock: Clock = time.monotonic,
         observers: Iterable[Observer] = (),
-        padding: Mapping[str, int] | None = None,
+        shapes: Shapes | None = None,
     ) -> None:
         queue = Queue(
             name=name,
@@ -74,7 +75,7 @@ class Runner:
         )
         self.name = name
         self.max_batch_size = max_batch_size
-        self._core = Core(backend, queue, clock, observers, padding or {})
+        self._core = Core(backend, queue, clock, observers, shapes or Shapes())
         subscribe = getattr(clock, "subscribe", None)
         if subscribe is not None:
             subscribe(self._core.look)
@@ -144,7 +145,7 @@ class Runner:
         finally:
             if timer is not None:
                 timer.cancel()
-        return _collect(call)
+        return _collect(call, core.shapes)
 
     def drain(self) -> None:
         """Refuse new callers with ``Drained`` from now on; serve those that wait. Returns at once."""
@@ -192,7 +193,7 @@ class Runner:
         except BaseException:
             core.leave(call)
             raise
-        return _collect(call)
+        return _collect(call, core.shapes)
 
     def _run_inline(self, call: Call) -> Result:
         core = self._core
@@ -211,7 +212,8 @@ class Runner:
             core.observe(call.inputs, call.rows, ended - call.arrived)
         if call.deadline <= ended:
             raise core.queue.too_late(waited=True)
-        return Result(outputs, 0.0, True, call.rows)
+        own = core.shapes.own(call.inputs)
+        return Result(cut(outputs, 0, call.rows, own) if own else outputs, 0.0, True, call.rows)
 
     def _wait(self, call: Call, gate: threading.Lock) -> None:
         """Block until the answer is there or the deadline is; real time says when to look at the clock."""
@@ -238,14 +240,16 @@ class Runner:
             finish([call.future])
 
 
-def _collect(call: Call) -> Result:
+def _collect(call: Call, shapes: Shapes) -> Result:
     error, call.error = call.error, None
     if error is not None:
         try:
             raise error
         finally:
             del error  # a traceback that leads back to its own error is a cycle, and keeps the inputs alive
-    outputs = call.outputs if call.rows == call.batch_rows else cut(call.outputs, call.start, call.rows)
+    outputs, own = call.outputs, shapes.own(call.inputs)
+    if own or call.rows != call.batch_rows:
+        outputs = cut(outputs, call.start, call.rows, own)
     return Result(outputs, call.started - call.arrived, False, call.batch_rows)
 
 

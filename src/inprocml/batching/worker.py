@@ -17,11 +17,12 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import cast
 
 from inprocml.batching.compute import compute, failed, join
 from inprocml.batching.queue import Queue, State, Take, Ticket
+from inprocml.batching.shapes import Shapes
 from inprocml.errors import BackendFailed, InprocmlError, Unavailable
 from inprocml.protocols import Backend, Clock, Observer
 from inprocml.values import BatchRecord, Tensors
@@ -61,10 +62,10 @@ class Core:
         queue: Queue,
         clock: Clock,
         observers: Iterable[Observer],
-        padding: Mapping[str, int],
+        shapes: Shapes,
     ) -> None:
         self.backend = backend
-        self.padding = padding
+        self.shapes = shapes
         self.queue = queue
         self.clock = clock
         self.observers = tuple(observers)
@@ -212,7 +213,7 @@ class Core:
         began = self.clock()
         try:
             if len(batch) > 1:
-                inputs = join([call.inputs for call in batch], self.padding)
+                inputs = join([call.inputs for call in batch], self.shapes)
             outputs = compute(self.backend, inputs, rows, model=self.queue.name)
         except BackendFailed as raised:
             error = raised

@@ -6,6 +6,7 @@ before they are joined: a text of 500 tokens would make fifteen of 20 tokens pay
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Hashable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -15,10 +16,14 @@ from numpy.typing import NDArray
 
 from inprocml.values import Tensors
 
-__all__ = ["Ragged", "Shapes", "bucket"]
+__all__ = ["LADDER", "Ragged", "Shapes", "lengthened"]
 
-_STEP = 8  # short lengths are grouped by eights
-_SMALL = 32
+LADDER = (8, 16, 24, *(step << power for power in range(4, 24) for step in (2, 3)))
+"""Lengths at which groups end: 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, ...
+
+From 8 on, at most a third of what is computed is padding, and there are 12 shapes up to 512.
+"""
+
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -26,7 +31,7 @@ class Ragged(NamedTuple):
     """How one input varies in length.
 
     ``axis`` (the rows are axis 0) is as long as its row needs; shorter rows end in ``pad``. ``ends`` are the
-    lengths, ascending, at which one group ends and the next begins; ``()``: those of ``bucket``.
+    lengths, ascending, at which one group ends and the next begins; ``()``: those of ``LADDER``.
     """
 
     pad: float = 0
@@ -35,20 +40,9 @@ class Ragged(NamedTuple):
 
     def end(self, length: int) -> int:
         """Return the greatest length of the group that ``length`` falls into; beyond all ends, itself."""
-        if not self.ends:
-            return bucket(length)
-        return next((end for end in self.ends if end >= length), length)
-
-
-def bucket(length: int) -> int:
-    """Return the least of 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, ... that holds ``length``.
-
-    From 8 on, at most a third of what is computed is padding, and there are 12 shapes up to 512.
-    """
-    if length <= _SMALL:
-        return max(-(-length // _STEP), 1) * _STEP
-    power = 1 << (length - 1).bit_length()
-    return power * 3 // 4 if length <= power * 3 // 4 else power
+        ends = self.ends or LADDER
+        place = bisect_left(ends, length)
+        return ends[place] if place < len(ends) else length
 
 
 class Shapes:
@@ -87,8 +81,8 @@ class Shapes:
     def of(self, inputs: Tensors) -> Hashable:
         """Return what must be equal for two calls to share a batch: ``None`` where nothing varies.
 
-        Sizes, with the end of the group in place of a length that varies. Names and dtypes are left to
-        ``join``. ``ValueError`` for an input without the axis that is its length.
+        Sizes, and of a length that varies the end of its group. Names and dtypes are left to ``join``.
+        ``ValueError`` for an input without the axis that is its length.
         """
         if self._alike:
             return None
@@ -97,8 +91,9 @@ class Shapes:
         for name, array in inputs.items():
             how = ragged.get(name)
             if how is not None:
-                shape, axis = array.shape, how.axis
-                key.append((name, *shape[1:axis], how.end(_length(name, array, axis)), *shape[axis + 1 :]))
+                axis = how.axis
+                end = how.end(_length(name, array, axis))
+                key.append((name, end) if fixed else (name, *_others(array, axis), end))
             elif not fixed:
                 key.append((name, *array.shape[1:]))
         return tuple(key)
@@ -130,6 +125,10 @@ class Shapes:
             output: _length(name, inputs[name], self.ragged[name].axis)
             for output, name in self.follows.items()
         }
+
+
+def _others(array: NDArray[Any], axis: int) -> tuple[int, ...]:
+    return array.shape[1:axis] + array.shape[axis + 1 :]
 
 
 def lengthened(array: NDArray[Any], length: int, how: Ragged) -> NDArray[Any]:

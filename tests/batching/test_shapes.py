@@ -23,7 +23,16 @@ def test_groups_end_often_enough_to_waste_little_and_seldom_enough_to_be_few():
         assert shorter < longer
         assert (longer - shorter - 1) / longer <= 1 / 3 or longer <= 16
     assert sum(end <= 512 for end in LADDER) == 12
-    assert [Ragged().end(length) for length in (0, 1, 8, 9, 33, 48, 49, 500)] == [8, 8, 8, 16, 48, 48, 64, 512]
+    assert [Ragged().end(length) for length in (0, 1, 8, 9, 33, 48, 49, 500)] == [
+        8,
+        8,
+        8,
+        16,
+        48,
+        48,
+        64,
+        512,
+    ]
     assert Ragged().end(10**9) == 10**9  # beyond all groups, one of its own
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,7 +21,7 @@ def ids(rows, length, start=0):
 
 
 def test_groups_end_often_enough_to_waste_little_and_seldom_enough_to_be_few():
-    for shorter, longer in zip(LADDER, LADDER[1:], strict=False):
+    for shorter, longer in pairwise(LADDER):
         assert shorter < longer
         assert (longer - shorter - 1) / longer <= 1 / 3 or longer <= 16
     assert sum(end <= 512 for end in LADDER) == 12

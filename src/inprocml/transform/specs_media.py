@@ -271,8 +271,11 @@ class Audio:
             object.__setattr__(self, "pad_to", numbers("pad_to", self.pad_to))
             _check_ends(self.pad_to)
             ends = (0, *self.ends)
-            if self.pad_to[-1:] != (self.seconds,) or any(one >= other for one, other in pairwise(ends)):
-                raise ValueError("pad_to must be ascending, each of more frames, and end in seconds")
+            rising = all(one < other for one, other in pairwise(ends)) and min(self.pad_to, default=0) > 0
+            if not rising or self.pad_to[-1] != self.seconds:
+                raise ValueError(
+                    "pad_to must be positive, ascending, each of more frames, and end in seconds"
+                )
 
     @property
     def clip(self) -> ClipOptions:

@@ -73,7 +73,7 @@ def answered(backend, parts, shapes):
         rows = [len(next(iter(parts[place].values()))) for place in places]
         outputs = compute(backend, inputs, sum(rows), model="m")
         for at, (place, count) in enumerate(zip(places, rows, strict=True)):
-            found[place] = cut(outputs, sum(rows[:at]), count, shapes.own(parts[place]))
+            found[place] = shapes.trimmed(cut(outputs, sum(rows[:at]), count), parts[place])
     return found
 
 

@@ -8,8 +8,8 @@ share a batch, and ``fixed`` makes answers that depend on their row alone.
 from __future__ import annotations
 
 from inprocml.batching.fixed import Fixed, fixed
-from inprocml.batching.queue import Drained, check_limits
 from inprocml.batching.runner import Result, Runner
 from inprocml.batching.shapes import Ragged, Shapes
+from inprocml.batching.ticket import Drained, check_limits
 
 __all__ = ["Drained", "Fixed", "Ragged", "Result", "Runner", "Shapes", "check_limits", "fixed"]

@@ -6,8 +6,7 @@ the threads above deal with one kind of failure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -16,9 +15,8 @@ from inprocml.errors import BackendFailed
 from inprocml.protocols import Backend
 from inprocml.values import Tensors
 
-__all__ = ["check_inputs", "compute", "cut", "join"]
+__all__ = ["check_inputs", "check_outputs", "compute", "cut", "failed", "join"]
 
-_NONE: Mapping[str, int] = MappingProxyType({})
 _ANY = Shapes()
 
 
@@ -60,8 +58,13 @@ def join(parts: Sequence[Tensors], shapes: Shapes = _ANY) -> Tensors:
 
 def compute(backend: Backend, inputs: Tensors, rows: int, *, model: str) -> Tensors:
     """Run the backend and check its answer; an ``Exception`` from it becomes ``BackendFailed``."""
+    return check_outputs(backend, lambda: backend.run(inputs), rows, model=model)
+
+
+def check_outputs(backend: Backend, land: Callable[[], Tensors], rows: int, *, model: str) -> Tensors:
+    """Return what ``land`` brings, if it is an answer to ``rows`` rows; else raise ``BackendFailed``."""
     try:
-        outputs = backend.run(inputs)
+        outputs = land()
     except BackendFailed:
         raise
     except Exception as error:
@@ -86,12 +89,10 @@ def failed(backend: Backend, model: str, what: str) -> BackendFailed:
     )
 
 
-def cut(outputs: Tensors, start: int, rows: int, own: Mapping[str, int] = _NONE) -> Tensors:
-    """Copy one caller's rows out of a batch; ``own`` are the lengths of outputs that follow an input's.
+def cut(outputs: Tensors, start: int, rows: int) -> Tensors:
+    """Copy one caller's rows out of a batch.
 
     A copy, not a view: a view kept by one caller would hold the whole batch in memory, and writing to it
     would reach into an array that others read.
     """
-    if own:
-        outputs = {name: array[:, : own[name]] if name in own else array for name, array in outputs.items()}
     return {name: array[start : start + rows].copy() for name, array in outputs.items()}

@@ -117,14 +117,17 @@ class Shapes:
         most = max(_length(name, array, how.axis) for array in arrays)
         return how.end(most) if self.whole else most
 
-    def own(self, inputs: Tensors) -> Mapping[str, int]:
-        """Return how long a caller's own answers are: output -> length of its second axis."""
+    def trimmed(self, outputs: Tensors, inputs: Tensors) -> Tensors:
+        """Return a caller's outputs, those that follow a length cut back to that of its own ``inputs``."""
         if not self.follows:
-            return _NONE
-        return {
-            output: _length(name, inputs[name], self.ragged[name].axis)
-            for output, name in self.follows.items()
-        }
+            return outputs
+        own = dict(outputs)
+        for output, name in self.follows.items():
+            length = _length(name, inputs[name], self.ragged[name].axis)
+            array = own.get(output)
+            if array is not None and array.ndim > 1 and array.shape[1] > length:
+                own[output] = array[:, :length].copy()
+        return own
 
 
 def _others(array: NDArray[Any], axis: int) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ What follows new ones (follow, watch), and what lets candidates in beside it (ro
 
 from __future__ import annotations
 
+from inprocml.serving.ahead import Ahead
 from inprocml.serving.course import Decision
 from inprocml.serving.evidence import Evidence, Tally
 from inprocml.serving.follow import Following, Pointed
@@ -18,6 +19,7 @@ from inprocml.serving.trial import Ended, Trial
 from inprocml.serving.warm import Sizes, warm
 
 __all__ = [
+    "Ahead",
     "Candidate",
     "Decided",
     "Decision",

@@ -95,12 +95,12 @@ class Slot:
         self._retire(old)
         return new
 
-    def sweep(self) -> None:
+    def sweep(self, *, closing: bool = False) -> None:
         """Free the versions that were still busy when they were replaced, and have ended since."""
         with self._lock:
             stuck, self._stuck = self._stuck, []
         for old in stuck:
-            if not old.retire(0.0):
+            if not old.retire(0.0, closing=closing):
                 self.keep(old)
 
     def close(self) -> None:
@@ -108,16 +108,17 @@ class Slot:
         with self._lock:
             self._closed = True
             old, self._servable = self._servable, None
-        self._retire(old)
-        self.sweep()
+        self._retire(old, closing=True)
+        self.sweep(closing=True)
 
-    def _retire(self, old: Servable | None) -> None:
+    def _retire(self, old: Servable | None, *, closing: bool = False) -> None:
         if old is None:
             return
-        if not old.retire(RETIRE_SECONDS):
+        if not old.retire(RETIRE_SECONDS, closing=closing):
             self.keep(old)
             _log.warning(
-                "model %s version %s still computes though it was replaced; its memory is kept until it ends",
+                "model %s version %s still computes or answers a stream though it was replaced; its memory is "
+                "kept until that ends",
                 old.name,
                 old.version,
             )

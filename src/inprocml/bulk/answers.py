@@ -59,7 +59,7 @@ class Answers:
         return self._fitted(pa.table(named))
 
     def empty(self) -> Any:
-        """Return a table without rows, in the schema of those that were made; without any, as they would be."""
+        """Return a table without rows, in the schema of those that were made or would have been."""
         if self._schema is None:
             key: list[Any] | None = None if self._key is None else []
             self.table(Sifted(Block([], 0, 0, key), None, 0, {}), None, [])

@@ -12,12 +12,12 @@ __all__ = ["arrow", "parquet"]
 def arrow() -> Any:
     """Return the module; raises ``BackendMissing`` where it is not installed."""
     try:
-        import pyarrow
+        import pyarrow as pa
     except ImportError as error:
         raise BackendMissing(
             "reading and writing files of rows needs pyarrow: pip install 'inprocml[parquet]'"
         ) from error
-    return pyarrow
+    return pa
 
 
 def parquet() -> Any:

@@ -27,7 +27,7 @@ def is_held(source: object) -> bool:
 
 
 def open_input(source: Any, key: str | None, schema: Schema, clock: Clock) -> Input:
-    """Return the rows of a table, of an iterator, or of one or several files (``.parquet``, ``.csv``, ``.jsonl``).
+    """Return the rows of a table, of an iterator, or of files (``.parquet``, ``.csv``, ``.jsonl``).
 
     A folder stands for the files of a known kind in it, by name; hidden ones and those that begin with ``_``
     are passed over. Raises ``BulkError`` for files that cannot be read, ``TypeError`` for anything else.
@@ -40,8 +40,8 @@ def open_input(source: Any, key: str | None, schema: Schema, clock: Clock) -> In
     if isinstance(source, Iterable):
         return Items(iter(source), key, schema.names, clock)
     raise TypeError(
-        "predict_many takes a table (a DataFrame, columns, a list of rows), an iterator of rows or tables, or "
-        f"paths of files, not {type(source).__name__}"
+        "predict_many takes a table (a DataFrame, columns, a list of rows), an iterator of rows or tables, "
+        f"or paths of files, not {type(source).__name__}"
     )
 
 

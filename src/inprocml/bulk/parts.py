@@ -172,7 +172,8 @@ class Parts:
             os.link(temporary, path)
         except FileExistsError:
             raise BulkError(
-                f"{path} was made by somebody else meanwhile: one process at a time may write {self._path.name}"
+                f"{path} was made by somebody else meanwhile: let one process at a time write "
+                f"{self._path.name}"
             ) from None
         except OSError:  # no hard links here
             os.rename(temporary, path)  # noqa: PTH104
@@ -183,8 +184,8 @@ class Parts:
             yield
         except OSError as error:
             raise BulkError(
-                f"{self._path} cannot be written ({error.strerror}). What is answered so far is kept: make room, "
-                "or give this process the right to write there, and call again with the same arguments."
+                f"{self._path} cannot be written ({error.strerror}). What is answered so far is kept: make "
+                "room, or give this process the right to write there, and call again with the same arguments."
             ) from error
 
     def _torn(self, what: str) -> CannotResume:

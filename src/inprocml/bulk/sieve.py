@@ -19,9 +19,9 @@ Encode = Callable[[Table], Any]
 
 
 class Sifted(NamedTuple):
-    """A block, encoded: ``tensors`` of its ``good`` rows (``None`` without any), issues by place of the others.
+    """A block, encoded: ``tensors`` of its ``good`` rows (``None`` without any), issues of the others.
 
-    A place counts from the beginning of the block.
+    ``refused`` maps a row's place, counted from the beginning of the block, to what is wrong with it.
     """
 
     block: Block

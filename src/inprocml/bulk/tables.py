@@ -66,7 +66,7 @@ def _picked(values: Any, places: Sequence[int]) -> Any:
 
 
 def keyed(table: Table, key: str | None, names: frozenset[str]) -> tuple[Table, Any]:
-    """Return the table and its column ``key``; rows lose that member unless it is one of the fields ``names``.
+    """Return the table and its column ``key``; rows lose it unless it is one of the fields ``names``.
 
     Raises ``BulkError`` where there is no such column, or a row without it.
     """

@@ -56,18 +56,18 @@ class JsonLines(_Files):
     kind = "jsonl"
 
     def _read(self, path: Path) -> Iterator[dict[str, object]]:
-        number = 0
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield self._known(line, path, number)
+
+    def _known(self, line: bytes, path: Path, number: int) -> dict[str, object]:
         try:
-            with path.open("rb") as lines:
-                for number, line in enumerate(lines, 1):  # noqa: B007 - named in the error
-                    if line.strip():
-                        yield self._known(json.loads(line))
-        except (OSError, ValueError, RecursionError, AttributeError) as error:
+            row = json.loads(line)
+            return {name: row[name] for name in row if name in self._fields or name == self._key}
+        except (ValueError, RecursionError, TypeError) as error:
             told = f"line {number} cannot be read as a JSON object ({type(error).__name__})"
             raise BulkError(f"{path}: {told}; write one object a line") from error
-
-    def _known(self, row: Any) -> dict[str, object]:
-        return {name: value for name, value in row.items() if name in self._fields or name == self._key}
 
 
 class CsvFiles(_Files):

@@ -229,8 +229,8 @@ def _scores(outputs: Tensors, tensor: str | None) -> NDArray[Any]:
     scores = np.asarray(outputs[tensor])  # type: ignore[index]  # bound when packed
     if scores.dtype.kind != "f" or not np.isfinite(scores).all():
         raise BackendFailed(
-            "the model answered rows with what are not finite floating-point numbers. Look at the features of "
-            "these rows; if every row fails, pack the model anew."
+            "the model answered rows with what are not finite floating-point numbers. Look at the features "
+            "of these rows; if every row fails, pack the model anew."
         )
     return scores
 

@@ -1,4 +1,4 @@
-"""``predict_many``: many rows, from memory, from an iterator or from files, in order and in bounded memory."""
+"""``predict_many``: many rows, from memory, an iterator or files, in order and in bounded memory."""
 
 from __future__ import annotations
 
@@ -136,16 +136,17 @@ class ManyRows:
     ) -> Any:
         """Answer many rows, in order, by one version: the one that serves when this is called.
 
-        A table in memory (DataFrame, mapping of columns, list of rows) gives a list of predictions, once all
-        rows are encoded and none is refused. An iterator of rows or of tables, or files of rows (``.parquet``,
-        ``.csv``, ``.jsonl``; a path, a folder, a list of paths) gives a ``Stream``, which reads on as its
-        answers are taken. With ``to`` the answers of either go into that Parquet file, beside the row's number
-        or the column ``key``; a call that was interrupted goes on when it is made again. Returns ``Written``.
+        A table in memory (DataFrame, mapping of columns, list of rows) gives a list of predictions, once
+        all rows are encoded and none is refused. An iterator of rows or of tables, or files of rows
+        (``.parquet``, ``.csv``, ``.jsonl``; a path, a folder, a list of paths) gives a ``Stream``, which reads
+        on as its answers are taken. With ``to`` the answers of either go into that Parquet file, beside the
+        row's number or the column ``key``, and ``Written`` comes back; a call that was interrupted goes on
+        when it is made again.
 
         ``errors="keep"`` puts a ``Refusal`` in the place of a row that is refused. ``timeout`` in seconds
-        covers the whole call. Batches take turns with other callers and wait for room in a full queue. Raises
-        as ``predict`` (``InvalidRow.row`` is the position in all that was given), ``BulkError`` for files that
-        cannot be read or written, ``CannotResume``, and ``BackendMissing`` for files without pyarrow.
+        covers the whole call. Batches take turns with other callers and wait for room in a full queue.
+        Raises as ``predict`` (``InvalidRow.row`` is the position in all that was given), ``BulkError`` for
+        files that cannot be read or written, ``CannotResume``, and ``BackendMissing`` without pyarrow.
         """
         if errors not in {"raise", "keep"}:
             raise ValueError(f"errors must be 'raise' or 'keep', not {errors!r}")

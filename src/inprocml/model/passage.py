@@ -52,7 +52,7 @@ class Passage:
         self._batch = self._size = self.servable.runner.max_batch_size
 
     def size(self) -> int:
-        """Return how many rows the next block should have: whole batches, more of them while that is quick."""
+        """Return how many rows the next block should have: whole batches, the more the quicker they are."""
         return self._size
 
     def answered(self, blocks: Iterator[Block], *, keep: bool) -> Iterator[tuple[Sifted, list[Tensors]]]:
@@ -73,7 +73,8 @@ class Passage:
         except Drained:
             name, version = self.servable.name, self.servable.version
             raise NotReady(
-                f"model {name!r} was closed while version {version} answered many rows; make a new Model to go on"
+                f"model {name!r} was closed while version {version} answered many rows; make a new Model to "
+                "go on"
             ) from None
         except Exception as error:
             self.servable.telemetry.refused(error)
@@ -99,14 +100,14 @@ class Passage:
             self._size *= 2
 
     def check_process(self) -> None:
-        """Raise ``NotReady`` in a process that has inherited this: its threads and its runtime stayed behind."""
+        """Raise ``NotReady`` in a process that has inherited this: thread and runtime stayed behind."""
         if os.getpid() != self._pid:
             raise NotReady(
                 "this stream belongs to the process that began it; call predict_many anew in this one"
             )
 
     def end(self, *, sweep: bool = True) -> None:
-        """Give the lease back; ``sweep`` frees the version at once if it was replaced. May be called twice."""
+        """Give the lease back; ``sweep`` frees a version that was replaced. May be called twice."""
         held, self._held = self._held, False
         if not held or os.getpid() != self._pid:
             return

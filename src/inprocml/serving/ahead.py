@@ -26,8 +26,8 @@ class Ahead(Generic[T, R]):
     """Results of ``items``, in order; iterating takes the next item only when its predecessor is computing.
 
     ``items`` are prepared on the thread that iterates. ``compute(item, wanted)`` returns early, with
-    anything, once ``wanted()`` is false: nobody waits any more. ``urgent(item)`` says that its result should be given
-    before the next item is asked for. ``took(item, seconds)`` learns what an item cost to compute.
+    anything, once ``wanted()`` is false: nobody waits any more. ``urgent(item)`` says that its result should
+    be given before the next item is asked for. ``took(item, seconds)`` learns what an item cost to compute.
     """
 
     def __init__(
@@ -52,22 +52,25 @@ class Ahead(Generic[T, R]):
     def __iter__(self) -> Iterator[tuple[T, R]]:
         """Yield each item with its result; what ``items`` raises comes after the results before it."""
         with ThreadPoolExecutor(1, thread_name_prefix="inprocml-bulk") as beside:
-            last: _Coming[T, R] | None = None
             try:
-                while (item := self._prepare()) is not None:
-                    coming = self._begin(beside, item)
-                    if last is not None:
-                        yield last.item, last.result()
-                    last = coming
-                    if not self._pays or self._urgent(item):
-                        last = None
-                        yield item, coming.result()
-                if last is not None:
-                    yield last.item, last.result()
+                yield from self._results(beside)
             finally:
                 self._stopped.set()
         if self._failure is not None:
             raise self._failure
+
+    def _results(self, beside: ThreadPoolExecutor) -> Iterator[tuple[T, R]]:
+        last: _Coming[T, R] | None = None
+        while (item := self._prepare()) is not None:
+            coming = self._begin(beside, item)
+            if last is not None:
+                yield last.item, last.result()
+            last = coming
+            if not self._pays or self._urgent(item):
+                last = None
+                yield item, coming.result()
+        if last is not None:
+            yield last.item, last.result()
 
     def _prepare(self) -> T | None:
         began = self._clock()

@@ -117,8 +117,8 @@ class Slot:
         if not old.retire(RETIRE_SECONDS, closing=closing):
             self.keep(old)
             _log.warning(
-                "model %s version %s still computes or answers a stream though it was replaced; its memory is "
-                "kept until that ends",
+                "model %s version %s still computes or answers a stream though it was replaced; its memory "
+                "is kept until that ends",
                 old.name,
                 old.version,
             )

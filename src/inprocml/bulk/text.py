@@ -63,9 +63,9 @@ class JsonLines(_Files):
 
     def _known(self, line: bytes, path: Path, number: int) -> dict[str, object]:
         try:
-            row = json.loads(line)
+            row = dict(json.loads(line).items())
             return {name: row[name] for name in row if name in self._fields or name == self._key}
-        except (ValueError, RecursionError, TypeError) as error:
+        except (ValueError, RecursionError, AttributeError) as error:
             told = f"line {number} cannot be read as a JSON object ({type(error).__name__})"
             raise BulkError(f"{path}: {told}; write one object a line") from error
 

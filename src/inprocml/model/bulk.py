@@ -138,10 +138,10 @@ class ManyRows:
 
         A table in memory (DataFrame, mapping of columns, list of rows) gives a list of predictions, once
         all rows are encoded and none is refused. An iterator of rows or of tables, or files of rows
-        (``.parquet``, ``.csv``, ``.jsonl``; a path, a folder, a list of paths) gives a ``Stream``, which reads
-        on as its answers are taken. With ``to`` the answers of either go into that Parquet file, beside the
-        row's number or the column ``key``, and ``Written`` comes back; a call that was interrupted goes on
-        when it is made again.
+        (``.parquet``, ``.csv``, ``.jsonl``; a path, a folder, a list of paths) gives a ``Stream``, which
+        reads on as its answers are taken. With ``to`` the answers of either go into that Parquet file, beside
+        the row's number or the column ``key``, and ``Written`` comes back; a call that was interrupted goes
+        on when it is made again.
 
         ``errors="keep"`` puts a ``Refusal`` in the place of a row that is refused. ``timeout`` in seconds
         covers the whole call. Batches take turns with other callers and wait for room in a full queue.

@@ -33,14 +33,14 @@ class Progress:
             return
         self._said = now
         line = told(rows, self._total, now - self._began, self._done)
-        sys.stderr.write(f"\\r{line:<{self._width}}")
+        sys.stderr.write(f"\r{line:<{self._width}}")
         sys.stderr.flush()
         self._width = len(line)
 
     def end(self) -> None:
         """End the line, if there is one."""
         if self._width:
-            sys.stderr.write("\\n")
+            sys.stderr.write("\n")
 
 
 def told(rows: int, total: int | None, seconds: float, done: int = 0) -> str:

@@ -1,4 +1,4 @@
-"""Answers a file of many rows, and prints the process's peak memory: ``python -m ... STORE ROWS FOLDER HOW``."""
+"""Answers a file of many rows, and prints the peak memory: ``python -m ... STORE ROWS FOLDER HOW``."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def read(path, model, count=500):
 
 
 def left(folder):
-    return sorted(name for name in os.listdir(folder) if name.startswith("."))
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
 
 
 def test_answers_beside_the_row_number(model, rows, tmp_path):

@@ -1,4 +1,4 @@
-"""``predict_many`` over iterators and files: the answers of ``predict``, in order, no more read than needed."""
+"""``predict_many`` over iterators and files: the answers of ``predict``, in order, as they are taken."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class Parts:
         pa, pq = arrow(), parquet()
         table = pa.concat_tables(self._waiting)
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink)
+        pq.write_table(table, sink, compression="none", use_dictionary=False)  # it is read once, and soon
         with self._told():
             self._appear(self._folder / _part(self.rows), [memoryview(sink.getvalue()).cast("B")])
         self._waiting.clear()
@@ -226,7 +226,8 @@ def _write(path: Path, schema: Any, tables: Iterator[Any]) -> None:
     """Write a Parquet file in row groups of one size, and force it to disk."""
     pa, pq = arrow(), parquet()
     file = _File(path)
-    with contextlib.closing(file), pq.ParquetWriter(file, schema) as writer:
+    repeated = [name for name in schema.names if name in {"value", "version", "issues"}]
+    with contextlib.closing(file), pq.ParquetWriter(file, schema, use_dictionary=repeated) as writer:
         waiting: list[Any] = []
         for table in tables:
             waiting.append(table.replace_schema_metadata(schema.metadata))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, overload
 
@@ -93,7 +93,7 @@ class ManyRows:
     @overload
     def predict_many(
         self: Host,
-        source: Files | Iterator[Any] | Table,
+        source: Files | Iterable[Any] | Table,
         *,
         to: str | os.PathLike[str],
         key: str | None = None,
@@ -102,7 +102,7 @@ class ManyRows:
     ) -> Written: ...
 
     @overload
-    def predict_many(
+    def predict_many(  # type: ignore[overload-overlap]  # a path as text has a length, as tables do
         self: Host,
         source: Files | Iterator[Any],
         *,
@@ -111,18 +111,18 @@ class ManyRows:
     ) -> Stream[Prediction]: ...
 
     @overload
-    def predict_many(
+    def predict_many(  # type: ignore[overload-overlap]  # a path as text has a length, as tables do
         self: Host, source: Files | Iterator[Any], *, errors: Literal["keep"], timeout: float | None = None
     ) -> Stream[Answer]: ...
 
     @overload
     def predict_many(
-        self: Host, source: Table, *, errors: Literal["raise"] = "raise", timeout: float | None = None
+        self: Host, source: Sized, *, errors: Literal["raise"] = "raise", timeout: float | None = None
     ) -> list[Prediction]: ...
 
     @overload
     def predict_many(
-        self: Host, source: Table, *, errors: Literal["keep"], timeout: float | None = None
+        self: Host, source: Sized, *, errors: Literal["keep"], timeout: float | None = None
     ) -> list[Answer]: ...
 
     def predict_many(

@@ -143,7 +143,8 @@ class _Run:
         progress = Progress(self._passage.clock, total=self._rows.total, done=before)
         try:
             for sifted, outputs in self._passage.answered(blocks, keep=self._keep):
-                ids = [self._servable.new_id() for _ in range(sifted.good)]
+                block = self._servable.new_id()  # unique, and with a number behind it so is each row's
+                ids = [f"{block}-{place:x}" for place in range(sifted.good)]
                 parts.add(self._answers.table(sifted, self._columns(outputs), ids))
                 total += sifted.block.rows
                 progress.show(total)

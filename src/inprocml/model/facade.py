@@ -222,7 +222,7 @@ class Model(ManyRows):
         for ``READY`` and for ``STALE``: an older version answers than should, and ``failure`` says why.
         """
         process = self._process()
-        if process.slot.peek() is not None:
+        if process.slot.peek() is not None or process.slot.evicted is not None:
             return Readiness.READY if process.stale is None else Readiness.STALE
         if process.closed:
             return Readiness.FAILED

@@ -9,6 +9,7 @@ from inprocml.serving.ahead import Ahead
 from inprocml.serving.course import Decision
 from inprocml.serving.evidence import Evidence, Tally
 from inprocml.serving.follow import Following, Pointed
+from inprocml.serving.memory import Memory
 from inprocml.serving.process import Process
 from inprocml.serving.progress import Progress
 from inprocml.serving.rollout import Rollout, as_rollouts, check_share
@@ -27,6 +28,7 @@ __all__ = [
     "Evidence",
     "Following",
     "Leases",
+    "Memory",
     "Pointed",
     "Process",
     "Progress",

@@ -91,6 +91,11 @@ class Servable:
                 yield self._answer(part, deadline)
 
     @property
+    def idle(self) -> bool:
+        """Whether it computes nothing, and answers no table and no stream."""
+        return self.runner.idle and self.leases.idle
+
+    @property
     def light(self) -> bool:
         """Whether it takes features alone, which are small enough to be made of many rows at once."""
         return len(self.transform.tensors) == 1 and FEATURES in self.inputs
@@ -169,6 +174,11 @@ class Leases:
         """Wait until no table is held, at most ``timeout`` seconds; returns whether none is."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._held, timeout)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is held."""
+        return not self._held and not self._streams
 
     def begin(self) -> bool:
         """Take a lease for a stream; False where this version is being freed already."""

@@ -1,6 +1,6 @@
 """A budget of memory that the models of a process share: who has been idle longest makes room.
 
-A model that was evicted loads again when it is next asked. One that is in use is never evicted, nor is one
+A model that was evicted loads again when it is next asked. One in use is never evicted, nor is one
 that loads or swaps: a slot's lock is tried and never waited for, so that two models that want each other's room
 do not wait for one another.
 """
@@ -69,7 +69,7 @@ class Memory:
 
     @contextlib.contextmanager
     def loading(self, slot: Slot, digest: str, size: int) -> Iterator[None]:
-        """Make room in this process for ``slot`` to load the model ``digest`` of ``size`` bytes, and measure it.
+        """Make room for ``slot`` to load, here, the model ``digest`` of ``size`` bytes; and measure it.
 
         To be entered by the thread that builds, between reading the bundle and opening its runtime.
         """

@@ -1,8 +1,8 @@
 """A budget of memory that the models of a process share: who has been idle longest makes room.
 
 A model that was evicted loads again when it is next asked. One in use is never evicted, nor is one
-that loads or swaps: a slot's lock is tried and never waited for, so that two models that want each other's room
-do not wait for one another.
+that loads or swaps: a slot's lock is tried and never waited for, so that two models that want each other's
+room do not wait for one another.
 """
 
 from __future__ import annotations

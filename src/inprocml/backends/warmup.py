@@ -91,8 +91,11 @@ def _recorded(
     error = _rehearse(staged, rows, size)
     expected = slot.collect(size) if error is None else {}
     made: list[bool] = []
+    staged.accelerator.release()  # a recorded run brings its own memory
     if error is None:
         error = staged.attempt(lambda: made.append(staged.record_graph(slot, layout, size, static)))
+    if error is None:  # the slot is about to be filled again, and no event orders that with the recording
+        error = staged.attempt(staged.accelerator.drain)
     if error is None and made == [True]:
         error = _rehearse(staged, rows, size)
         if error is None and _close(slot, size, expected) and _roomy(staged):

@@ -258,6 +258,11 @@ def test_without_a_driver_to_reach_the_plain_session_serves(opened, monkeypatch)
     assert wishes == [Wish("cuda:1")]
 
 
+def test_a_precision_that_cuda_does_not_offer_is_unsupported():
+    with pytest.raises(Unsupported, match="'bf16' needs device='tensorrt', or the runtime torch"):
+        open_onnx(b"model", wish=Wish("cuda", "bf16"))
+
+
 # -- what the providers are told
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from inprocml.backends.checks import check_device, check_threads
+from inprocml.backends.precision import PRECISIONS
 from inprocml.backends.threads import thread_budget
 from inprocml.errors import Unsupported
 from inprocml.protocols import Backend
@@ -26,6 +27,7 @@ def open_backend(
     input_name: str = "features",
     output_name: str = "output",
     precision: str = "fp32",
+    channels_last: bool = False,
     cache: Path | None = None,
 ) -> Backend:
     """Open ``model`` (an ONNX file's bytes; for torch, a safetensors file's) in the runtime of that name.
@@ -33,12 +35,14 @@ def open_backend(
     ``module`` (the registered name), ``input_name`` and ``output_name`` matter to torch alone: an ONNX
     model names its own. ``allow_loops`` lets an ONNX model hold ``Loop``, ``Scan`` and ``If``, which may
     run for ever: the host's word, never the bundle's. On a GPU the backend is a ``Staged``, to be prepared
-    before it serves; ``precision`` is how exactly it computes there, which ``precision.choose`` holds
-    against "fp32", and ``cache`` a folder for what TensorRT builds. Raises ``Unsupported`` for an unknown
-    runtime, and what the backend raises.
+    before it serves; ``precision`` and ``channels_last`` say how it computes there, which
+    ``precision.choose`` holds against "fp32", and ``cache`` a folder for what TensorRT builds. Raises
+    ``Unsupported`` for an unknown runtime, and what the backend raises.
     """
     check_device(device)
     check_threads(threads)
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}; use one of {', '.join(PRECISIONS)}")
     if runtime == "onnx":
         from inprocml.backends.onnx_cuda import open_onnx
         from inprocml.backends.onnx_providers import Wish
@@ -53,7 +57,15 @@ def open_backend(
         if device.startswith("tensorrt"):
             raise ValueError("runtime 'torch' runs on cpu or cuda; use runtime 'onnx' for tensorrt")
         names = {"input_name": input_name, "output_name": output_name}
-        return open_torch(module, model, device=device, threads=threads, precision=precision, **names)
+        return open_torch(
+            module,
+            model,
+            device=device,
+            threads=threads,
+            precision=precision,
+            channels_last=channels_last,
+            **names,
+        )
     if runtime == "numpy":
         from inprocml.backends.numpy import NumpyBackend
 

@@ -52,6 +52,11 @@ def open_onnx(model: bytes, *, wish: Wish, threads: int | None = None, allow_loo
     Where the driver cannot be reached past ONNX Runtime, and for TensorRT, the plain session serves. Raises
     what ``OnnxBackend`` does.
     """
+    if wish.precision in {"bf16", "fp16"} and not wish.device.startswith("tensorrt"):
+        raise Unsupported(
+            f"ONNX Runtime computes a model on {wish.device} in the precision that is written in it; "
+            f"precision {wish.precision!r} needs device='tensorrt', or the runtime torch"
+        )
     open_plain = partial(OnnxBackend, model, threads=threads, allow_loops=allow_loops)
     kind, number = split_device(wish.device)
     runtime = import_runtime()

@@ -111,10 +111,12 @@ def open_torch(
     device: str = "cpu",
     threads: int | None = None,
     precision: str = "fp32",
+    channels_last: bool = False,
 ) -> Backend:
     """Open a registered module: on the CPU as ``TorchBackend``, on a GPU as ``Staged``.
 
-    ``precision`` is for GPUs, see ``precision``. Raises what ``TorchBackend`` does.
+    ``precision`` and ``channels_last`` are for GPUs, see ``TorchAccelerator``. Raises what ``TorchBackend``
+    does.
     """
     check_device(device, _DEVICES)
     check_threads(threads)
@@ -125,7 +127,16 @@ def open_torch(
         )
     torch, module, where = _placed(module_name, weights, device, threads)
     given, made = (input_name,), (output_name,)
-    return Staged(TorchAccelerator(torch, module, where, inputs=given, outputs=made, precision=precision))
+    accelerator = TorchAccelerator(
+        torch,
+        module,
+        where,
+        inputs=given,
+        outputs=made,
+        precision=precision,
+        channels_last=channels_last,
+    )
+    return Staged(accelerator)
 
 
 def _placed(name: str, weights: bytes, device: str, threads: int | None) -> tuple[Any, Any, str]:

@@ -101,19 +101,23 @@ class Storage:
 
 
 def rows_of(inputs: Mapping[str, Span]) -> int:
+    """The first axis of the inputs."""
     return next(iter(inputs.values())).shape[0]
 
 
 def access(span: Span) -> Access:
+    """Which bytes of which block a span is."""
     return span.block.memory, span.offset, span.offset + span.size
 
 
 def bytes_of(span: Span) -> NDArray[np.uint8]:
+    """The bytes of a span, not copied."""
     given: NDArray[np.uint8] = span.block.bytes[span.offset : span.offset + span.size]
     return given
 
 
 def array_of(span: Span) -> NDArray[Any]:
+    """The tensor in a span, not copied."""
     return bytes_of(span).view(span.dtype).reshape(span.shape)
 
 
@@ -123,4 +127,5 @@ def flat(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def address(array: NDArray[Any]) -> int:
+    """Where an array begins in the host's memory."""
     return int(array.ctypes.data)

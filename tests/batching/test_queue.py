@@ -16,7 +16,6 @@ from inprocml.batching.queue import Queue
 from inprocml.batching.ticket import Drained, Move, State, Ticket
 from inprocml.errors import DeadlineExceeded, InprocmlError, Overloaded, Unavailable
 
-
 PATIENCE, STEP = 1.0, 8.0  # as batching/line.py says them to users
 
 

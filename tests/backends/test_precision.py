@@ -96,7 +96,7 @@ def test_a_fault_of_ours_closes_what_was_opened():
 
 
 def test_an_unknown_precision_is_refused():
-    with pytest.raises(ValueError, match="precision is 'int4'; use one of fp32, tf32, bf16, fp16 or auto"):
+    with pytest.raises(ValueError, match="precision is 'int4'; use one of auto, fp32, tf32, bf16, fp16"):
         choose("int4", Shop(), ROWS, **NEAR)
     with pytest.raises(ValueError, match="precision"):
         open_backend("onnx", b"", precision="auto")

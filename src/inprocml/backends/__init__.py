@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inprocml.backends.checks import check_device, check_threads
-from inprocml.backends.precision import PRECISIONS
+from inprocml.backends.checks import check_device, check_precision, check_threads
+from inprocml.backends.onnx_providers import cache_folder
 from inprocml.backends.threads import thread_budget
 from inprocml.errors import Unsupported
 from inprocml.protocols import Backend
 
-__all__ = ["check_device", "check_threads", "open_backend", "thread_budget"]
+__all__ = ["cache_folder", "check_device", "check_threads", "open_backend", "thread_budget"]
 
 
 def open_backend(
@@ -41,8 +41,7 @@ def open_backend(
     """
     check_device(device)
     check_threads(threads)
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision is {precision!r}; use one of {', '.join(PRECISIONS)}")
+    check_precision(precision)
     if runtime == "onnx":
         from inprocml.backends.onnx_cuda import open_onnx
         from inprocml.backends.onnx_providers import Wish

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Final
 
-__all__ = ["DEVICES", "check_device", "check_threads", "split_device"]
+__all__ = ["DEVICES", "PRECISIONS", "check_device", "check_precision", "check_threads", "split_device"]
 
+PRECISIONS: Final = ("fp32", "tf32", "bf16", "fp16")
 DEVICES: Final = ("cpu", "cuda", "tensorrt", "auto")
 
 
@@ -31,6 +32,12 @@ def split_device(device: str) -> tuple[str, int]:
     """Return kind and number: ``("cuda", 1)`` for ``cuda:1``, 0 where no number is said."""
     kind, _, number = device.partition(":")
     return kind, int(number or 0)
+
+
+def check_precision(precision: object, known: Sequence[str] = PRECISIONS) -> None:
+    """Raise ``ValueError`` unless ``precision`` is one of ``known``."""
+    if precision not in known:
+        raise ValueError(f"precision is {precision!r}; use one of {', '.join(known)}")
 
 
 def check_threads(threads: object) -> None:

@@ -14,16 +14,16 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from inprocml.backends.checks import PRECISIONS, check_precision
 from inprocml.errors import BackendError, BundleError, ParityError
 from inprocml.protocols import Backend
 from inprocml.values import Tensors
 
-__all__ = ["PRECISIONS", "Choice", "Variant", "Verdict", "check_precision", "choose"]
+__all__ = ["Choice", "Variant", "Verdict", "choose"]
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
-PRECISIONS: Final = ("fp32", "tf32", "bf16", "fp16")
 _FASTEST_FIRST: Final = ("bf16", "fp16", "tf32")  # bf16 before fp16: as fast, and it cannot overflow
 
 
@@ -54,12 +54,6 @@ class Choice(NamedTuple):
     verdicts: tuple[Verdict, ...]
 
 
-def check_precision(precision: object) -> None:
-    """Raise ``ValueError`` unless ``precision`` is one of ``PRECISIONS`` or "auto"."""
-    if precision not in {*PRECISIONS, "auto"}:
-        raise ValueError(f"precision is {precision!r}; use one of {', '.join(PRECISIONS)} or auto")
-
-
 def choose(
     wanted: str,
     open_variant: Callable[[Variant], Backend],
@@ -75,7 +69,7 @@ def choose(
     by its name that is refused raises ``ParityError``. The exact model is closed before another is opened.
     Raises what ``open_variant`` and the fp32 run raise.
     """
-    check_precision(wanted)
+    check_precision(wanted, ("auto", *PRECISIONS))
     exact = open_variant(Variant())
     if wanted == "fp32":
         return Choice(exact, Variant(), ())

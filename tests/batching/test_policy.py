@@ -315,13 +315,13 @@ def test_callers_who_all_wait_together_are_split_where_the_device_would_idle():
     for k in range(10):
         now = k / 1000
         pace.formed(now, waited=False)
-        taken = pace.share(32)
+        taken = pace.share(32, 64)
         pace.answered(32, now + 0.0007, fixed=0.00005, seconds=0.0007)  # 0.3 ms pass until the next one
     assert taken == 16
-    assert pace.share(3) == 3
+    assert pace.share(3, 64) == pace.share(65, 64) == 64
     for k in range(10):
         pace.formed(1 + k / 1000, waited=True)
-    assert pace.share(32) == 32
+    assert pace.share(32, 64) == 64
 
 
 def test_one_caller_alone_is_never_held():

@@ -1,4 +1,4 @@
-"""Several instances of one model: idle ones first, then whichever is done first; lost ones are passed over."""
+"""Several instances of one model: idle ones first, then whichever is done first, never a lost one."""
 
 from __future__ import annotations
 

@@ -46,7 +46,8 @@ class OnnxBackend:
     ``device``, and is taken instead. ``threads`` is the size of the intra-op pool, by default
     ``thread_budget()``. ``allow_loops`` lets the model hold ``Loop``, ``Scan`` and ``If``. Raises
     ``Corrupt``, ``Untrusted`` (the model points at other files, may run for ever or fill the memory) and
-    ``Unsupported`` (versions, operators or outputs that this runtime cannot serve).
+    ``Unsupported`` (versions, operators or outputs that this runtime cannot serve). ``mixes`` says whether
+    an operator takes one scale from a whole batch (dynamic quantisation): rows are not alone there.
     """
 
     name = "onnx"
@@ -65,6 +66,7 @@ class OnnxBackend:
         check_device(wish.device)
         check_threads(threads)
         audited = audit_model(model, allow_loops=allow_loops)
+        self.mixes = audited.mixes
         with _creating:
             runtime = import_runtime()
             wanted = _wanted(runtime, wish)

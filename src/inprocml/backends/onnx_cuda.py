@@ -129,6 +129,7 @@ class OnnxAccelerator:
         self.device: str = backend.device
         self.inputs: tuple[str, ...] = backend.inputs
         self.outputs: tuple[str, ...] = backend.outputs
+        self.mixes: bool = getattr(backend, "mixes", False)
         self._runtime, self._backend, self._driver = runtime, backend, driver
         self._stream, self._number, self._graphs = stream, number, graphs
         self._recorded = itertools.count(1)

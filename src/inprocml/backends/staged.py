@@ -95,6 +95,11 @@ class Staged:
         return self._accelerator.outputs
 
     @property
+    def mixes(self) -> bool:
+        """Whether an operator takes one scale from a whole batch: see ``OnnxBackend``."""
+        return bool(getattr(self._accelerator, "mixes", False))
+
+    @property
     def depth(self) -> int:
         """Batches in flight at most."""
         return self._depth

@@ -13,15 +13,16 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable
 from typing import Protocol, cast
 
 from inprocml.batching.calls import Call, wake
 from inprocml.batching.compute import failed
 from inprocml.batching.queue import Queue
 from inprocml.batching.refusals import drained, too_late
+from inprocml.batching.shapes import Shapes
 from inprocml.batching.ticket import Ticket
-from inprocml.batching.watchdog import Watchdog, watchdog
+from inprocml.batching.watchdog import Watchdog, stuck_for, watchdog
 from inprocml.batching.worker import work
 from inprocml.errors import BackendFailed, InprocmlError, Unavailable
 from inprocml.protocols import Backend, Clock, Observer
@@ -34,7 +35,6 @@ _log.addHandler(logging.NullHandler())  # without one, Python prints a host's un
 
 # Seconds an ending interpreter waits for a running batch: a runtime that is torn down under one may crash.
 _EXIT_PATIENCE = 1.0
-_STUCK_RUNS = 10.0  # a run is given up after ``run_timeout``, or so many times what was expected of it
 
 
 class Turn(Protocol):
@@ -62,13 +62,14 @@ class Core:
         queue: Queue,
         clock: Clock,
         observers: Iterable[Observer],
-        padding: Mapping[str, int],
+        shapes: Shapes,
         *,
         turn: Turn | None = None,
         run_timeout: float = 60.0,
     ) -> None:
         self.backend = backend
-        self.padding = padding
+        self.shapes = shapes
+        self.shape_of = shapes.of  # what must be equal for two calls to share a batch
         self.queue = queue
         self.clock = clock
         self.observers = tuple(observers)
@@ -262,14 +263,14 @@ class Core:
         The thread inside the runtime cannot be stopped; nothing that it may still use is freed.
         """
         with self.lock:
-            stuck = self.queue.stuck_for(self.clock(), self.run_timeout, _STUCK_RUNS)
+            stuck = stuck_for(self.queue, self.clock(), self.run_timeout)
             if stuck is None or self.lost is not None:
                 return
             error = failed(self.backend, self.queue.name, f"has not returned for {stuck:.1f} s")
             self._lose(error)
             running = set(self.queue.running())
-            if isinstance(self.queue.holder, Ticket):
-                self.strays.add(self.queue.holder)
+            if not self.queue.worker:
+                self.strays |= running
             calls = cast("list[Call]", self.queue.abandon())
             self.announce_idle()
         if self.turn is not None:

@@ -80,6 +80,8 @@ class Pace:
             idled = not waited and now - self._since > self._fixed
             self._idle = _MEMORY * self._idle + (1 - _MEMORY) * idled
 
-    def share(self, rows: int) -> int:
-        """Return how many of all the ``rows`` that wait to take, so that the device does not idle."""
-        return (rows + 1) // 2 if rows >= _FEW and self._idle >= _RELIABLE else rows
+    def share(self, rows: int, most: int) -> int:
+        """Return how many rows to take, at most ``most``, so that the device does not idle after them."""
+        if _FEW <= rows <= most and self._idle >= _RELIABLE:
+            return (rows + 1) // 2
+        return most

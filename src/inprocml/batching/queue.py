@@ -187,7 +187,7 @@ class Queue:
             self._holding = True
             return Take([], expired, ready_at)
         if self._line:
-            return Take(self._form(now), expired, None)
+            return Take(self._form(now, expired), expired, None)
         if not self._running:
             self.holder = None
         return Take([], expired, None)
@@ -251,19 +251,6 @@ class Queue:
         seconds = full * cost.seconds(cap) + (cost.seconds(rest) if rest else 0.0)
         return seconds if self.holder is None else seconds + max(0.0, self._free_at() - now)
 
-    def stuck_for(self, now: float, timeout: float, runs: float) -> float | None:
-        """Return how long the device has been at its run, if longer than it may, else ``None``.
-
-        It may take ``timeout`` seconds, or ``runs`` times what its rows take one by one, if that is more.
-        """
-        holder = self.holder
-        tickets = [holder] if isinstance(holder, Ticket) else list(self._running)
-        if not tickets or now - self.began <= timeout:
-            return None
-        alone = self.forecast.cost(tickets[0].shape).seconds(1)
-        expected = alone * sum(ticket.rows for ticket in tickets)
-        return now - self.began if now - self.began > runs * expected else None
-
     def padded(self, rows: int) -> int:
         """Return the size at which a batch of ``rows`` rows runs."""
         sizes = self.sizes
@@ -273,8 +260,8 @@ class Queue:
         return sizes[at] if at < len(sizes) else rows
 
     def running(self) -> list[Ticket]:
-        """Return the tickets of the worker's batches, in the order of their start."""
-        return list(self._running)
+        """Return what is being computed: the inline caller's ticket, or those of the worker's batches."""
+        return [self.holder] if isinstance(self.holder, Ticket) else list(self._running)
 
     def _all(self) -> list[Ticket]:
         """Everybody who still expects an answer of the worker."""
@@ -359,17 +346,23 @@ class Queue:
             most = max(1, min(most, self.sizes[-1]))
         return most if self.slo is None else self.forecast.largest(shape, self.slo / 2, most)
 
-    def _form(self, now: float) -> list[Ticket]:
-        """Take the largest batch that keeps the earliest deadline, in order, from the head's shape."""
+    def _form(self, now: float, expired: list[Ticket]) -> list[Ticket]:
+        """Take the largest batch that keeps the earliest deadline, in order, of the head's shape.
+
+        Those who are passed over because they cannot be on time are added to ``expired``.
+        """
         shape = next(iter(self._line)).shape
         cap = self._cap(shape)
         self._pace.formed(now, waited=self._straight)
-        if self._line.rows <= cap and not self._running:
-            cap = self._pace.share(self._line.rows)
+        if not self._running:
+            cap = self._pace.share(self._line.rows, cap)
         batch: list[Ticket] = []
         rows, earliest = 0, math.inf
         for ticket in self._line.everybody():
             if ticket.shape != shape:
+                continue
+            if self._hopeless(ticket, now):
+                expired.append(ticket)
                 continue
             if batch and rows + ticket.rows > cap:
                 break
@@ -382,6 +375,8 @@ class Queue:
             batch.append(ticket)
         rows = self._fill(batch, rows, shape)
         self._line.take(batch)
+        for ticket in expired:
+            self._line.remove(ticket, State.DONE)
         start = max(now, self._free) if self._running else now
         self._running.update(dict.fromkeys(batch))
         self.began = now

@@ -22,8 +22,8 @@ def too_late(model: str, *, waited: bool) -> DeadlineExceeded:
 def never_on_time(model: str, waiting: int, seconds: float) -> DeadlineExceeded:
     """Build the error of a caller whose answer would come too late."""
     return DeadlineExceeded(
-        f"model {model!r}: the answer would come too late ({waiting} rows wait, about {seconds * 1e3:.1f} ms); "
-        "nothing was computed. Allow more time or send less load"
+        f"model {model!r}: the answer would come too late ({waiting} rows wait, about "
+        f"{seconds * 1e3:.1f} ms); nothing was computed. Allow more time or send less load"
     )
 
 

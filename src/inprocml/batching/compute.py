@@ -58,17 +58,27 @@ def join(parts: Sequence[Tensors], shapes: Shapes = _ANY) -> Tensors:
 
 def compute(backend: Backend, inputs: Tensors, rows: int, *, model: str) -> Tensors:
     """Run the backend and check its answer; an ``Exception`` from it becomes ``BackendFailed``."""
-    return receive(backend, backend.run, inputs, rows=rows, model=model)
-
-
-def receive(backend: Backend, call: Callable[..., Tensors], *args: Tensors, rows: int, model: str) -> Tensors:
-    """Return what ``call`` gives, if it is an answer to ``rows`` rows; else raise ``BackendFailed``."""
-    try:
-        outputs = call(*args)
+    try:  # as in ``receive``: a call more is felt by a lone caller
+        outputs = backend.run(inputs)
     except BackendFailed:
         raise
     except Exception as error:
         raise failed(backend, model, f"raised {type(error).__name__}") from error
+    return _checked(backend, outputs, rows, model)
+
+
+def receive(backend: Backend, land: Callable[[], Tensors], rows: int, *, model: str) -> Tensors:
+    """Return what a flight brings, if it is an answer to ``rows`` rows; else raise ``BackendFailed``."""
+    try:
+        outputs = land()
+    except BackendFailed:
+        raise
+    except Exception as error:
+        raise failed(backend, model, f"raised {type(error).__name__}") from error
+    return _checked(backend, outputs, rows, model)
+
+
+def _checked(backend: Backend, outputs: Tensors, rows: int, model: str) -> Tensors:
     if type(outputs) is not dict and not isinstance(outputs, Mapping):
         raise failed(backend, model, f"answered with {type(outputs).__name__}, not a mapping of arrays")
     if not outputs:

@@ -102,9 +102,10 @@ class Core:
         with self.lock:
             if self.turn is not None or self.lost is not None:
                 self._returned(call, seconds)
-            if seconds >= 0 and self.queue.curious(call):
-                self.queue.ran(call.shape, call.rows, seconds, call.arrived + seconds)
-            owed = self.queue.release(call)
+            queue = self.queue
+            if seconds >= 0 and (call.arrived >= queue.curious_at):
+                queue.ran(call.shape, call.rows, seconds, call.arrived + seconds)
+            owed = queue.release(call)
             if self.idle_gates and not owed:
                 self.announce_idle()
         if owed:

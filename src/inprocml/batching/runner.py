@@ -304,7 +304,9 @@ class Runner:
             core.observe(call.inputs, call.rows, ended - call.arrived)
         if call.deadline <= ended:
             raise too_late(self.name, waited=True)
-        return Result(core.shapes.trimmed(outputs, call.inputs), 0.0, True, call.rows)
+        if core.shapes.follows:
+            outputs = core.shapes.trimmed(outputs, call.inputs)
+        return Result(outputs, 0.0, True, call.rows)
 
     def _wait(self, parts: Sequence[Call], gate: threading.Lock) -> None:
         """Block until the answers are there or the deadline is; real time says when to look at the clock."""

@@ -176,7 +176,7 @@ class _Worker:
                 inputs = join([call.inputs for call in calls], core.shapes)
             batch.inputs = inputs
             return compute(core.backend, inputs, batch.rows, model=core.queue.name)
-        return receive(core.backend, batch.land, rows=batch.rows, model=core.queue.name)
+        return receive(core.backend, batch.land, batch.rows, model=core.queue.name)
 
     def _seen(self, batch: _Batch) -> Tensors:
         """Return a batch's inputs for the observers: where the device gathered them, only now."""

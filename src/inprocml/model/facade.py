@@ -61,7 +61,7 @@ class Model(ManyRows):
     versions that a request may ask for by name. ``policy`` says what a bundle must fulfil, such as a
     signature.
 
-    ``device`` is ``"cpu"``, ``"cuda"``, ``"tensorrt"`` or ``"auto"``; ``threads`` the runtime's own threads
+    ``device``: ``"cpu"``, ``"cuda"`` (or ``"cuda:1"``), ``"tensorrt"`` or ``"auto"``; ``threads`` its threads
     (default: this worker's share of the cores it may use). ``max_batch_size`` rows at most run together;
     ``max_queue_delay`` seconds a row may wait for company (0: never on purpose); ``max_queue_size`` rows
     may wait before callers get ``Overloaded``. ``poll_interval`` is in seconds. ``backend`` replaces the

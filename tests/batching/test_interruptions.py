@@ -25,7 +25,7 @@ import pytest
 
 import inprocml.batching
 from inprocml.batching import Runner
-from inprocml.batching.worker import finish
+from inprocml.batching.calls import finish
 from inprocml.testing import FakeBackend, poisoned
 
 PATIENCE = 20
@@ -228,7 +228,7 @@ class BusyPatient(Busy):
         return self.outside() == 2
 
     def outside(self):
-        return len(self.runner._core.queue._outside)
+        return len(self.runner._core.queue._line.outside)
 
 
 class BusyLate(Busy):

@@ -12,8 +12,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from inprocml.batching import check_limits
 from inprocml.batching.compute import cut, join
-from inprocml.batching.queue import Drained, Move, Queue, State, Ticket
+from inprocml.batching.queue import Queue
+from inprocml.batching.ticket import Drained, Move, State, Ticket
 from inprocml.errors import DeadlineExceeded, InprocmlError, Overloaded, Unavailable
+
+
+PATIENCE, STEP = 1.0, 8.0  # as batching/line.py says them to users
+
+
+def due(ticket):
+    return min(ticket.deadline, ticket.arrived + PATIENCE * STEP**-ticket.priority)
 
 
 class Machine(RuleBasedStateMachine):
@@ -40,11 +48,13 @@ class Machine(RuleBasedStateMachine):
     @rule(
         rows=st.integers(1, 7),
         patience=st.sampled_from([math.inf, math.inf, 0.0, 1.0, 3.0]),
+        priority=st.sampled_from([0, 0, 0, -1, 1]),
+        shape=st.sampled_from([None, None, "wide"]),
         inline=st.booleans(),
         bulk=st.booleans(),
     )
-    def arrive(self, rows, patience, inline, bulk):
-        ticket = Ticket(rows, self.now, self.now + patience)
+    def arrive(self, rows, patience, priority, shape, inline, bulk):
+        ticket = Ticket(rows, self.now, self.now + patience, priority, shape)
         first = len(self.questions) * 100
         self.questions[ticket] = np.arange(first, first + rows)
         depth = self.queue.depth
@@ -113,30 +123,35 @@ class Machine(RuleBasedStateMachine):
         if self.holder != "worker":
             assert step == ([], [], None)
             return
-        expired = list(step.expired)
-        taken: list[Ticket] = []
-        while self.line and (expired or len(taken) < len(step.batch)):  # one by one: room is filled at once
-            ticket = self.line.pop(0)
-            if expired and ticket is expired[0]:
-                assert ticket.deadline <= self.now
-                self.end(expired.pop(0), "expired")
-            else:
-                taken.append(ticket)
+        expired = []
+        while self.line and min(self.line, key=due).deadline <= self.now:
+            late = min(self.line, key=due)
+            expired.append(late)
+            self.line.remove(late)
+            self.end(late, "expired")
             self.let_in()
-        assert not expired
-        assert taken == step.batch, "taken out of order"
+        assert step.expired == expired
+        order = sorted(self.line, key=due)
+        limit = self.queue.max_batch_size
         if step.ready_at is not None:
+            first = order[0]
             assert not step.batch
             assert not self.draining
-            assert step.ready_at == self.line[0].arrived + self.queue.max_queue_delay > self.now
-            assert sum(ticket.rows for ticket in self.line) < self.queue.max_batch_size
+            assert self.now < step.ready_at == min(first.arrived + self.queue.max_queue_delay, first.deadline)
+            assert sum(ticket.rows for ticket in order) < limit
             return
-        assert all(ticket.deadline > self.now for ticket in step.batch), "computed though expired"
-        rows = sum(ticket.rows for ticket in step.batch)
-        assert rows <= self.queue.max_batch_size
-        if self.line:
-            assert step.batch
-            assert rows + self.line[0].rows > self.queue.max_batch_size, "left room unused"
+        expected, rows = [], 0
+        for ticket in (*order, *self.outside):
+            if ticket.shape == order[0].shape:
+                if expected and rows + ticket.rows > limit:
+                    break
+                rows += ticket.rows
+                expected.append(ticket)
+        assert step.batch == expected, "taken out of order, or room left unused"
+        assert rows <= limit
+        self.line = [ticket for ticket in self.line if ticket not in expected]
+        self.outside = [ticket for ticket in self.outside if ticket not in expected]
+        self.let_in()
         self.batch = step.batch
         self.holder = "worker" if self.batch else None
 

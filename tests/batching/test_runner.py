@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from inprocml.batching import Drained, Result, Runner
-from inprocml.batching.worker import leave_quietly
+from inprocml.batching.core import leave_quietly
 from inprocml.errors import BackendFailed, DeadlineExceeded, Overloaded, Unavailable
 from inprocml.testing import FakeBackend, ManualClock, poisoned
 
@@ -143,9 +143,9 @@ def test_batches_follow_arrival_and_never_exceed_the_limit(make):
     runner = make(backend, max_batch_size=3)
     with backend.hold():
         busy(runner, backend)
-        callers = queue_up(runner, (1, 2), (3, 4), 5, 6)
+        callers = queue_up(runner, (1, 2), (3, 4), 5, 6)  # in pieces of a row
     assert [answer(caller.end()) for caller in callers] == [[1, 2], [3, 4], [5], [6]]
-    assert backend.batches == [1, 2, 3, 1]
+    assert backend.batches == [1, 3, 3]
 
 
 def test_an_answer_is_a_copy_that_pins_no_batch_and_reaches_nobody_else(make):
@@ -485,7 +485,7 @@ def test_a_fault_of_our_own_on_the_worker_strands_nobody(make, monkeypatch):
     with backend.hold():
         busy(runner, backend)
         callers = queue_up(runner, 1, 2)
-        monkeypatch.setattr(type(runner._core), "_serve", lambda *_: 1 / 0)
+        monkeypatch.setattr("inprocml.batching.worker._Worker._start", lambda *_: 1 / 0)
     for caller in callers:
         outcome = caller.end()
         assert isinstance(outcome, BackendFailed)
@@ -843,7 +843,7 @@ class PatientCaller(Caller):
 
 
 def outside(runner):
-    return len(runner._core.queue._outside)
+    return len(runner._core.queue._line.outside)
 
 
 def test_the_patient_wait_for_room_where_others_are_refused(make):

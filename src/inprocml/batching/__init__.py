@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from inprocml.batching.queue import Drained, check_limits
 from inprocml.batching.runner import Result, Runner
+from inprocml.batching.ticket import Drained, check_limits
 
 __all__ = ["Drained", "Result", "Runner", "check_limits"]

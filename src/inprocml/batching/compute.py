@@ -6,7 +6,7 @@ the threads above deal with one kind of failure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -17,7 +17,7 @@ from inprocml.errors import BackendFailed
 from inprocml.protocols import Backend
 from inprocml.values import Tensors
 
-__all__ = ["check_inputs", "compute", "cut", "join"]
+__all__ = ["check_inputs", "check_outputs", "compute", "cut", "failed", "join"]
 
 _NONE: Mapping[str, int] = MappingProxyType({})
 
@@ -65,8 +65,13 @@ def _padded(arrays: list[NDArray[Any]], pad: int) -> list[NDArray[Any]]:
 
 def compute(backend: Backend, inputs: Tensors, rows: int, *, model: str) -> Tensors:
     """Run the backend and check its answer; an ``Exception`` from it becomes ``BackendFailed``."""
+    return check_outputs(backend, lambda: backend.run(inputs), rows, model=model)
+
+
+def check_outputs(backend: Backend, land: Callable[[], Tensors], rows: int, *, model: str) -> Tensors:
+    """Return what ``land`` brings, if it is an answer to ``rows`` rows; else raise ``BackendFailed``."""
     try:
-        outputs = backend.run(inputs)
+        outputs = land()
     except BackendFailed:
         raise
     except Exception as error:

@@ -52,7 +52,7 @@ class Cost:
         return self.a + self.c * rows
 
     def observe(self, rows: int, seconds: float) -> None:
-        """Learn from a batch of ``rows`` that took ``seconds``; what no clock can have measured is ignored."""
+        """Learn from a batch of ``rows`` that took ``seconds``; what no clock measures is ignored."""
         if not 0 <= seconds < math.inf:  # a clock that was set back, or is broken
             return
         if self.samples:

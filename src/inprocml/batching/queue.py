@@ -10,81 +10,32 @@ the holder can free it, and freeing it twice does nothing.
 
     nobody --arrive--> inline caller --release--> nobody            (nothing waits)
                                      --release--> worker            (rows wait: it must be woken)
-    nobody --arrive(inline=False)--> worker --take: nothing waits--> nobody
+    nobody --arrive(inline=False)--> worker --take: nothing waits or runs--> nobody
 
 A ticket is NEW, then INLINE, or WAITING and RUNNING; it ends as DONE (it has an answer or an error) or as
 GONE (its caller left). A patient ticket that finds the queue full is OUTSIDE until rows leave the queue.
-Items are served in the order of arrival; a batch never skips an item to fill up.
+
+The most urgent go first (``line``). A batch holds tickets of one shape, and skips none of them to fill up.
 
 A signal handler may raise between any two lines that a caller runs here. Therefore ``leave`` mends whatever
-``arrive``, ``release`` or an earlier ``leave`` of the same ticket left half done: the order of the lines in
-``_append``, ``_remove`` and ``_admit`` matters.
+``arrive``, ``release`` or an earlier ``leave`` of the same ticket left half done.
 """
 
 from __future__ import annotations
 
 import enum
 import math
-from collections import OrderedDict
-from collections.abc import Iterable
-from numbers import Integral, Real
-from typing import Final, NamedTuple
+from bisect import bisect_left
+from collections.abc import Hashable, Iterable
+from typing import Final
 
-from inprocml.errors import DeadlineExceeded, Overloaded, Unavailable
+from inprocml.batching.forecast import Forecast
+from inprocml.batching.line import Line
+from inprocml.batching.pace import Pace
+from inprocml.batching.ticket import Drained, Move, State, Take, Ticket, check_limits
+from inprocml.errors import DeadlineExceeded, Overloaded
 
-__all__ = ["Drained", "Move", "Queue", "State", "Take", "Ticket", "check_limits"]
-
-
-def check_limits(*, max_batch_size: int, max_queue_delay: float, max_queue_size: int) -> None:
-    """Refuse impossible limits of a queue with a ``ValueError`` that names the argument.
-
-    Sizes are whole rows, at least 1; the delay is a finite number of seconds, 0 or more.
-    """
-    for name, size in (("max_batch_size", max_batch_size), ("max_queue_size", max_queue_size)):
-        if not _is_number(size, Integral) or size < 1:
-            raise ValueError(f"{name} is {size!r} and must be a whole number of rows, at least 1")
-    if not _is_number(max_queue_delay, Real) or not 0 <= max_queue_delay < math.inf:
-        raise ValueError(f"max_queue_delay is {max_queue_delay!r} and must be seconds, 0 or more and finite")
-
-
-def _is_number(value: object, kind: type) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
-
-
-class Drained(Unavailable):
-    """The queue takes no more rows: its model was replaced. Ask for the current one and try again."""
-
-
-class Move(enum.Enum):
-    """What an arriving caller does next."""
-
-    RUN = "compute your own rows: you hold the device"
-    WAIT = "wait"
-    WAKE = "tell the worker, then wait"
-
-
-class State(enum.Enum):
-    """Where a ticket is."""
-
-    NEW = "not in the queue yet"
-    OUTSIDE = "waits for room in the queue"
-    INLINE = "computed by its own caller"
-    WAITING = "in the queue"
-    RUNNING = "in the worker's batch"
-    DONE = "answered, or refused"
-    GONE = "its caller left"
-
-
-class Ticket:
-    """One caller's rows in the queue. ``deadline`` and ``arrived`` are seconds on the driver's clock."""
-
-    __slots__ = ("arrived", "deadline", "rows", "state")
-
-    def __init__(self, rows: int, arrived: float, deadline: float = math.inf) -> None:
-        self.rows = rows
-        self.arrived = arrived
-        self.deadline = deadline
-        self.state = State.NEW
+__all__ = ["Queue"]
 
 
 class _Worker(enum.Enum):
@@ -96,19 +47,13 @@ class _Worker(enum.Enum):
 _WORKER: Final = _Worker.WORKER
 
 
-class Take(NamedTuple):
-    """The worker's next step: compute ``batch``, or wait until ``ready_at``, or (both empty) park."""
-
-    batch: list[Ticket]
-    expired: list[Ticket]
-    ready_at: float | None
-
-
 class Queue:
     """Rows waiting for one device.
 
-    ``max_batch_size`` and ``max_queue_size`` count rows; ``max_queue_delay`` is in seconds. An empty queue
-    takes any one item: otherwise an item larger than ``max_queue_size`` could never be served.
+    ``max_batch_size`` and ``max_queue_size`` count rows; ``max_queue_delay`` and ``slo`` are in seconds. An
+    empty queue takes any one item: otherwise an item larger than ``max_queue_size`` could never be served.
+    With an objective ``slo``, a batch takes at most half of it, and who would wait for longer is refused.
+    ``sizes`` are the batch sizes that the device has prepared, ascending; the driver may change them.
     """
 
     def __init__(
@@ -118,22 +63,36 @@ class Queue:
         max_batch_size: int = 64,
         max_queue_delay: float = 0.0,
         max_queue_size: int = 1024,
+        slo: float | None = None,
+        sizes: tuple[int, ...] = (),
     ) -> None:
         check_limits(
-            max_batch_size=max_batch_size, max_queue_delay=max_queue_delay, max_queue_size=max_queue_size
+            max_batch_size=max_batch_size,
+            max_queue_delay=max_queue_delay,
+            max_queue_size=max_queue_size,
+            slo=slo,
         )
         self.name = name
         self.max_batch_size = max_batch_size
         self.max_queue_delay = max_queue_delay
         self.max_queue_size = max_queue_size
-        self.depth = 0  # rows waiting
+        self.slo = slo
+        self.sizes = sizes
+        self.lead = 0.0  # seconds before the device is free at which the next batch should start on its way
         self.holder: Ticket | _Worker | None = None  # of the device
+        self.began = 0.0  # when the device was last given something to do
+        self._free = 0.0  # when the worker's batches are expected to be done
         self.draining = False
+        self.forecast = Forecast()
+        self._pace = Pace()
         self._holding = False  # the worker holds the device and waits for company
-        # Not a deque: a caller may leave from the middle, and a row that left must free its memory now.
-        self._waiting: OrderedDict[Ticket, None] = OrderedDict()
-        self._outside: OrderedDict[Ticket, None] = OrderedDict()  # empty unless the queue is full
-        self._running: list[Ticket] = []
+        self._line = Line(max_queue_size) if slo is None else Line(max_queue_size, slo)
+        self._running: dict[Ticket, None] = {}
+
+    @property
+    def depth(self) -> int:
+        """Rows waiting."""
+        return self._line.rows
 
     @property
     def busy(self) -> bool:
@@ -145,16 +104,22 @@ class Queue:
         """Whether the worker holds the device, and so must be awake."""
         return self.holder is _WORKER
 
+    @property
+    def flying(self) -> bool:
+        """Whether a batch of the worker's is being computed."""
+        return bool(self._running)
+
+    # -- the callers' side
+
     def arrive(self, ticket: Ticket, now: float, *, inline: bool, patient: bool = False) -> Move:
         """Admit a caller; ``inline``: it could compute on its own thread; ``patient``: it waits for room.
 
-        Raises ``Drained``, ``DeadlineExceeded`` (already late), ``Overloaded`` (unless patient), or
-        ``ValueError`` (more rows than any batch holds). After any other exception the caller must leave.
+        Raises ``Drained``, ``DeadlineExceeded`` (late already, or sure to be), ``Overloaded`` (unless
+        patient), or ``ValueError`` (more rows than any batch holds). After any other exception the caller
+        must leave.
         """
         if self.draining:
-            raise Drained(
-                f"model {self.name!r}: this version is drained; ask for the current one and try again"
-            )
+            raise self.drained()
         if ticket.rows > self.max_batch_size:
             raise ValueError(
                 f"model {self.name!r}: {ticket.rows} rows in one call, max_batch_size is "
@@ -162,69 +127,36 @@ class Queue:
             )
         if ticket.deadline <= now:
             raise self.too_late(waited=False)
+        ticket.arrived = now
         if self.holder is None:
+            if self._hopeless(ticket, now):
+                raise self._never_on_time(0.0)
             if inline and not self.max_queue_delay:
+                self.began = now
+                self.holder = ticket  # first: only what holds the device gives it back
                 ticket.state = State.INLINE
-                self.holder = ticket
                 return Move.RUN
             self.holder = _WORKER
-            self._append(ticket)
+            self._line.add(ticket)
             return Move.WAKE
-        if self._fits(ticket):
-            self._append(ticket)
-            return self._enough()
+        back = self._pace.arrived(now)
+        if self._line.fits(ticket) and self._in_time(ticket, now, patient=patient):
+            self._line.add(ticket)
+            return self._enough(back=back)
         if not patient:
             raise Overloaded(
                 f"model {self.name!r}: {self.depth} rows wait, max_queue_size is {self.max_queue_size}; "
                 "try again later, add processes, or allow a longer queue"
             )
-        ticket.state = State.OUTSIDE
-        self._outside[ticket] = None
+        self._line.add_outside(ticket)
         return Move.WAIT
 
     def release(self, ticket: Ticket) -> bool:
         """End an inline run. True: the worker holds the device from now on; wake it."""
         if self.holder is ticket:
-            self.holder = _WORKER if self._waiting else None
+            self.holder = _WORKER if self._line else None
             ticket.state = State.DONE
         return self.holder is _WORKER
-
-    def take(self, now: float) -> Take:
-        """Form the worker's next batch, in order of arrival; when nothing waits, give the device back.
-
-        A worker that was woken for nothing, while an inline caller holds the device, gets nothing.
-        """
-        if self.holder is not _WORKER:
-            return Take([], [], None)
-        batch: list[Ticket] = []
-        self._running = batch
-        self._holding = False
-        expired: list[Ticket] = []
-        rows = 0
-        while self._waiting:
-            ticket = next(iter(self._waiting))
-            if ticket.deadline <= now:
-                self._remove(ticket, State.DONE)
-                expired.append(ticket)
-                continue
-            if not batch and (ready_at := self._ready_at(ticket)) > now:
-                self._holding = True
-                return Take(batch, expired, ready_at)
-            rows += ticket.rows
-            if rows > self.max_batch_size:
-                break
-            self._remove(ticket, State.RUNNING)
-            batch.append(ticket)
-        if not batch:
-            self.holder = None
-        return Take(batch, expired, None)
-
-    def settle(self, tickets: Iterable[Ticket]) -> list[Ticket]:
-        """Close computed tickets; return those whose callers still wait, in order."""
-        staying = [ticket for ticket in tickets if ticket.state is State.RUNNING]
-        for ticket in staying:
-            ticket.state = State.DONE
-        return staying
 
     def leave(self, ticket: Ticket) -> bool:
         """Take out a caller, wherever it is, interrupted or not. False: too late, its answer is there.
@@ -232,46 +164,111 @@ class Queue:
         If the worker holds the device afterwards, wake it: the one who left may have owed it that.
         """
         self.release(ticket)
-        self._outside.pop(ticket, None)
-        if ticket in self._waiting:
-            self._remove(ticket, State.GONE)
-        elif ticket.state is State.WAITING:  # an earlier leave was interrupted halfway
-            self.depth = sum(waiting.rows for waiting in self._waiting)
-        self._admit()
+        self._line.remove(ticket, State.GONE)
         if ticket.state is State.DONE:
             return False
         ticket.state = State.GONE
         return True
 
+    # -- the worker's side
+
+    def take(self, now: float) -> Take:
+        """Form the worker's next batch; when nothing waits or runs, give the device back.
+
+        A worker that was woken for nothing, while an inline caller holds the device, gets nothing.
+        """
+        if self.holder is not _WORKER:
+            return Take([], [], None)
+        self._holding = False
+        self._line.sort()
+        expired = self._shed(now)
+        ready_at = self._ready_at(now)
+        if ready_at > now:
+            self._holding = True
+            return Take([], expired, ready_at)
+        if self._line:
+            return Take(self._form(now), expired, None)
+        if not self._running:
+            self._pace.paused()
+            self.holder = None
+        return Take([], expired, None)
+
+    def ran(self, shape: Hashable, rows: int, seconds: float, now: float) -> None:
+        """Learn what a run of ``rows`` rows has taken."""
+        self.forecast.observe(shape, self.padded(rows), seconds, now)
+
+    def settle(self, tickets: Iterable[Ticket], now: float = 0.0) -> list[Ticket]:
+        """Close computed tickets; return those whose callers still wait, in order."""
+        staying: list[Ticket] = []
+        running = self._running
+        for ticket in tickets:
+            running.pop(ticket, None)
+            if ticket.state is State.RUNNING:
+                ticket.state = State.DONE
+                staying.append(ticket)
+        if running:
+            self.began = now  # the next one has the device now
+        if staying:
+            self._pace.answered(len(staying), now, self.forecast.cost(staying[0].shape).a)
+        return staying
+
     def expire(self, now: float) -> list[Ticket]:
         """Close and return all tickets whose time is up, waiting or in the worker's batch."""
         late = [ticket for ticket in self._all() if ticket.deadline <= now]
         for ticket in late:
-            self._outside.pop(ticket, None)
+            self._line.outside.pop(ticket, None)  # all of them, before room for one lets in another
         for ticket in late:
-            if ticket in self._waiting:
-                self._remove(ticket, State.DONE)
+            self._line.remove(ticket, State.DONE)
             ticket.state = State.DONE
-        self._admit()
         return late
 
     def drain(self) -> Move:
         """Refuse new callers; those that wait, if only for room, are still served, without more delay."""
         self.draining = True
-        return self._enough()
+        return self._enough(back=False)
 
     def abandon(self) -> list[Ticket]:
         """Give up: the device can serve nobody. Close and return every ticket that waits or runs."""
         lost = self._all()
         for ticket in lost:
             ticket.state = State.DONE
-        self._waiting.clear()
-        self._outside.clear()
-        self._running = []
-        self.depth = 0
+        self._line.clear()
+        self._running = {}
         self._holding = False
         self.holder = None
         return lost
+
+    def wait(self, shape: Hashable, rows: int, now: float) -> float:
+        """Return the seconds until the device has done what it does, and ``rows`` rows after that."""
+        cost, cap = self.forecast.cost(shape), self._cap(shape)
+        full, rest = divmod(rows, cap)
+        seconds = full * cost.seconds(cap) + (cost.seconds(rest) if rest else 0.0)
+        return seconds if self.holder is None else seconds + max(0.0, self._free_at() - now)
+
+    def stuck_for(self, now: float, timeout: float, runs: float) -> float | None:
+        """Return how long the device has been at its run, if longer than it may, else ``None``.
+
+        It may take ``timeout`` seconds, or ``runs`` times what its rows take one by one, if that is more.
+        """
+        holder = self.holder
+        tickets = [holder] if isinstance(holder, Ticket) else list(self._running)
+        if not tickets or now - self.began <= timeout:
+            return None
+        alone = self.forecast.cost(tickets[0].shape).seconds(1)
+        expected = alone * sum(ticket.rows for ticket in tickets)
+        return now - self.began if now - self.began > runs * expected else None
+
+    def padded(self, rows: int) -> int:
+        """Return the size at which a batch of ``rows`` rows runs."""
+        sizes = self.sizes
+        if not sizes:
+            return rows
+        at = bisect_left(sizes, rows)
+        return sizes[at] if at < len(sizes) else rows
+
+    def running(self) -> list[Ticket]:
+        """Return the tickets of the worker's batches, in the order of their start."""
+        return list(self._running)
 
     def too_late(self, *, waited: bool) -> DeadlineExceeded:
         """Build the error of a caller whose time is up."""
@@ -280,45 +277,137 @@ class Queue:
             f"model {self.name!r}: the deadline {when}; allow more time or send less load"
         )
 
+    def drained(self) -> Drained:
+        """Build the error of a caller who must ask the model's successor."""
+        return Drained(f"model {self.name!r}: this version is drained; ask for the current one and try again")
+
     def _all(self) -> list[Ticket]:
         """Everybody who still expects an answer of the worker."""
         here = (State.RUNNING, State.WAITING, State.OUTSIDE)
-        everybody = dict.fromkeys((*self._running, *self._waiting, *self._outside))
+        everybody = dict.fromkeys((*self._running, *self._line.everybody()))
         return [ticket for ticket in everybody if ticket.state in here]
 
-    def _fits(self, ticket: Ticket) -> bool:
-        return not self._waiting or self.depth + ticket.rows <= self.max_queue_size
+    # -- time
 
-    def _append(self, ticket: Ticket) -> None:
-        # One statement, between whose stores no signal handler runs: a row in line is a row counted.
-        self._waiting[ticket], self.depth = None, self.depth + ticket.rows
-        ticket.state = State.WAITING
+    def _hopeless(self, ticket: Ticket, now: float) -> bool:
+        """Whether it is late, or would be if it started now."""
+        if ticket.deadline == math.inf:
+            return False
+        return self.forecast.soonest(ticket.shape, self.padded(ticket.rows), now) > ticket.deadline or (
+            ticket.deadline <= now
+        )
 
-    def _remove(self, ticket: Ticket, state: State) -> None:
-        ticket.state = State.WAITING  # until the end: a ticket that waits and is not in line is half removed
-        del self._waiting[ticket]
-        self.depth -= ticket.rows
-        ticket.state = state
-        self._admit()
+    def _shed(self, now: float) -> list[Ticket]:
+        """Take out everybody at the head of the line who cannot be on time any more."""
+        shed = []
+        while (ticket := self._line.first) is not None and self._hopeless(ticket, now):
+            self._line.remove(ticket, State.DONE)
+            shed.append(ticket)
+            self._line.sort()  # whoever was let in may be first
+        return shed
 
-    def _admit(self) -> None:
-        """Let in those who wait for room, in order, as far as they fit."""
-        while self._outside:
-            ticket = next(iter(self._outside))
-            if ticket.state is State.OUTSIDE and ticket not in self._waiting:
-                if not self._fits(ticket):
-                    return
-                self._append(ticket)
-            self._outside.popitem(last=False)
+    def _in_time(self, ticket: Ticket, now: float, *, patient: bool) -> bool:
+        """Whether a new ticket can be on time behind those that go first; refuses it if its deadline cannot.
 
-    def _enough(self) -> Move:
+        A line that is out of order is not counted through: such a ticket is taken to be next.
+        """
+        limit = ticket.deadline
+        if limit == math.inf and self.slo is None:
+            return True
+        if not self.forecast.sure(ticket.shape, now):
+            return True
+        wait = self.wait(ticket.shape, self._line.ahead(limit) + ticket.rows, now)
+        if now + wait - self.forecast.cost(ticket.shape).sigma > limit:
+            raise self._never_on_time(wait)
+        if self.slo is None or wait <= self.slo or limit < math.inf:
+            return True
+        if patient:
+            return not self._line  # it may wait for room, and must be let in at last
+        raise Overloaded(
+            f"model {self.name!r}: {self.depth} rows wait, an answer would take {wait * 1e3:.1f} ms, the "
+            f"objective is {self.slo * 1e3:g} ms; try again later, or add processes"
+        )
+
+    def _never_on_time(self, wait: float) -> DeadlineExceeded:
+        return DeadlineExceeded(
+            f"model {self.name!r}: the answer would come too late ({self.depth} rows wait, about "
+            f"{wait * 1e3:.1f} ms); nothing was computed. Allow more time or send less load"
+        )
+
+    def _free_at(self) -> float:
+        """When the device is expected to have done what it was given."""
+        holder = self.holder
+        if isinstance(holder, Ticket):
+            return self.began + self.forecast.cost(holder.shape).seconds(self.padded(holder.rows))
+        return self._free
+
+    def _ready_at(self, now: float) -> float:
+        """Until when the next batch had better wait: for company, or because the device is not free yet."""
+        first = self._line.first
+        if self.draining or (first is not None and self.depth >= self._cap(first.shape)):
+            return -math.inf
+        if self._running:
+            return self._free_at() - self.lead if first is not None else -math.inf
+        until = self._pace.hold_until()
+        if first is None:
+            return until
+        if self.max_queue_delay:
+            until = max(until, first.arrived + self.max_queue_delay)
+        if until > now and first.deadline < math.inf:
+            until = min(until, first.deadline - self.forecast.surely(first.shape, self.depth))
+        return until
+
+    def _enough(self, *, back: bool) -> Move:
         """Let a worker that waits for company go when its batch is full, or when nobody else will come."""
-        if self._holding and (self.draining or self.depth >= self.max_batch_size):
+        if self._holding and (back or self.draining or self.depth >= self.max_batch_size):
             self._holding = False
             return Move.WAKE
         return Move.WAIT
 
-    def _ready_at(self, oldest: Ticket) -> float:
-        if self.draining or not self.max_queue_delay or self.depth >= self.max_batch_size:
-            return -math.inf
-        return oldest.arrived + self.max_queue_delay
+    # -- the next batch
+
+    def _cap(self, shape: Hashable) -> int:
+        """Return the most rows of a batch: as many as fit, and as keep the objective."""
+        most = self.max_batch_size
+        if self.sizes:
+            most = max(1, min(most, self.sizes[-1]))
+        return most if self.slo is None else self.forecast.largest(shape, self.slo / 2, most)
+
+    def _form(self, now: float) -> list[Ticket]:
+        """Take the largest batch that keeps the earliest deadline, in order, from the head's shape."""
+        shape = next(iter(self._line)).shape
+        cap = self._cap(shape)
+        batch: list[Ticket] = []
+        rows, earliest = 0, math.inf
+        for ticket in self._line.everybody():
+            if ticket.shape != shape:
+                continue
+            if batch and rows + ticket.rows > cap:
+                break
+            earliest = min(earliest, ticket.deadline)
+            if batch and earliest < math.inf:
+                ready = now + self.forecast.surely(shape, self.padded(rows + ticket.rows))
+                if ready > earliest:
+                    break
+            rows += ticket.rows
+            batch.append(ticket)
+        rows = self._fill(batch, rows, shape)
+        self._line.take(batch)
+        start = max(now, self._free) if self._running else now
+        self._running.update(dict.fromkeys(batch))
+        self.began = now
+        self._free = start + self.forecast.cost(shape).seconds(self.padded(rows))
+        return batch
+
+    def _fill(self, batch: list[Ticket], rows: int, shape: Hashable) -> int:
+        """Choose between filling a batch up to the next size and leaving some for the one after it."""
+        sizes = self.sizes
+        at = bisect_left(sizes, rows)
+        if not sizes or at == 0 or at == len(sizes) or sizes[at] == rows:
+            return rows
+        cost, up, down = self.forecast.cost(shape), sizes[at], sizes[at - 1]
+        if cost.seconds(up) / rows <= cost.seconds(down) / down:
+            return rows
+        while rows > down and len(batch) > 1:
+            rows -= batch.pop().rows
+        return rows

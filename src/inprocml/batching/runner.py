@@ -12,23 +12,31 @@ import math
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from inprocml.batching.compute import check_inputs, compute, cut
-from inprocml.batching.queue import Move, Queue
-from inprocml.batching.worker import Call, Core, finish
+import numpy as np
+
+from inprocml.batching.calls import Bell, Call, CountingBell, finish, pieces
+from inprocml.batching.compute import check_inputs, compute
+from inprocml.batching.core import Core, Turn
+from inprocml.batching.queue import Queue
+from inprocml.batching.ticket import Move
+from inprocml.errors import BackendFailed
 from inprocml.protocols import Backend, Clock, Observer
 from inprocml.values import Tensors
 
 __all__ = ["Result", "Runner"]
+
+_PIECES = 4  # a call that has to wait is cut into pieces of a quarter of a batch, to fill up others
 
 
 class Result(NamedTuple):
     """One caller's answer.
 
     ``outputs`` holds only this caller's rows; ``queued`` is the seconds they waited for the device;
-    ``inline`` says that the caller computed them itself; ``batch_rows`` is the size of their batch.
+    ``inline`` says that the caller computed them itself; ``batch_rows`` is the size of their batch (of the
+    largest, if there were several).
     """
 
     outputs: Tensors
@@ -38,21 +46,25 @@ class Result(NamedTuple):
 
 
 class Runner:
-    """Runs one backend for many concurrent callers, one batch at a time.
+    """Runs one backend for many concurrent callers, one batch at a time; two, if it is ``Pipelined``.
 
     ``max_batch_size`` and ``max_queue_size`` are in rows, ``max_queue_delay`` in seconds: how long a row may
-    wait for company when the device is idle (0: never). ``deadline`` of a call is absolute on ``clock``; a
-    clock with a ``subscribe(callback)`` method is one that is moved by hand (``testing.ManualClock``).
-    Observers get a ``BatchRecord`` of every run: of a batch after its callers have their answers, of an
-    inline run before its caller does (``protocols.Observer``). The backend stays the property of whoever
-    made it: ``close`` here does not close it. ``padding`` names the inputs whose length, the second axis, may
-    differ from caller to caller, and the number that shorter ones are filled up with.
+    wait for company when the device is idle (0: never). ``slo`` is an objective in seconds for those who name
+    no deadline: batches stay small enough for it, and who could not be answered in that time is refused with
+    ``Overloaded`` at once. ``deadline`` of a call is absolute on ``clock``; a clock with a
+    ``subscribe(callback)`` method is one that is moved by hand (``testing.ManualClock``). Observers get a
+    ``BatchRecord`` of every run: of a batch after its callers have their answers, of an inline run before its
+    caller does (``protocols.Observer``). The backend stays the property of whoever made it: ``close`` here
+    does not close it. ``padding`` names the inputs whose length, the second axis, may differ from caller to
+    caller, and the number that shorter ones are filled up with. ``turn`` is this runner's place at a device
+    that it shares with others. After ``run_timeout`` seconds (or ten times what its rows cost one by one, if
+    that is more) a run is given up: see ``lost``.
 
     A runner belongs to the process that made it; after a fork, make a new one. One that is dropped without
     ``close`` lets its worker thread end; an ending interpreter waits at most a second for a running batch.
     """
 
-    __slots__ = ("__weakref__", "_core", "_finalizer", "max_batch_size", "name")
+    __slots__ = ("__weakref__", "_core", "_finalizer", "_piece", "max_batch_size", "name")
 
     def __init__(
         self,
@@ -62,19 +74,24 @@ class Runner:
         max_batch_size: int = 64,
         max_queue_delay: float = 0.0,
         max_queue_size: int = 1024,
+        slo: float | None = None,
         clock: Clock = time.monotonic,
         observers: Iterable[Observer] = (),
         padding: Mapping[str, int] | None = None,
+        turn: Turn | None = None,
+        run_timeout: float = 60.0,
     ) -> None:
         queue = Queue(
             name=name,
             max_batch_size=max_batch_size,
             max_queue_delay=max_queue_delay,
             max_queue_size=max_queue_size,
+            slo=slo,
         )
         self.name = name
         self.max_batch_size = max_batch_size
-        self._core = Core(backend, queue, clock, observers, padding or {})
+        self._piece = max(1, max_batch_size // _PIECES)
+        self._core = Core(backend, queue, clock, observers, padding or {}, turn=turn, run_timeout=run_timeout)
         subscribe = getattr(clock, "subscribe", None)
         if subscribe is not None:
             subscribe(self._core.look)
@@ -92,59 +109,87 @@ class Runner:
         return not self._core.queue.busy
 
     @property
+    def lost(self) -> BackendFailed | None:
+        """Why this runner computes nothing any more: a run that did not return, or a lost device."""
+        return self._core.lost
+
+    @property
     def observer_failures(self) -> int:
         """How often an observer raised, which no caller ever sees."""
         return self._core.observer_failures
 
+    def expected(self, rows: int = 1) -> float:
+        """Return the seconds until ``rows`` more rows would be ready; an estimate, taken without a lock."""
+        core = self._core
+        return core.queue.wait(None, core.queue.depth + rows, core.clock())
+
     def run(
-        self, inputs: Tensors, *, rows: int = 1, deadline: float | None = None, patient: bool = False
+        self,
+        inputs: Tensors,
+        *,
+        rows: int = 1,
+        deadline: float | None = None,
+        patient: bool = False,
+        priority: int = 0,
     ) -> Result:
         """Compute ``rows`` rows, blocking; on this very thread when the device is idle.
 
-        A ``patient`` caller that finds the queue full waits for room, until its deadline, behind all who are
-        in the queue: for bulk work, which should neither fail nor crowd out requests.
+        Of those who wait, a higher ``priority`` (-8 to 8, 0 is normal) and an earlier deadline go first. A
+        ``patient`` caller that finds the queue full waits for room, until its deadline, behind all who are
+        in the queue: for bulk work, which should neither fail nor crowd out requests. More rows than
+        ``max_batch_size`` run in several batches.
 
         Raises ``Overloaded`` (unless ``patient``), ``DeadlineExceeded``, ``BackendFailed``, ``Drained``, and
-        ``ValueError`` for more rows than ``max_batch_size`` or tensors of another length. An inline run
-        cannot be interrupted: its caller learns of a missed deadline when the model returns.
+        ``ValueError`` for tensors of another length. An inline run cannot be interrupted: its caller learns
+        of a missed deadline when the model returns.
         """
         check_inputs(inputs, rows)
         core = self._core
-        now = core.clock()
-        call = Call(inputs, rows, now, math.inf if deadline is None else deadline)
+        call = Call(inputs, rows, math.inf if deadline is None else deadline, priority, core.shape_of(inputs))
+        if rows > self._piece and (rows > self.max_batch_size or core.queue.busy):
+            return self._run_pieces(call, patient=patient)
         try:
             return self._ask(call, patient=patient)
         except BaseException:
             core.leave(call)  # once more: an interruption on the way out (a second Ctrl-C) must strand nobody
             raise
 
-    async def arun(self, inputs: Tensors, *, rows: int = 1, deadline: float | None = None) -> Result:
+    async def arun(
+        self,
+        inputs: Tensors,
+        *,
+        rows: int = 1,
+        deadline: float | None = None,
+        patient: bool = False,
+        priority: int = 0,
+    ) -> Result:
         """Compute ``rows`` rows from a coroutine; as ``run``, but the model never runs on the event loop.
 
         A cancelled caller leaves the queue; if its rows are being computed, their answer is dropped.
         """
         check_inputs(inputs, rows)
         core = self._core
-        now = core.clock()
-        call = Call(inputs, rows, now, math.inf if deadline is None else deadline)
+        call = Call(inputs, rows, math.inf if deadline is None else deadline, priority, core.shape_of(inputs))
+        parts = pieces(call, self._piece) if rows > self._piece else [call]
         loop = asyncio.get_running_loop()
-        call.future = future = loop.create_future()
-        timer: asyncio.TimerHandle | None = None
+        timers: list[asyncio.TimerHandle] = []
         try:
-            with core.lock:
-                move = core.queue.arrive(call, now, inline=False)
-            if move is Move.WAKE:
-                core.summon()
+            for part in parts:
+                part.future = loop.create_future()
+            now = self._enter(parts, patient=patient)
             if call.deadline < math.inf and not core.manual:
-                timer = loop.call_later(call.deadline - now, self._ring, call)
-            await future
+                timers += [loop.call_later(call.deadline - now, self._ring, part) for part in parts]
+            for part in parts:
+                if part.future is not None:
+                    await part.future
         except BaseException:
-            core.leave(call)
+            for part in parts:
+                core.leave(part)
             raise
         finally:
-            if timer is not None:
+            for timer in timers:
                 timer.cancel()
-        return _collect(call)
+        return _collect(parts)
 
     def drain(self) -> None:
         """Refuse new callers with ``Drained`` from now on; serve those that wait. Returns at once."""
@@ -157,7 +202,8 @@ class Runner:
         """Drain, wait until nothing runs or waits, and let the worker thread end. May be called twice.
 
         ``timeout`` in seconds (``None``: as long as it takes). Returns False when the time was up first;
-        those that wait are served all the same, and the thread ends by itself after them.
+        those that wait are served all the same, and the thread ends by itself after them. False, too, while
+        a run that was given up has not returned: it may still use the backend.
         """
         until = None if timeout is None else time.monotonic() + timeout
         core = self._core
@@ -171,32 +217,73 @@ class Runner:
         thread = core.thread
         core.stop()
         if thread is None or not ended:
-            return ended
+            return ended and not core.strays
+        if core.lost is not None and until is None:
+            until = time.monotonic()  # who does not return is not waited for
         thread.join(None if until is None else _remaining(until))
-        return not thread.is_alive()
+        return not thread.is_alive() and not core.strays
 
     def _ask(self, call: Call, *, patient: bool) -> Result:
         core = self._core
+        turn = core.turn
         try:
+            mine = turn is None or turn.claim(call)
             with core.lock:
-                move = core.queue.arrive(call, call.arrived, inline=True, patient=patient)
+                move = core.queue.arrive(call, core.clock(), inline=mine, patient=patient)
                 if move is not Move.RUN:
                     gate = threading.Lock()
                     gate.acquire()
                     call.gate = gate  # closed already: the worker opens whatever gate it finds
             if move is Move.RUN:
                 return self._run_inline(call)
-            if move is Move.WAKE:
-                core.summon()
-            self._wait(call, gate)
+            if turn is not None:
+                turn.release(call, 0.0)
+            self._rouse(move)
+            self._wait([call], gate)
         except BaseException:
             core.leave(call)
             raise
-        return _collect(call)
+        return _collect([call])
+
+    def _run_pieces(self, call: Call, *, patient: bool) -> Result:
+        """Wait for a call in pieces, which fill up the batches of others."""
+        core = self._core
+        parts = pieces(call, self._piece)
+        gate = threading.Lock()
+        gate.acquire()
+        bell = CountingBell(gate, len(parts))
+        try:
+            self._enter(parts, patient=patient, bell=bell)
+            self._wait(parts, gate)
+        except BaseException:
+            for part in parts:
+                core.leave(part)
+            raise
+        return _collect(parts)
+
+    def _enter(self, parts: Sequence[Call], *, patient: bool, bell: Bell | None = None) -> float:
+        """Put the parts of a call in line; once the first has found room, the others wait for theirs."""
+        core = self._core
+        moves = set()
+        with core.lock:
+            now = core.clock()
+            for part in parts:
+                part.gate = bell
+                moves.add(core.queue.arrive(part, now, inline=False, patient=patient))
+                patient = True
+        self._rouse(Move.WAKE if Move.WAKE in moves else Move.WAIT)
+        return now
+
+    def _rouse(self, move: Move) -> None:
+        """Wake whoever must know that somebody waits."""
+        core = self._core
+        if move is Move.WAKE:
+            core.summon()
+        if core.dog.asleep and not core.manual:
+            core.dog.rouse()
 
     def _run_inline(self, call: Call) -> Result:
         core = self._core
-        timed = core.observers or call.deadline < math.inf
         try:
             outputs = compute(core.backend, call.inputs, call.rows, model=self.name)
         except Exception as error:
@@ -205,23 +292,25 @@ class Runner:
             if core.observers:
                 core.observe(call.inputs, call.rows, ended - call.arrived, error)
             raise
-        ended = core.clock() if timed else call.arrived
-        core.release(call)
+        ended = core.clock()
+        core.release(call, ended - call.arrived)
         if core.observers:
             core.observe(call.inputs, call.rows, ended - call.arrived)
         if call.deadline <= ended:
             raise core.queue.too_late(waited=True)
         return Result(outputs, 0.0, True, call.rows)
 
-    def _wait(self, call: Call, gate: threading.Lock) -> None:
-        """Block until the answer is there or the deadline is; real time says when to look at the clock."""
+    def _wait(self, parts: Sequence[Call], gate: threading.Lock) -> None:
+        """Block until the answers are there or the deadline is; real time says when to look at the clock."""
         core = self._core
-        if call.deadline == math.inf or core.manual:
+        deadline = parts[0].deadline
+        if deadline == math.inf or core.manual:
             gate.acquire()
             return
-        while not gate.acquire(timeout=min(max(call.deadline - core.clock(), 0.0), threading.TIMEOUT_MAX)):
-            if core.clock() >= call.deadline:
-                if core.leave(call):
+        while not gate.acquire(timeout=min(max(deadline - core.clock(), 0.0), threading.TIMEOUT_MAX)):
+            if core.clock() >= deadline:
+                left = [core.leave(part) for part in parts]
+                if any(left):
                     raise core.queue.too_late(waited=True)
                 gate.acquire()  # answered just now: the wake-up is on its way
                 return
@@ -238,15 +327,15 @@ class Runner:
             finish([call.future])
 
 
-def _collect(call: Call) -> Result:
-    error, call.error = call.error, None
-    if error is not None:
-        try:
-            raise error
-        finally:
-            del error  # a traceback that leads back to its own error is a cycle, and keeps the inputs alive
-    outputs = call.outputs if call.rows == call.batch_rows else cut(call.outputs, call.start, call.rows)
-    return Result(outputs, call.started - call.arrived, False, call.batch_rows)
+def _collect(parts: Sequence[Call]) -> Result:
+    """Put a call's answer together."""
+    first = parts[0]
+    if len(parts) == 1:
+        return Result(first.answer(), first.started - first.arrived, False, first.batch_rows)
+    answers = [part.answer() for part in parts]
+    outputs = {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+    largest = max(part.batch_rows for part in parts)
+    return Result(outputs, first.started - first.arrived, False, largest)
 
 
 def _remaining(until: float | None) -> float:

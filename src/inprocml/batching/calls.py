@@ -1,0 +1,119 @@
+"""One caller's question on its way: the ticket, how to wake who asked, and the answer.
+
+Waiting costs nothing: a blocked thread sits in one raw lock used as a semaphore, a coroutine in a future.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import threading
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Protocol
+
+from inprocml.batching.compute import cut
+from inprocml.batching.ticket import Ticket
+from inprocml.errors import InprocmlError
+from inprocml.values import Tensors
+
+__all__ = ["Bell", "Call", "CountingBell", "finish", "pieces", "raise_fault", "wake"]
+
+
+class Bell(Protocol):
+    """What wakes a thread: a raw lock, or a ``CountingBell``."""
+
+    def release(self) -> None: ...
+
+
+class Call(Ticket):
+    """A ticket with what the driver needs: the question, the way to wake its caller, the answer."""
+
+    __slots__ = ("batch_rows", "error", "future", "gate", "inputs", "outputs", "start", "started")
+
+    def __init__(
+        self, inputs: Tensors, rows: int, deadline: float, priority: int = 0, shape: Hashable = None
+    ) -> None:
+        super().__init__(rows, 0.0, deadline, priority, shape)
+        self.inputs = inputs
+        self.gate: Bell | None = None
+        self.future: asyncio.Future[None] | None = None
+        self.outputs: Tensors = {}  # of the whole batch; the caller cuts its own rows, off the worker's path
+        self.start = 0
+        self.batch_rows = 0
+        self.started = 0.0
+        self.error: InprocmlError | None = None
+
+    def answer(self) -> Tensors:
+        """Return this caller's rows, or raise what became of them."""
+        if self.error is not None:
+            raise_fault(self)
+        if self.rows == self.batch_rows:
+            return self.outputs
+        return cut(self.outputs, self.start, self.rows)
+
+
+def raise_fault(call: Call) -> None:
+    """Raise a call's error, and leave no trace of it in the call.
+
+    A traceback that leads back to its own error is a cycle, and keeps the inputs alive.
+    """
+    error, call.error = call.error, None
+    try:
+        if error is not None:
+            raise error
+    finally:
+        del error
+
+
+class CountingBell:
+    """Rings once ``count`` pieces are answered; each may come from another thread."""
+
+    __slots__ = ("_bell", "_count", "_rung")
+
+    def __init__(self, bell: threading.Lock, count: int) -> None:
+        self._bell = bell
+        self._count = count
+        self._rung = itertools.count(1)  # its ``next`` is atomic
+
+    def release(self) -> None:
+        """Count one piece."""
+        if next(self._rung) == self._count:
+            self._bell.release()
+
+
+def pieces(call: Call, most: int) -> list[Call]:
+    """Cut a call into calls of at most ``most`` rows, so that they fill batches beside those of others."""
+    if call.rows <= most:
+        return [call]
+    cuts = [(start, min(start + most, call.rows)) for start in range(0, call.rows, most)]
+    return [
+        Call(
+            {name: array[start:end] for name, array in call.inputs.items()},
+            end - start,
+            call.deadline,
+            call.priority,
+            call.shape,
+        )
+        for start, end in cuts
+    ]
+
+
+def wake(calls: Sequence[Call]) -> None:
+    """Wake the callers: one semaphore each for threads, one call per event loop for all its coroutines."""
+    loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    for call in calls:
+        if call.gate is not None:
+            call.gate.release()
+        elif call.future is not None:
+            loops.setdefault(call.future.get_loop(), []).append(call.future)
+    for loop, futures in loops.items():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+            loop.call_soon_threadsafe(finish, futures)
+
+
+def finish(futures: Iterable[asyncio.Future[None] | None]) -> None:
+    """Wake coroutines, on their own loop; those that were cancelled meanwhile are passed over."""
+    for future in futures:
+        if future is not None and not future.done():
+            future.set_result(None)

@@ -1,0 +1,305 @@
+"""What callers and worker of one model share, and what either does to it.
+
+The worker thread holds the core, never the ``Runner``: so a runner that is dropped without ``close`` is
+collected, and its finalizer lets the parked thread go.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Protocol, cast
+
+from inprocml.batching.calls import Call, wake
+from inprocml.batching.compute import failed
+from inprocml.batching.queue import Queue
+from inprocml.batching.ticket import State, Ticket
+from inprocml.batching.watchdog import Watchdog, watchdog
+from inprocml.batching.worker import work
+from inprocml.errors import BackendFailed, InprocmlError, Unavailable
+from inprocml.protocols import Backend, Clock, Observer
+from inprocml.values import BatchRecord, Tensors
+
+__all__ = ["Core", "Turn", "leave_quietly"]
+
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())  # without one, Python prints a host's unconfigured warnings to stderr
+
+# Seconds an ending interpreter waits for a running batch: a runtime that is torn down under one may crash.
+_EXIT_PATIENCE = 1.0
+_STUCK_RUNS = 10.0  # a run is given up after ``run_timeout``, or so many times what was expected of it
+
+
+class Turn(Protocol):
+    """One runner's place at a device that it shares with others; ``who`` is one run, inline or of a batch.
+
+    ``claim`` takes the device if it is free and nobody waits for it; ``acquire`` waits. ``release`` after
+    ``seconds`` does nothing for a run that does not hold the device; ``leave`` gives up all that hold it.
+    """
+
+    def claim(self, who: Hashable) -> bool: ...
+
+    def acquire(self, who: Hashable) -> None: ...
+
+    def release(self, who: Hashable, seconds: float) -> None: ...
+
+    def leave(self) -> None: ...
+
+
+class Core:
+    """The state that callers and worker share; ``lock`` guards ``queue`` and the fields of its tickets."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        queue: Queue,
+        clock: Clock,
+        observers: Iterable[Observer],
+        padding: Mapping[str, int],
+        *,
+        turn: Turn | None = None,
+        run_timeout: float = 60.0,
+    ) -> None:
+        self.backend = backend
+        self.padding = padding
+        self.queue = queue
+        self.clock = clock
+        self.observers = tuple(observers)
+        self.observer_failures = 0
+        self.turn = turn
+        self.run_timeout = run_timeout
+        self.lost: BackendFailed | None = None  # why this runner can compute nothing any more
+        self.strays: set[Ticket] = set()  # inline runs that were given up and have not returned
+        self.pid = os.getpid()
+        self.lock = threading.Lock()
+        self.thread: threading.Thread | None = None
+        self.idle_gates: list[threading.Lock] = []  # callers of close() that wait for the device
+        # A clock that can be moved by hand announces its jumps: then real time decides nothing.
+        self.manual = hasattr(clock, "subscribe")
+        self.dog: Watchdog = watchdog()
+        self._starting = threading.Lock()
+        self._wake = threading.Lock()
+        self._wake.acquire()
+        self._stopping = False
+        self._grumbled: set[int] = set()
+        if not self.manual:
+            self.dog.watch(self)
+
+    # -- the callers' side
+    #
+    # A signal handler may raise between any two lines here. Whatever that leaves undone, ``leave`` does.
+
+    def release(self, call: Call, seconds: float = -1.0) -> None:
+        """End an inline run that took ``seconds``, and hand the device to the worker if others wait."""
+        with self.lock:
+            self._returned(call, seconds)
+            if seconds >= 0:
+                self.queue.ran(call.shape, call.rows, seconds, call.arrived + seconds)
+            owed = self.queue.release(call)
+            if self.idle_gates and not owed:
+                self.announce_idle()
+        if owed:
+            self.summon()
+
+    def leave(self, call: Call) -> bool:
+        """Take a caller out, wherever it is, and give back what it holds. False: it was answered."""
+        with self.lock:
+            self._returned(call, -1.0)
+            left = self.queue.leave(call)
+            owed = self.queue.worker
+            if not self.queue.busy:
+                self.announce_idle()
+        if owed:  # perhaps by the one who leaves; to wake the worker once too often does no harm
+            self.summon()
+        return left
+
+    def _returned(self, call: Call, seconds: float) -> None:
+        """Take note that an inline run has ended, be it one that was given up long ago."""
+        if self.turn is not None:
+            self.turn.release(call, max(0.0, seconds))
+        self.strays.discard(call)
+
+    def summon(self) -> None:
+        """Wake the worker; start it on first need. Once too often does no harm."""
+        if self.thread is None:
+            with self._starting:
+                if self.thread is None:
+                    self._start()
+        self.signal()
+
+    def _start(self) -> None:
+        """Start a thread, which makes itself the worker; return when it has.
+
+        Only the worker itself sets ``thread``, on its own thread, where no signal handler runs: a caller that
+        is interrupted here leaves behind a worker or none, never a name without a thread.
+        """
+        claimed = threading.Lock()
+        claimed.acquire()
+        _living.add(self)
+        name = f"inprocml-{self.queue.name}"
+        try:
+            threading.Thread(target=work, args=(self, claimed), name=name, daemon=True).start()
+        except RuntimeError as error:  # no thread to be had, or the interpreter is ending
+            self.collapse(Unavailable(f"model {self.queue.name!r}: no thread could be started: {error}"))
+        else:
+            claimed.acquire()
+
+    def signal(self) -> None:
+        """Let the worker look again. Takes no lock: a finalizer may call this from anywhere."""
+        with contextlib.suppress(RuntimeError):  # a signal is already there
+            self._wake.release()
+
+    def stop(self) -> None:
+        """Let the worker end once nothing waits. Takes no lock, as ``signal``."""
+        self._stopping = True
+        self.signal()
+
+    def look(self) -> None:
+        """Act on a clock that was moved by hand: refuse the late, let the worker look at its delay again."""
+        with self.lock:
+            late = self.queue.expire(self.clock())
+        self.refuse(late)
+        self.check()
+        self.signal()
+
+    # -- the worker's side
+
+    @property
+    def busy(self) -> bool:
+        """Whether the device is in use."""
+        return self.queue.busy
+
+    @property
+    def ending(self) -> bool:
+        """Whether the worker shall go when it has nothing to do."""
+        return self._stopping or self.lost is not None
+
+    def park(self, seconds: float | None) -> None:
+        """Wait for a signal, at most ``seconds`` (None: as long as it takes)."""
+        if seconds is None or self.manual:
+            self._wake.acquire()
+        else:
+            self._wake.acquire(timeout=max(0.0, min(seconds, threading.TIMEOUT_MAX)))
+
+    def take_turn(self, who: Hashable) -> None:
+        """Wait for the device, where it is shared with other models."""
+        if self.turn is not None:
+            self.turn.acquire(who)
+
+    def give_turn(self, who: Hashable, seconds: float) -> None:
+        """Leave the device to the others after ``seconds``."""
+        if self.turn is not None:
+            self.turn.release(who, seconds)
+
+    def observe(
+        self,
+        inputs: Tensors,
+        rows: int,
+        seconds: float,
+        error: BaseException | None = None,
+        *,
+        requests: int = 0,
+    ) -> None:
+        """Tell the observers of a batch (``requests=0``: inline); what they raise is counted, logged once."""
+        name = None if error is None else type(error).__name__
+        record = BatchRecord(rows, requests or 1, seconds, not requests, inputs, name)
+        for observer in self.observers:
+            try:
+                observer.observe(record)
+            except BaseException as raised:
+                if not requests and not isinstance(raised, Exception):
+                    raise  # inline, a KeyboardInterrupt is the host's own
+                self.observer_failures += 1
+                if id(observer) not in self._grumbled:
+                    self._grumbled.add(id(observer))
+                    _log.exception("model %r: an observer failed; from now on only counted", self.queue.name)
+
+    def refuse(self, late: list[Ticket]) -> None:
+        """Tell callers that their time is up."""
+        calls = cast("list[Call]", late)
+        for call in calls:
+            call.error = self.queue.too_late(waited=True)
+        wake(calls)
+
+    # -- the end
+
+    def collapse(self, error: InprocmlError) -> None:
+        """Answer everybody with ``error``: there is no worker, and nobody may hang."""
+        with self.lock:
+            if self.thread is threading.current_thread():
+                self.thread = None
+            lost = cast("list[Call]", self.queue.abandon())
+            self.announce_idle()
+        for call in lost:
+            call.error = error
+        wake(lost)
+
+    def lose(self, error: BackendFailed) -> None:
+        """Compute nothing any more: those who wait are sent to the model's next version, or successor."""
+        with self.lock:
+            self._lose(error)
+            waiting = cast("list[Call]", self.queue.abandon())
+            self.announce_idle()
+        for call in waiting:
+            call.error = self.queue.drained()
+        wake(waiting)
+
+    def _lose(self, error: BackendFailed) -> None:
+        self.lost = error
+        self.queue.draining = True
+
+    def check(self) -> None:
+        """Give up a run that does not return: its callers get ``BackendFailed``, those behind it ``Drained``.
+
+        The thread inside the runtime cannot be stopped; nothing that it may still use is freed.
+        """
+        with self.lock:
+            stuck = self.queue.stuck_for(self.clock(), self.run_timeout, _STUCK_RUNS)
+            if stuck is None or self.lost is not None:
+                return
+            error = failed(self.backend, self.queue.name, f"has not returned for {stuck:.1f} s")
+            self._lose(error)
+            running = set(self.queue.running())
+            if isinstance(self.queue.holder, Ticket):
+                self.strays.add(self.queue.holder)
+            calls = cast("list[Call]", self.queue.abandon())
+            self.announce_idle()
+        if self.turn is not None:
+            self.turn.leave()
+        _log.error("%s; its %d callers were told so, and the model is loaded anew", error, len(running))
+        for call in calls:
+            call.error = error if call in running else self.queue.drained()
+        wake(calls)
+
+    def announce_idle(self) -> None:
+        """Let those go who wait for the device to be idle; the caller holds the lock."""
+        while self.idle_gates:
+            with contextlib.suppress(RuntimeError):  # released before an interruption
+                self.idle_gates[-1].release()
+            self.idle_gates.pop()
+
+    def shape_of(self, inputs: Tensors) -> Hashable:  # noqa: ARG002 - until shapes are merged
+        """Return what must be equal for two calls to share a batch."""
+        return None
+
+
+_living: weakref.WeakSet[Core] = weakref.WeakSet()
+
+
+@atexit.register
+def leave_quietly() -> None:
+    """Let running batches end before the interpreter goes, for a bounded time; never in a forked child."""
+    until = time.monotonic() + _EXIT_PATIENCE
+    cores = [core for core in _living if core.pid == os.getpid()]
+    threads = [core.thread for core in cores]
+    for core in cores:
+        core.stop()
+    for thread in threads:
+        if thread is not None:
+            thread.join(max(0.0, until - time.monotonic()))

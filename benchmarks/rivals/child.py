@@ -8,15 +8,17 @@ ratios are taken within one process and one minute.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
+import signal
 import sys
 from typing import Any
 
 import numpy as np
 
-from benchmarks.rivals.load import ceiling, closed, lone, on_loop, rounded, rows
+from benchmarks.rivals.load import ceiling, closed, descendants, lone, on_loop, rounded, rows
 from benchmarks.rivals.way import Session, Way
 
 __all__ = ["check", "measure"]
@@ -71,6 +73,9 @@ def main() -> None:
     except BaseException as error:
         answer = {"failed": f"{type(error).__name__}: {error}"[:300]}
     print("\n" + json.dumps(answer), flush=True)
+    for pid in descendants(os.getpid()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     os._exit(0)  # the contestants' own threads may be busy for ever
 
 

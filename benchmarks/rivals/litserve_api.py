@@ -10,7 +10,7 @@ from benchmarks.rivals.way import Row, Session
 __all__ = ["Api"]
 
 
-class Api(litserve.LitAPI):
+class Api(litserve.LitAPI):  # type: ignore[misc]  # untyped
     """Rows in, scores out, nothing decoded: both ends are Python."""
 
     path = ""  # of the model

@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.rivals.way import WIDTH, Row, Session, Way
 
-__all__ = ["ceiling", "closed", "lone", "on_loop", "rounded", "rows"]
+__all__ = ["ceiling", "closed", "closed_on_loop", "descendants", "lone", "on_loop", "rounded", "rows"]
 
 WARM = 0.15  # seconds of load before anything is counted
 PAUSE = 0.005
@@ -31,7 +31,7 @@ _LOOP = asyncio.new_event_loop()
 
 
 def on_loop(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine on the one loop of this process, which is never closed: not all contestants survive that."""
+    """Run a coroutine on this process's one loop, never closed: not all contestants survive that."""
     return _LOOP.run_until_complete(work)
 
 
@@ -42,13 +42,16 @@ class Cpu:
     """
 
     def __init__(self) -> None:
-        self.children = [Path(f"/proc/{pid}/stat") for pid in _descendants(os.getpid())]
+        self.children = [Path(f"/proc/{pid}/stat") for pid in descendants(os.getpid())]
 
     def seconds(self) -> float:
         return time.process_time() + sum(map(_seconds, self.children))
 
 
-def _descendants(parent: int) -> list[int]:
+def descendants(parent: int) -> list[int]:
+    """Return the ids of the processes that descend from ``parent``; empty where there is no /proc."""
+    if not Path("/proc/self/stat").exists():
+        return []
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and (fields := _stat(entry / "stat")):
@@ -107,7 +110,7 @@ def closed(way: Way, callers: int, seconds: float) -> dict[str, float]:
     """Let ``callers`` call without a pause: rows/s, latencies in ms, CPU per row in us."""
     if way.acall is None:
         return _threads(way, callers, seconds)
-    return on_loop(_tasks(way, callers, seconds))
+    return on_loop(closed_on_loop(way, callers, seconds))
 
 
 def _threads(way: Way, callers: int, seconds: float) -> dict[str, float]:
@@ -136,7 +139,8 @@ def _threads(way: Way, callers: int, seconds: float) -> dict[str, float]:
     return tally.figures()
 
 
-async def _tasks(way: Way, callers: int, seconds: float) -> dict[str, float]:
+async def closed_on_loop(way: Way, callers: int, seconds: float) -> dict[str, float]:
+    """Do what ``closed`` does, from coroutines of the running loop."""
     tally, call = Tally(callers), way.acall
     assert call is not None
 

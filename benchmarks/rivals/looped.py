@@ -17,7 +17,7 @@ __all__ = ["async_batcher", "bentoml", "mlserver", "ray_serve"]
 def async_batcher(model: Session, callers: int, max_queue_time: float = 0.01) -> Way:
     from async_batcher.batcher import AsyncBatcher
 
-    class Batcher(AsyncBatcher[Row, Row]):
+    class Batcher(AsyncBatcher[Row, Row]):  # type: ignore[misc]  # untyped, as all here
         def process_batch(self, batch: list[Row]) -> list[Row]:  # a plain function runs in an executor
             return model.each(batch)
 
@@ -37,7 +37,7 @@ def ray_serve(model: Session, callers: int, wait: float = 0.01) -> Way:
         _deployment_config=SimpleNamespace(max_ongoing_requests=10**6),
     )
 
-    @serve.batch(max_batch_size=callers, batch_wait_timeout_s=wait)
+    @serve.batch(max_batch_size=callers, batch_wait_timeout_s=wait)  # type: ignore[untyped-decorator]
     async def each(rows: list[Row]) -> list[Row]:
         return model.each(rows)  # on the loop, as its guide has it; in a thread it is slower
 
@@ -64,13 +64,11 @@ def mlserver(model: Session, callers: int, seconds: float = 0.005) -> Way:
     from mlserver.context import model_context
     from mlserver.types import InferenceRequest, InferenceResponse
 
-    class Served(MLModel):
+    class Served(MLModel):  # type: ignore[misc]
         async def predict(self, payload: InferenceRequest) -> InferenceResponse:
             rows = NumpyCodec.decode_input(payload.inputs[0])
             scores = await asyncio.to_thread(model.run, rows.astype(np.float32, copy=False))
-            return InferenceResponse(
-                model_name="bench", outputs=[NumpyCodec.encode_output("scores", scores)]
-            )
+            return InferenceResponse(model_name="bench", outputs=[NumpyCodec.encode_output("scores", scores)])
 
     settings = ModelSettings(
         name="bench", implementation=Served, max_batch_size=callers, max_batch_time=seconds

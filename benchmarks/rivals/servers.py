@@ -84,7 +84,7 @@ def pytriton(model: Session, callers: int, delay_us: int = 0) -> Way:
     from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
     from pytriton.triton import Triton, TritonConfig
 
-    @batch
+    @batch  # type: ignore[untyped-decorator]
     def infer(features: Row) -> dict[str, Row]:
         return {"scores": model.run(features)}
 

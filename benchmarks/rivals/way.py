@@ -23,8 +23,7 @@ def _nothing() -> None:
 class Way:
     """One way to get a row answered: ``call`` for threads, or ``acall`` for coroutines of one loop.
 
-    Both take an array of shape ``(1, WIDTH)`` and return its scores, shape ``(10,)`` or ``(1, 10)``. ``serial``
-    says that the calls of one thread must not overlap (a client with one connection): each caller makes its own.
+    Both take an array of shape ``(1, WIDTH)`` and return its scores, shape ``(10,)`` or ``(1, 10)``.
     """
 
     call: Callable[[Row], Any] | None = None

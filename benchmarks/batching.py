@@ -5,8 +5,8 @@ Two models in ONNX Runtime with one thread: an MLP 64-1024-1024-10 (some 50 us a
 callers, and runs in a child process of its own environment (``make rivals``), which measures the ceiling
 (``session.run`` at that batch, in a loop) in the same minute: ratios are taken inside one process. A lone
 caller: call by call beside the bare run, and after 5 ms of idleness. Open loop: Poisson arrivals at shares of
-the measured capacity of the 2 ms model, dispatch as soon as the device is idle against fixed lingers, with the
-same arrivals for each.
+the measured capacity of the 2 ms model, dispatch as soon as the device is idle against fixed lingers, with
+the same arrivals for each.
 
     python -m benchmarks.batching            # 12 minutes
     python -m benchmarks.batching --quick    # 2 minutes, one round: whether it runs, not how well

@@ -67,18 +67,15 @@ def closed_targets(figures: dict[str, Any], callers: Sequence[int]) -> list[dict
 
 def _cpu(figures: dict[str, Any], model: str, sizes: Sequence[str], form: str) -> float | None:
     """Return our CPU per row over that of the cheapest rival called in the same form, at the worst size."""
+    takers = [one for one in CONTESTANTS if one.form == form and one.name in figures]
     ratios = []
     for size in sizes:
-        rows = {
-            one: figures[one.name][model][size]["cpu_us_per_row"]
-            for one in CONTESTANTS
-            if one.form == form and one.name in figures
-        }
-        mine = [cpu for one, cpu in rows.items() if one.ours]
-        theirs = [cpu for one, cpu in rows.items() if not one.ours]
+        cpu = {one.name: float(figures[one.name][model][size]["cpu_us_per_row"]) for one in takers}
+        mine = [cpu[one.name] for one in takers if one.ours]
+        theirs = [cpu[one.name] for one in takers if not one.ours]
         if not mine or not theirs:
             return None
-        ratios.append(float(min(mine) / min(theirs)))
+        ratios.append(min(mine) / min(theirs))
     return max(ratios)
 
 

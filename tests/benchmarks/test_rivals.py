@@ -150,7 +150,7 @@ async def test_a_latency_counts_from_the_moment_at_which_the_request_was_due():
 
 async def test_a_generator_that_is_held_up_says_so_and_charges_the_delay():
     async def answer(_):
-        time.sleep(0.05)  # what holds the loop holds those who come next
+        time.sleep(0.05)  # noqa: ASYNC251  what holds the loop holds those who come next
 
     latency, late = await open_loop.drive(answer, np.array([0.0, 0.01]))
     assert late[1] > 0.03

@@ -51,10 +51,10 @@ class Pipelined(Protocol):
     """A backend that holds several batches at once: the next is copied in while one computes.
 
     Besides what ``Backend`` asks: at most ``depth`` batches are in flight, each from ``start`` to the end of
-    its ``wait``, which come in the same order, on one thread at a time. ``start`` gathers the tensors of several
-    callers, one after the other, and returns before they are computed. ``sizes`` are the numbers of rows that
-    the backend has prepared, ascending; a batch is filled up to one of them and holds no more than the last.
-    ``()``: any number. They may become fewer, when memory runs short.
+    its ``wait``, which come in the same order, on one thread at a time. ``start`` gathers the tensors of
+    several callers, one after the other, and returns before they are computed. ``sizes`` are the numbers of
+    rows that the backend has prepared, ascending; a batch is filled up to one of them and holds no more than
+    the last. ``()``: any number. They may become fewer, when memory runs short.
     """
 
     @property

@@ -16,7 +16,6 @@ from inprocml.batching.queue import Queue
 from inprocml.batching.ticket import Drained, Move, State, Ticket
 from inprocml.errors import DeadlineExceeded, InprocmlError, Overloaded, Unavailable
 
-
 PATIENCE, STEP = 1.0, 8.0  # as batching/line.py says them to users
 
 
@@ -130,10 +129,10 @@ class Machine(RuleBasedStateMachine):
             self.line.remove(late)
             self.end(late, "expired")
             self.let_in()
-        assert step.expired == expired
         order = sorted(self.line, key=due)
         limit = self.queue.max_batch_size
         if step.ready_at is not None:
+            assert step.expired == expired
             first = order[0]
             assert not step.batch
             assert not self.draining
@@ -143,14 +142,19 @@ class Machine(RuleBasedStateMachine):
         expected, rows = [], 0
         for ticket in (*order, *self.outside):
             if ticket.shape == order[0].shape:
+                if ticket.deadline <= self.now:
+                    expired.append(ticket)
+                    self.end(ticket, "expired")
+                    continue
                 if expected and rows + ticket.rows > limit:
                     break
                 rows += ticket.rows
                 expected.append(ticket)
+        assert step.expired == expired
         assert step.batch == expected, "taken out of order, or room left unused"
         assert rows <= limit
-        self.line = [ticket for ticket in self.line if ticket not in expected]
-        self.outside = [ticket for ticket in self.outside if ticket not in expected]
+        self.line = [ticket for ticket in self.line if ticket not in (*expected, *expired)]
+        self.outside = [ticket for ticket in self.outside if ticket not in (*expected, *expired)]
         self.let_in()
         self.batch = step.batch
         self.holder = "worker" if self.batch else None

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+from inprocml.batching.pool import Pool
 from inprocml.batching.runner import Result, Runner
 from inprocml.batching.ticket import Drained, check_limits
+from inprocml.batching.turns import Turn, Turns, check_weight
 
-__all__ = ["Drained", "Result", "Runner", "check_limits"]
+__all__ = ["Drained", "Pool", "Result", "Runner", "Turn", "Turns", "check_limits", "check_weight"]

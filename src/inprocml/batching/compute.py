@@ -17,7 +17,7 @@ from inprocml.errors import BackendFailed
 from inprocml.protocols import Backend
 from inprocml.values import Tensors
 
-__all__ = ["check_inputs", "check_outputs", "compute", "cut", "failed", "join"]
+__all__ = ["check_inputs", "compute", "cut", "failed", "join", "receive"]
 
 _NONE: Mapping[str, int] = MappingProxyType({})
 
@@ -65,13 +65,13 @@ def _padded(arrays: list[NDArray[Any]], pad: int) -> list[NDArray[Any]]:
 
 def compute(backend: Backend, inputs: Tensors, rows: int, *, model: str) -> Tensors:
     """Run the backend and check its answer; an ``Exception`` from it becomes ``BackendFailed``."""
-    return check_outputs(backend, lambda: backend.run(inputs), rows, model=model)
+    return receive(backend, backend.run, inputs, rows=rows, model=model)
 
 
-def check_outputs(backend: Backend, land: Callable[[], Tensors], rows: int, *, model: str) -> Tensors:
-    """Return what ``land`` brings, if it is an answer to ``rows`` rows; else raise ``BackendFailed``."""
+def receive(backend: Backend, call: Callable[..., Tensors], *args: Tensors, rows: int, model: str) -> Tensors:
+    """Return what ``call`` gives, if it is an answer to ``rows`` rows; else raise ``BackendFailed``."""
     try:
-        outputs = land()
+        outputs = call(*args)
     except BackendFailed:
         raise
     except Exception as error:

@@ -19,8 +19,9 @@ from typing import Protocol, cast
 from inprocml.batching.calls import Call, wake
 from inprocml.batching.compute import failed
 from inprocml.batching.queue import Queue
-from inprocml.batching.ticket import State, Ticket
-from inprocml.batching.watchdog import Watchdog, watchdog
+from inprocml.batching.refusals import drained, too_late
+from inprocml.batching.ticket import Ticket
+from inprocml.batching.watchdog import Watchdog, stuck_for, watchdog
 from inprocml.batching.worker import work
 from inprocml.errors import BackendFailed, InprocmlError, Unavailable
 from inprocml.protocols import Backend, Clock, Observer
@@ -33,7 +34,6 @@ _log.addHandler(logging.NullHandler())  # without one, Python prints a host's un
 
 # Seconds an ending interpreter waits for a running batch: a runtime that is torn down under one may crash.
 _EXIT_PATIENCE = 1.0
-_STUCK_RUNS = 10.0  # a run is given up after ``run_timeout``, or so many times what was expected of it
 
 
 class Turn(Protocol):
@@ -98,8 +98,9 @@ class Core:
     def release(self, call: Call, seconds: float = -1.0) -> None:
         """End an inline run that took ``seconds``, and hand the device to the worker if others wait."""
         with self.lock:
-            self._returned(call, seconds)
-            if seconds >= 0:
+            if self.turn is not None or self.lost is not None:
+                self._returned(call, seconds)
+            if seconds >= 0 and self.queue.curious(call):
                 self.queue.ran(call.shape, call.rows, seconds, call.arrived + seconds)
             owed = self.queue.release(call)
             if self.idle_gates and not owed:
@@ -110,7 +111,7 @@ class Core:
     def leave(self, call: Call) -> bool:
         """Take a caller out, wherever it is, and give back what it holds. False: it was answered."""
         with self.lock:
-            self._returned(call, -1.0)
+            self._returned(call, 0.0)
             left = self.queue.leave(call)
             owed = self.queue.worker
             if not self.queue.busy:
@@ -122,7 +123,7 @@ class Core:
     def _returned(self, call: Call, seconds: float) -> None:
         """Take note that an inline run has ended, be it one that was given up long ago."""
         if self.turn is not None:
-            self.turn.release(call, max(0.0, seconds))
+            self.turn.release(call, seconds if seconds > 0 else 0.0)
         self.strays.discard(call)
 
     def summon(self) -> None:
@@ -224,7 +225,7 @@ class Core:
         """Tell callers that their time is up."""
         calls = cast("list[Call]", late)
         for call in calls:
-            call.error = self.queue.too_late(waited=True)
+            call.error = too_late(self.queue.name, waited=True)
         wake(calls)
 
     # -- the end
@@ -247,11 +248,11 @@ class Core:
             waiting = cast("list[Call]", self.queue.abandon())
             self.announce_idle()
         for call in waiting:
-            call.error = self.queue.drained()
+            call.error = drained(self.queue.name)
         wake(waiting)
 
     def _lose(self, error: BackendFailed) -> None:
-        self.lost = error
+        self.lost = type(error)(str(error))  # as new: a traceback keeps the inputs
         self.queue.draining = True
 
     def check(self) -> None:
@@ -260,21 +261,21 @@ class Core:
         The thread inside the runtime cannot be stopped; nothing that it may still use is freed.
         """
         with self.lock:
-            stuck = self.queue.stuck_for(self.clock(), self.run_timeout, _STUCK_RUNS)
+            stuck = stuck_for(self.queue, self.clock(), self.run_timeout)
             if stuck is None or self.lost is not None:
                 return
             error = failed(self.backend, self.queue.name, f"has not returned for {stuck:.1f} s")
             self._lose(error)
             running = set(self.queue.running())
-            if isinstance(self.queue.holder, Ticket):
-                self.strays.add(self.queue.holder)
+            if not self.queue.worker:
+                self.strays |= running
             calls = cast("list[Call]", self.queue.abandon())
             self.announce_idle()
         if self.turn is not None:
             self.turn.leave()
         _log.error("%s; its %d callers were told so, and the model is loaded anew", error, len(running))
         for call in calls:
-            call.error = error if call in running else self.queue.drained()
+            call.error = error if call in running else drained(self.queue.name)
         wake(calls)
 
     def announce_idle(self) -> None:
@@ -283,10 +284,6 @@ class Core:
             with contextlib.suppress(RuntimeError):  # released before an interruption
                 self.idle_gates[-1].release()
             self.idle_gates.pop()
-
-    def shape_of(self, inputs: Tensors) -> Hashable:  # noqa: ARG002 - until shapes are merged
-        """Return what must be equal for two calls to share a batch."""
-        return None
 
 
 _living: weakref.WeakSet[Core] = weakref.WeakSet()

@@ -22,18 +22,18 @@ class Cost:
 
     ``a`` seconds are paid by every batch and ``c`` by every row; both are 0 or more. Before two sizes of
     batches were seen, company is taken to cost nothing (``c`` is 0): the first larger batch tells. ``sigma``
-    is the standard deviation of what runs took about what was expected. Each observation weighs
-    ``forgetting`` times as much as the next.
+    is the standard deviation of what runs took about what was expected, 0 until that was tried. Each
+    observation weighs ``forgetting`` times as much as the next.
     """
 
-    __slots__ = ("_b", "_bb", "_bt", "_forgetting", "_n", "_spread", "_t", "a", "c", "samples")
+    __slots__ = ("_b", "_bb", "_bt", "_errors", "_forgetting", "_n", "_spread", "_t", "a", "c", "samples")
 
     def __init__(self, forgetting: float = _FORGETTING) -> None:
         if not 0 < forgetting <= 1:
             raise ValueError(f"forgetting is {forgetting!r} and must be above 0 and at most 1")
         self._forgetting = forgetting
         self._n = self._b = self._bb = self._t = self._bt = 0.0
-        self._spread = 0.0
+        self._spread = self._errors = 0.0  # sums of squared errors, and of their weights
         self.a = self.c = 0.0
         self.samples = 0
 
@@ -45,7 +45,7 @@ class Cost:
     @property
     def sigma(self) -> float:
         """Seconds, 0 or more."""
-        return math.sqrt(self._spread)
+        return math.sqrt(self._spread / self._errors) if self._errors else 0.0
 
     def seconds(self, rows: int) -> float:
         """Return the expected duration of a batch of ``rows``; 0 before the first observation."""
@@ -57,10 +57,11 @@ class Cost:
             return
         if self.samples:
             expected = self.seconds(rows)
-            if self.settled and expected > 0:  # the machine slept, or was busy elsewhere
-                seconds = min(seconds, _OUTLIER * expected)
             keep = self._forgetting
-            self._spread = keep * self._spread + (1 - keep) * (seconds - expected) ** 2
+            if self.settled and expected > 0:
+                seconds = min(seconds, _OUTLIER * expected)  # the machine slept, or was busy elsewhere
+                self._spread = keep * self._spread + (seconds - expected) ** 2
+                self._errors = keep * self._errors + 1
         else:
             keep = 1.0
         self._n = keep * self._n + 1

@@ -1,7 +1,7 @@
 """Who waits, in which order: the part of the queue that keeps places and counts rows.
 
-A signal handler may raise between any two lines of ``add``, ``remove`` and ``admit``: their order is such that
-a second ``remove`` mends what the first left half done.
+A signal handler may raise between any two lines of ``add``, ``remove`` and ``admit``: their order is such
+that a second ``remove`` mends what the first left half done.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Line:
         if ticket.priority:
             patience *= STEP ** -max(-MOST_PRIORITY, min(MOST_PRIORITY, ticket.priority))
         ticket.due = due = min(ticket.deadline, ticket.arrived + patience)
-        if due < self._latest:
+        if due < self._latest and self.waiting:
             self._mixed = True
         else:
             self._latest = due

@@ -32,10 +32,12 @@ from typing import Final
 from inprocml.batching.forecast import Forecast
 from inprocml.batching.line import Line
 from inprocml.batching.pace import Pace
-from inprocml.batching.ticket import Drained, Move, State, Take, Ticket, check_limits
-from inprocml.errors import DeadlineExceeded, Overloaded
+from inprocml.batching.refusals import drained, full, never_on_time, over_objective, too_late
+from inprocml.batching.ticket import Move, State, Take, Ticket, check_limits
 
 __all__ = ["Queue"]
+
+_LESSON_SECONDS: Final = 0.01  # between two inline runs that are learnt from
 
 
 class _Worker(enum.Enum):
@@ -86,6 +88,7 @@ class Queue:
         self.forecast = Forecast()
         self._pace = Pace()
         self._holding = False  # the worker holds the device and waits for company
+        self._straight = False  # rows waited when the last batch ended
         self._line = Line(max_queue_size) if slo is None else Line(max_queue_size, slo)
         self._running: dict[Ticket, None] = {}
 
@@ -119,18 +122,18 @@ class Queue:
         must leave.
         """
         if self.draining:
-            raise self.drained()
+            raise drained(self.name)
         if ticket.rows > self.max_batch_size:
             raise ValueError(
                 f"model {self.name!r}: {ticket.rows} rows in one call, max_batch_size is "
                 f"{self.max_batch_size}; send them in chunks"
             )
         if ticket.deadline <= now:
-            raise self.too_late(waited=False)
+            raise too_late(self.name, waited=False)
         ticket.arrived = now
         if self.holder is None:
             if self._hopeless(ticket, now):
-                raise self._never_on_time(0.0)
+                raise never_on_time(self.name, 0, self.wait(ticket.shape, ticket.rows, now))
             if inline and not self.max_queue_delay:
                 self.began = now
                 self.holder = ticket  # first: only what holds the device gives it back
@@ -144,10 +147,7 @@ class Queue:
             self._line.add(ticket)
             return self._enough(back=back)
         if not patient:
-            raise Overloaded(
-                f"model {self.name!r}: {self.depth} rows wait, max_queue_size is {self.max_queue_size}; "
-                "try again later, add processes, or allow a longer queue"
-            )
+            raise full(self.name, self.depth, self.max_queue_size)
         self._line.add_outside(ticket)
         return Move.WAIT
 
@@ -187,15 +187,18 @@ class Queue:
             self._holding = True
             return Take([], expired, ready_at)
         if self._line:
-            return Take(self._form(now), expired, None)
+            return Take(self._form(now, expired), expired, None)
         if not self._running:
-            self._pace.paused()
             self.holder = None
         return Take([], expired, None)
 
     def ran(self, shape: Hashable, rows: int, seconds: float, now: float) -> None:
         """Learn what a run of ``rows`` rows has taken."""
         self.forecast.observe(shape, self.padded(rows), seconds, now)
+
+    def curious(self, ticket: Ticket) -> bool:
+        """Whether an inline run of ``ticket`` is worth learning from: not each of a lone caller's is."""
+        return ticket.arrived - self.forecast.latest >= _LESSON_SECONDS or not self.forecast.settled
 
     def settle(self, tickets: Iterable[Ticket], now: float = 0.0) -> list[Ticket]:
         """Close computed tickets; return those whose callers still wait, in order."""
@@ -209,7 +212,10 @@ class Queue:
         if running:
             self.began = now  # the next one has the device now
         if staying:
-            self._pace.answered(len(staying), now, self.forecast.cost(staying[0].shape).a)
+            cost = self.forecast.cost(staying[0].shape)
+            rows = sum([ticket.rows for ticket in staying])
+            self._straight = bool(self._line)
+            self._pace.answered(len(staying), now, fixed=cost.a, seconds=cost.seconds(rows))
         return staying
 
     def expire(self, now: float) -> list[Ticket]:
@@ -245,19 +251,6 @@ class Queue:
         seconds = full * cost.seconds(cap) + (cost.seconds(rest) if rest else 0.0)
         return seconds if self.holder is None else seconds + max(0.0, self._free_at() - now)
 
-    def stuck_for(self, now: float, timeout: float, runs: float) -> float | None:
-        """Return how long the device has been at its run, if longer than it may, else ``None``.
-
-        It may take ``timeout`` seconds, or ``runs`` times what its rows take one by one, if that is more.
-        """
-        holder = self.holder
-        tickets = [holder] if isinstance(holder, Ticket) else list(self._running)
-        if not tickets or now - self.began <= timeout:
-            return None
-        alone = self.forecast.cost(tickets[0].shape).seconds(1)
-        expected = alone * sum(ticket.rows for ticket in tickets)
-        return now - self.began if now - self.began > runs * expected else None
-
     def padded(self, rows: int) -> int:
         """Return the size at which a batch of ``rows`` rows runs."""
         sizes = self.sizes
@@ -267,19 +260,8 @@ class Queue:
         return sizes[at] if at < len(sizes) else rows
 
     def running(self) -> list[Ticket]:
-        """Return the tickets of the worker's batches, in the order of their start."""
-        return list(self._running)
-
-    def too_late(self, *, waited: bool) -> DeadlineExceeded:
-        """Build the error of a caller whose time is up."""
-        when = "passed before the answer was there" if waited else "had passed when the call was made"
-        return DeadlineExceeded(
-            f"model {self.name!r}: the deadline {when}; allow more time or send less load"
-        )
-
-    def drained(self) -> Drained:
-        """Build the error of a caller who must ask the model's successor."""
-        return Drained(f"model {self.name!r}: this version is drained; ask for the current one and try again")
+        """Return what is being computed: the inline caller's ticket, or those of the worker's batches."""
+        return [self.holder] if isinstance(self.holder, Ticket) else list(self._running)
 
     def _all(self) -> list[Ticket]:
         """Everybody who still expects an answer of the worker."""
@@ -318,21 +300,12 @@ class Queue:
             return True
         wait = self.wait(ticket.shape, self._line.ahead(limit) + ticket.rows, now)
         if now + wait - self.forecast.cost(ticket.shape).sigma > limit:
-            raise self._never_on_time(wait)
+            raise never_on_time(self.name, self.depth, wait)
         if self.slo is None or wait <= self.slo or limit < math.inf:
             return True
         if patient:
             return not self._line  # it may wait for room, and must be let in at last
-        raise Overloaded(
-            f"model {self.name!r}: {self.depth} rows wait, an answer would take {wait * 1e3:.1f} ms, the "
-            f"objective is {self.slo * 1e3:g} ms; try again later, or add processes"
-        )
-
-    def _never_on_time(self, wait: float) -> DeadlineExceeded:
-        return DeadlineExceeded(
-            f"model {self.name!r}: the answer would come too late ({self.depth} rows wait, about "
-            f"{wait * 1e3:.1f} ms); nothing was computed. Allow more time or send less load"
-        )
+        raise over_objective(self.name, self.depth, wait, self.slo)
 
     def _free_at(self) -> float:
         """When the device is expected to have done what it was given."""
@@ -373,14 +346,23 @@ class Queue:
             most = max(1, min(most, self.sizes[-1]))
         return most if self.slo is None else self.forecast.largest(shape, self.slo / 2, most)
 
-    def _form(self, now: float) -> list[Ticket]:
-        """Take the largest batch that keeps the earliest deadline, in order, from the head's shape."""
+    def _form(self, now: float, expired: list[Ticket]) -> list[Ticket]:
+        """Take the largest batch that keeps the earliest deadline, in order, of the head's shape.
+
+        Those who are passed over because they cannot be on time are added to ``expired``.
+        """
         shape = next(iter(self._line)).shape
         cap = self._cap(shape)
+        self._pace.formed(now, waited=self._straight)
+        if not self._running:
+            cap = self._pace.share(self._line.rows, cap)
         batch: list[Ticket] = []
         rows, earliest = 0, math.inf
         for ticket in self._line.everybody():
             if ticket.shape != shape:
+                continue
+            if self._hopeless(ticket, now):
+                expired.append(ticket)
                 continue
             if batch and rows + ticket.rows > cap:
                 break
@@ -393,6 +375,8 @@ class Queue:
             batch.append(ticket)
         rows = self._fill(batch, rows, shape)
         self._line.take(batch)
+        for ticket in expired:
+            self._line.remove(ticket, State.DONE)
         start = max(now, self._free) if self._running else now
         self._running.update(dict.fromkeys(batch))
         self.began = now

@@ -21,8 +21,9 @@ from inprocml.batching.calls import Bell, Call, CountingBell, finish, pieces
 from inprocml.batching.compute import check_inputs, compute
 from inprocml.batching.core import Core, Turn
 from inprocml.batching.queue import Queue
+from inprocml.batching.refusals import too_late
 from inprocml.batching.ticket import Move
-from inprocml.errors import BackendFailed
+from inprocml.errors import BackendFailed, DeviceLost
 from inprocml.protocols import Backend, Clock, Observer
 from inprocml.values import Tensors
 
@@ -145,7 +146,7 @@ class Runner:
         """
         check_inputs(inputs, rows)
         core = self._core
-        call = Call(inputs, rows, math.inf if deadline is None else deadline, priority, core.shape_of(inputs))
+        call = Call(inputs, rows, math.inf if deadline is None else deadline, priority)
         if rows > self._piece and (rows > self.max_batch_size or core.queue.busy):
             return self._run_pieces(call, patient=patient)
         try:
@@ -169,7 +170,7 @@ class Runner:
         """
         check_inputs(inputs, rows)
         core = self._core
-        call = Call(inputs, rows, math.inf if deadline is None else deadline, priority, core.shape_of(inputs))
+        call = Call(inputs, rows, math.inf if deadline is None else deadline, priority)
         parts = pieces(call, self._piece) if rows > self._piece else [call]
         loop = asyncio.get_running_loop()
         timers: list[asyncio.TimerHandle] = []
@@ -291,13 +292,15 @@ class Runner:
             core.release(call)
             if core.observers:
                 core.observe(call.inputs, call.rows, ended - call.arrived, error)
+            if isinstance(error, DeviceLost):
+                core.lose(error)
             raise
         ended = core.clock()
         core.release(call, ended - call.arrived)
         if core.observers:
             core.observe(call.inputs, call.rows, ended - call.arrived)
         if call.deadline <= ended:
-            raise core.queue.too_late(waited=True)
+            raise too_late(self.name, waited=True)
         return Result(outputs, 0.0, True, call.rows)
 
     def _wait(self, parts: Sequence[Call], gate: threading.Lock) -> None:
@@ -311,7 +314,7 @@ class Runner:
             if core.clock() >= deadline:
                 left = [core.leave(part) for part in parts]
                 if any(left):
-                    raise core.queue.too_late(waited=True)
+                    raise too_late(self.name, waited=True)
                 gate.acquire()  # answered just now: the wake-up is on its way
                 return
 
@@ -323,7 +326,7 @@ class Runner:
             if call.future is not None:
                 call.future.get_loop().call_later(early, self._ring, call)
         elif core.leave(call):
-            call.error = core.queue.too_late(waited=True)
+            call.error = too_late(self.name, waited=True)
             finish([call.future])
 
 

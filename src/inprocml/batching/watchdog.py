@@ -11,9 +11,22 @@ import threading
 import weakref
 from typing import Protocol
 
-__all__ = ["Watchdog", "watchdog"]
+from inprocml.batching.queue import Queue
+
+__all__ = ["Watchdog", "stuck_for", "watchdog"]
 
 _SECONDS = 1.0
+_RUNS = 10.0  # so many times what its rows take one by one is what a run may take in any case
+
+
+def stuck_for(queue: Queue, now: float, timeout: float) -> float | None:
+    """Return how long the device has been at its run, if for more than ``timeout`` and than it may."""
+    tickets = queue.running()
+    took = now - queue.began
+    if not tickets or took <= timeout:
+        return None
+    alone = queue.forecast.cost(tickets[0].shape).seconds(1)
+    return took if took > _RUNS * alone * sum(ticket.rows for ticket in tickets) else None
 
 
 class Watched(Protocol):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from inprocml.batching.calls import Call, wake
-from inprocml.batching.compute import check_outputs, compute, failed, join
+from inprocml.batching.compute import compute, failed, join, receive
 from inprocml.batching.ticket import State, Take
 from inprocml.errors import BackendFailed, DeviceLost
 from inprocml.protocols import Flight, Pipelined
@@ -175,7 +175,7 @@ class _Worker:
                 inputs = join([call.inputs for call in calls], core.padding)
             batch.inputs = inputs
             return compute(core.backend, inputs, batch.rows, model=core.queue.name)
-        return check_outputs(core.backend, batch.land, batch.rows, model=core.queue.name)
+        return receive(core.backend, batch.land, rows=batch.rows, model=core.queue.name)
 
     def _seen(self, batch: _Batch) -> Tensors:
         """Return a batch's inputs for the observers: where the device gathered them, only now."""

@@ -153,9 +153,9 @@ def test_in_real_time_a_thread_watches_and_sleeps_when_nothing_runs():
         Caller(runner, 0)
         backend.wait_running()
         callers = line_up(runner, 1, 2)
+        assert [t.name for t in threading.enumerate()].count("inprocml-watchdog") == 1
     for caller in callers:
         assert isinstance(caller.end(), BackendFailed)
-    assert [t.name for t in threading.enumerate()].count("inprocml-watchdog") == 1
     backend.go.set()
     until(lambda: runner.close(0.05))
     until(lambda: watchdog().asleep)

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from tests.transform.media_content import tokenizer_file
 
 from inprocml import Bundle, Model, PackError, Regression, Text, Transform, pack
-from inprocml.batching import Runner
+from inprocml.batching import Runner, Shapes
 from inprocml.testing import FakeBackend
 
 WORDS = ["the", "flight", "is", "late", "caf\u00e9"]
@@ -94,7 +94,7 @@ def test_shorter_inputs_are_filled_up_only_where_it_was_said():
 
     for padding, together in (({"ids": 7}, True), ({}, False)):
         shapes.clear()
-        runner = Runner(FakeBackend(answer), max_queue_delay=0.2, max_batch_size=2, padding=padding)
+        runner = Runner(FakeBackend(answer), max_queue_delay=0.2, max_batch_size=2, shapes=Shapes(padding))
         out = {}
 
         def ask(width, out=out, runner=runner):

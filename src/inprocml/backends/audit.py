@@ -54,6 +54,7 @@ _LOOPS: Final = frozenset(
     {b"Loop", b"Scan", b"If", b"SequenceMap", b"BeamSearch", b"GreedySearch", b"Sampling"}
     | {b"WhisperBeamSearch"}
 )
+_MIXING: Final = frozenset({b"DynamicQuantizeLinear", b"DynamicQuantizeMatMul", b"DynamicQuantizeLSTM"})
 _SAME_SHAPE: Final = frozenset({b"Shape", b"Size"})  # known where their input's shape is, whatever its values
 _WANTED: Final = SIZES | {b"value_int", b"value_ints"}
 
@@ -62,12 +63,14 @@ _WANTED: Final = SIZES | {b"value_int", b"value_ints"}
 class Audited:
     """What the walk learned: the versions the model was made for, and how many of its nodes are constant.
 
-    ``opsets`` are pairs of domain and version; ``foldable`` nodes read no input of the model.
+    ``opsets`` are pairs of domain and version; ``foldable`` nodes read no input of the model. ``mixes``: some
+    operator takes one scale from all rows of a batch, so that a row's answer depends on its neighbours.
     """
 
     ir_version: int
     opsets: tuple[tuple[bytes, int], ...]
     foldable: int
+    mixes: bool
 
 
 def audit_model(model: bytes, *, allow_loops: bool = False) -> Audited:
@@ -85,7 +88,7 @@ def audit_model(model: bytes, *, allow_loops: bool = False) -> Audited:
     walk.model(memoryview(model))
     if walk.fault is not None:
         raise walk.fault
-    return Audited(walk.ir_version, tuple(walk.opsets), walk.foldable)
+    return Audited(walk.ir_version, tuple(walk.opsets), walk.foldable, walk.mixes)
 
 
 _Read: TypeAlias = tuple[bytes, list[int], TensorView | None]
@@ -111,6 +114,7 @@ class _Walk:
         self.ir_version, self.foldable = 0, 0
         self.opsets: list[tuple[bytes, int]] = []
         self.fault: BundleError | None = None
+        self.mixes = False
         self._room, self._loops, self._left = room, allow_loops, _MOST_FIELDS
 
     def model(self, message: memoryview) -> None:
@@ -247,6 +251,7 @@ class _Walk:
                     f"the host would have to load; served are {known}. Export with these"
                 )
             )
+        self.mixes = self.mixes or operator in _MIXING
         if operator in _LOOPS:
             self._graph_carrying(operator)
 

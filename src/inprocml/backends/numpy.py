@@ -27,7 +27,7 @@ class NumpyBackend:
     device = "cpu"
 
     def __init__(self, model: bytes, *, allow_loops: bool = False) -> None:
-        audit_model(model, allow_loops=allow_loops)
+        self.mixes = audit_model(model, allow_loops=allow_loops).mixes
         try:
             import onnx
             from onnx.reference import ReferenceEvaluator

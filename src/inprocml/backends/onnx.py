@@ -50,7 +50,8 @@ class OnnxBackend:
     ``"auto"`` takes the best there is, and ``.device`` says which. ``threads`` is the size of the intra-op
     pool, by default ``thread_budget()``. ``allow_loops`` lets the model hold ``Loop``, ``Scan`` and ``If``.
     Raises ``Corrupt``, ``Untrusted`` (the model points at other files, may run for ever or fill the memory)
-    and ``Unsupported`` (versions, operators or outputs that this runtime cannot serve).
+    and ``Unsupported`` (versions, operators or outputs that this runtime cannot serve). ``mixes`` says
+    whether an operator takes one scale from a whole batch (dynamic quantisation): rows are not alone there.
     """
 
     name = "onnx"
@@ -67,6 +68,7 @@ class OnnxBackend:
         check_device(device)
         check_threads(threads)
         audited = audit_model(model, allow_loops=allow_loops)
+        self.mixes = audited.mixes
         with _creating:
             runtime = _import_runtime()
             providers = _wanted(runtime, device)

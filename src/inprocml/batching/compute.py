@@ -7,19 +7,17 @@ the threads above deal with one kind of failure.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from inprocml.batching.shapes import Shapes, lengthened
 from inprocml.errors import BackendFailed
 from inprocml.protocols import Backend
 from inprocml.values import Tensors
 
 __all__ = ["check_inputs", "compute", "cut", "failed", "join", "receive"]
 
-_NONE: Mapping[str, int] = MappingProxyType({})
+_ANY = Shapes()
 
 
 def check_inputs(inputs: Tensors, rows: int) -> None:
@@ -34,12 +32,15 @@ def check_inputs(inputs: Tensors, rows: int) -> None:
             )
 
 
-def join(parts: Sequence[Tensors], padding: Mapping[str, int] = _NONE) -> Tensors:
+def join(parts: Sequence[Tensors], shapes: Shapes = _ANY) -> Tensors:
     """Put the tensors of several callers one after the other, name by name.
 
     Shapes (but for the rows), dtypes and names must agree; ``ValueError`` or ``TypeError`` otherwise. No
-    dtype is converted: a caller's answer must not depend on who shares its batch. Inputs that ``padding``
-    names may differ in length, their second axis: shorter ones end in the number that it says.
+    dtype is converted: a caller's answer must not depend on who shares its batch. Lengths may differ where
+    ``shapes`` says so: shorter rows end in the padding that it names.
+
+    Always a new array, though a kept one would save a twentieth of the copying: observers may keep a batch's
+    inputs, and nobody may see them change.
     """
     first = parts[0]
     if any(part.keys() != first.keys() for part in parts):
@@ -47,35 +48,37 @@ def join(parts: Sequence[Tensors], padding: Mapping[str, int] = _NONE) -> Tensor
     joined = {}
     for name, array in first.items():
         arrays = [part[name] for part in parts]
-        if name in padding:
-            arrays = _padded(arrays, padding[name])
+        how = shapes.ragged.get(name)
+        if how is not None:
+            length = shapes.longest(name, arrays)
+            arrays = [lengthened(one, length, how) for one in arrays]
         joined[name] = np.concatenate(arrays, dtype=array.dtype, casting="no")
     return joined
 
 
-def _padded(arrays: list[NDArray[Any]], pad: int) -> list[NDArray[Any]]:
-    longest = max(array.shape[1] for array in arrays)
-    return [
-        array
-        if array.shape[1] == longest
-        else np.pad(array, ((0, 0), (0, longest - array.shape[1])), constant_values=pad)
-        for array in arrays
-    ]
-
-
 def compute(backend: Backend, inputs: Tensors, rows: int, *, model: str) -> Tensors:
     """Run the backend and check its answer; an ``Exception`` from it becomes ``BackendFailed``."""
-    return receive(backend, backend.run, inputs, rows=rows, model=model)
-
-
-def receive(backend: Backend, call: Callable[..., Tensors], *args: Tensors, rows: int, model: str) -> Tensors:
-    """Return what ``call`` gives, if it is an answer to ``rows`` rows; else raise ``BackendFailed``."""
-    try:
-        outputs = call(*args)
+    try:  # as in ``receive``: a call more is felt by a lone caller
+        outputs = backend.run(inputs)
     except BackendFailed:
         raise
     except Exception as error:
         raise failed(backend, model, f"raised {type(error).__name__}") from error
+    return _checked(backend, outputs, rows, model)
+
+
+def receive(backend: Backend, land: Callable[[], Tensors], rows: int, *, model: str) -> Tensors:
+    """Return what a flight brings, if it is an answer to ``rows`` rows; else raise ``BackendFailed``."""
+    try:
+        outputs = land()
+    except BackendFailed:
+        raise
+    except Exception as error:
+        raise failed(backend, model, f"raised {type(error).__name__}") from error
+    return _checked(backend, outputs, rows, model)
+
+
+def _checked(backend: Backend, outputs: Tensors, rows: int, model: str) -> Tensors:
     if type(outputs) is not dict and not isinstance(outputs, Mapping):
         raise failed(backend, model, f"answered with {type(outputs).__name__}, not a mapping of arrays")
     if not outputs:

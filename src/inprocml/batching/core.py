@@ -13,13 +13,14 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable
 from typing import Protocol, cast
 
 from inprocml.batching.calls import Call, wake
 from inprocml.batching.compute import failed
 from inprocml.batching.queue import Queue
 from inprocml.batching.refusals import drained, too_late
+from inprocml.batching.shapes import Shapes
 from inprocml.batching.ticket import Ticket
 from inprocml.batching.watchdog import Watchdog, stuck_for, watchdog
 from inprocml.batching.worker import work
@@ -61,13 +62,14 @@ class Core:
         queue: Queue,
         clock: Clock,
         observers: Iterable[Observer],
-        padding: Mapping[str, int],
+        shapes: Shapes,
         *,
         turn: Turn | None = None,
         run_timeout: float = 60.0,
     ) -> None:
         self.backend = backend
-        self.padding = padding
+        self.shapes = shapes
+        self.shape_of = shapes.of  # what must be equal for two calls to share a batch
         self.queue = queue
         self.clock = clock
         self.observers = tuple(observers)
@@ -100,9 +102,10 @@ class Core:
         with self.lock:
             if self.turn is not None or self.lost is not None:
                 self._returned(call, seconds)
-            if seconds >= 0 and self.queue.curious(call):
-                self.queue.ran(call.shape, call.rows, seconds, call.arrived + seconds)
-            owed = self.queue.release(call)
+            queue = self.queue
+            if seconds >= 0 and (call.arrived >= queue.curious_at):
+                queue.ran(call.shape, call.rows, seconds, call.arrived + seconds)
+            owed = queue.release(call)
             if self.idle_gates and not owed:
                 self.announce_idle()
         if owed:

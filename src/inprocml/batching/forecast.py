@@ -6,7 +6,6 @@ that kept everybody out could never be corrected.
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Hashable
 
@@ -22,14 +21,12 @@ _FRESH_RUNS = 20.0  # the same, in runs
 class Forecast:
     """Costs by shape. All times are seconds on the driver's clock."""
 
-    __slots__ = ("_costs", "_learnt", "_only", "latest", "settled")
+    __slots__ = ("_costs", "_learnt", "_only")
 
     def __init__(self) -> None:
         self._only = Cost()  # of the shape None, where nothing varies
         self._costs: OrderedDict[Hashable, Cost] = OrderedDict()
         self._learnt: dict[Hashable, float] = {}
-        self.latest = -math.inf  # when anything was learnt
-        self.settled = False  # whether the last that was learnt came on top of enough
 
     def cost(self, shape: Hashable) -> Cost:
         """Return the cost of batches of ``shape``; of a new shape nothing is known."""
@@ -45,10 +42,8 @@ class Forecast:
 
     def observe(self, shape: Hashable, rows: int, seconds: float, now: float) -> None:
         """Learn that ``rows`` rows of ``shape`` took ``seconds``, up to ``now``."""
-        cost = self.cost(shape)
-        cost.observe(rows, seconds)
-        self._learnt[shape] = self.latest = now
-        self.settled = cost.settled
+        self.cost(shape).observe(rows, seconds)
+        self._learnt[shape] = now
         if shape is not None:
             self._costs.move_to_end(shape)
 

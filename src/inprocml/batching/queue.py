@@ -85,6 +85,7 @@ class Queue:
         self.began = 0.0  # when the device was last given something to do
         self._free = 0.0  # when the worker's batches are expected to be done
         self.draining = False
+        self.curious_at = -math.inf  # an inline run that begins before is not worth learning from
         self.forecast = Forecast()
         self._pace = Pace()
         self._holding = False  # the worker holds the device and waits for company
@@ -132,7 +133,7 @@ class Queue:
             raise too_late(self.name, waited=False)
         ticket.arrived = now
         if self.holder is None:
-            if self._hopeless(ticket, now):
+            if ticket.deadline < math.inf and self._hopeless(ticket, now):
                 raise never_on_time(self.name, 0, self.wait(ticket.shape, ticket.rows, now))
             if inline and not self.max_queue_delay:
                 self.began = now
@@ -195,10 +196,7 @@ class Queue:
     def ran(self, shape: Hashable, rows: int, seconds: float, now: float) -> None:
         """Learn what a run of ``rows`` rows has taken."""
         self.forecast.observe(shape, self.padded(rows), seconds, now)
-
-    def curious(self, ticket: Ticket) -> bool:
-        """Whether an inline run of ``ticket`` is worth learning from: not each of a lone caller's is."""
-        return ticket.arrived - self.forecast.latest >= _LESSON_SECONDS or not self.forecast.settled
+        self.curious_at = now + _LESSON_SECONDS if self.forecast.cost(shape).settled else -math.inf
 
     def settle(self, tickets: Iterable[Ticket], now: float = 0.0) -> list[Ticket]:
         """Close computed tickets; return those whose callers still wait, in order."""

@@ -12,7 +12,7 @@ import math
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from inprocml.batching.compute import check_inputs, compute
 from inprocml.batching.core import Core, Turn
 from inprocml.batching.queue import Queue
 from inprocml.batching.refusals import too_late
+from inprocml.batching.shapes import Shapes
 from inprocml.batching.ticket import Move
 from inprocml.errors import BackendFailed, DeviceLost
 from inprocml.protocols import Backend, Clock, Observer
@@ -56,8 +57,8 @@ class Runner:
     ``subscribe(callback)`` method is one that is moved by hand (``testing.ManualClock``). Observers get a
     ``BatchRecord`` of every run: of a batch after its callers have their answers, of an inline run before its
     caller does (``protocols.Observer``). The backend stays the property of whoever made it: ``close`` here
-    does not close it. ``padding`` names the inputs whose length, the second axis, may differ from caller to
-    caller, and the number that shorter ones are filled up with. ``turn`` is this runner's place at a device
+    does not close it. ``shapes`` says which inputs may differ from caller to caller (default: none), and what
+    shorter ones are filled up with. ``turn`` is this runner's place at a device
     that it shares with others. After ``run_timeout`` seconds (or ten times what its rows cost one by one, if
     that is more) a run is given up: see ``lost``.
 
@@ -78,7 +79,7 @@ class Runner:
         slo: float | None = None,
         clock: Clock = time.monotonic,
         observers: Iterable[Observer] = (),
-        padding: Mapping[str, int] | None = None,
+        shapes: Shapes | None = None,
         turn: Turn | None = None,
         run_timeout: float = 60.0,
     ) -> None:
@@ -92,7 +93,8 @@ class Runner:
         self.name = name
         self.max_batch_size = max_batch_size
         self._piece = max(1, max_batch_size // _PIECES)
-        self._core = Core(backend, queue, clock, observers, padding or {}, turn=turn, run_timeout=run_timeout)
+        shapes = shapes or Shapes(fixed=True)
+        self._core = Core(backend, queue, clock, observers, shapes, turn=turn, run_timeout=run_timeout)
         subscribe = getattr(clock, "subscribe", None)
         if subscribe is not None:
             subscribe(self._core.look)
@@ -146,7 +148,7 @@ class Runner:
         """
         check_inputs(inputs, rows)
         core = self._core
-        call = Call(inputs, rows, math.inf if deadline is None else deadline, priority)
+        call = Call(inputs, rows, math.inf if deadline is None else deadline, priority, core.shape_of(inputs))
         if rows > self._piece and (rows > self.max_batch_size or core.queue.busy):
             return self._run_pieces(call, patient=patient)
         try:
@@ -170,7 +172,7 @@ class Runner:
         """
         check_inputs(inputs, rows)
         core = self._core
-        call = Call(inputs, rows, math.inf if deadline is None else deadline, priority)
+        call = Call(inputs, rows, math.inf if deadline is None else deadline, priority, core.shape_of(inputs))
         parts = pieces(call, self._piece) if rows > self._piece else [call]
         loop = asyncio.get_running_loop()
         timers: list[asyncio.TimerHandle] = []
@@ -190,7 +192,7 @@ class Runner:
         finally:
             for timer in timers:
                 timer.cancel()
-        return _collect(parts)
+        return _collect(parts, core.shapes)
 
     def drain(self) -> None:
         """Refuse new callers with ``Drained`` from now on; serve those that wait. Returns at once."""
@@ -217,6 +219,7 @@ class Runner:
         ended = core.thread is not threading.current_thread() and gate.acquire(timeout=_remaining(until))
         thread = core.thread
         core.stop()
+        core.dog.rest()
         if thread is None or not ended:
             return ended and not core.strays
         if core.lost is not None and until is None:
@@ -244,7 +247,7 @@ class Runner:
         except BaseException:
             core.leave(call)
             raise
-        return _collect([call])
+        return _collect([call], core.shapes)
 
     def _run_pieces(self, call: Call, *, patient: bool) -> Result:
         """Wait for a call in pieces, which fill up the batches of others."""
@@ -260,7 +263,7 @@ class Runner:
             for part in parts:
                 core.leave(part)
             raise
-        return _collect(parts)
+        return _collect(parts, core.shapes)
 
     def _enter(self, parts: Sequence[Call], *, patient: bool, bell: Bell | None = None) -> float:
         """Put the parts of a call in line; once the first has found room, the others wait for theirs."""
@@ -301,6 +304,8 @@ class Runner:
             core.observe(call.inputs, call.rows, ended - call.arrived)
         if call.deadline <= ended:
             raise too_late(self.name, waited=True)
+        if core.shapes.follows:
+            outputs = core.shapes.trimmed(outputs, call.inputs)
         return Result(outputs, 0.0, True, call.rows)
 
     def _wait(self, parts: Sequence[Call], gate: threading.Lock) -> None:
@@ -330,12 +335,17 @@ class Runner:
             finish([call.future])
 
 
-def _collect(parts: Sequence[Call]) -> Result:
+def _collect(parts: Sequence[Call], shapes: Shapes) -> Result:
     """Put a call's answer together."""
     first = parts[0]
     if len(parts) == 1:
-        return Result(first.answer(), first.started - first.arrived, False, first.batch_rows)
-    answers = [part.answer() for part in parts]
+        return Result(
+            shapes.trimmed(first.answer(), first.inputs),
+            first.started - first.arrived,
+            False,
+            first.batch_rows,
+        )
+    answers = [shapes.trimmed(part.answer(), part.inputs) for part in parts]
     outputs = {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
     largest = max(part.batch_rows for part in parts)
     return Result(outputs, first.started - first.arrived, False, largest)

@@ -1,6 +1,6 @@
 """One thread per process that looks at busy runners now and then: a run that never returns tells nobody.
 
-It is started when a caller first has to wait, and sleeps for good while no runner is busy.
+It is started when a caller has to wait, and ends when no runner is busy.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Watchdog:
     """Calls ``check`` of every busy core about once a second, or as often as its limit asks for."""
 
     def __init__(self) -> None:
-        self.asleep = True
+        self.asleep = True  # there is no thread
         self._cores: weakref.WeakSet[Watched] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._bell = threading.Lock()
@@ -59,26 +59,33 @@ class Watchdog:
     def rouse(self) -> None:
         """Look around from now on: somebody waits. Callers ask ``asleep`` first, which costs nothing."""
         with self._lock:
-            if not self.asleep:
-                return
-            self.asleep = False
-            if self._thread is None:
+            if self.asleep:
                 thread = threading.Thread(target=self._watch, name="inprocml-watchdog", daemon=True)
                 with contextlib.suppress(RuntimeError):  # no thread to be had: nobody is watched
                     thread.start()
-                    self._thread = thread
-        with contextlib.suppress(RuntimeError):
+                    self._thread, self.asleep = thread, False
+
+    def rest(self) -> None:
+        """Let the thread end now, if no runner is busy; returns when it has."""
+        with self._lock:
+            thread = self._thread
+            if thread is None or thread is threading.current_thread() or any(c.busy for c in self._cores):
+                return
+        with contextlib.suppress(RuntimeError):  # rung already
             self._bell.release()
+        thread.join(_SECONDS)
 
     def _watch(self) -> None:
-        while True:
-            self._bell.acquire(timeout=-1 if self.asleep else self._look())
+        while (seconds := self._look()) is not None:
+            self._bell.acquire(timeout=seconds)
 
-    def _look(self) -> float:
-        """Check whoever is busy; return the seconds until the next look."""
+    def _look(self) -> float | None:
+        """Check whoever is busy; return the seconds until the next look, ``None`` if nobody is."""
         with self._lock:
             busy = [core for core in self._cores if core.busy]
-            self.asleep = not busy
+            if not busy:
+                self._thread, self.asleep = None, True
+                return None
         for core in busy:
             core.check()
         return min([_SECONDS, *(core.run_timeout / 4 for core in busy)])

@@ -110,7 +110,8 @@ class _Worker:
     def _launch(self, pipeline: Pipelined, batch: _Batch) -> Callable[[], Tensors]:
         """Give a batch to the device; what goes wrong is told when it lands, as all else that goes wrong."""
         try:
-            flight: Flight = pipeline.start([call.inputs for call in batch.calls], batch.rows)
+            parts = self._core.shapes.level([call.inputs for call in batch.calls])
+            flight: Flight = pipeline.start(parts, batch.rows)
         except Exception as error:  # noqa: BLE001  told when it lands
             return _Failed(error)
         now = self._core.clock()
@@ -172,17 +173,17 @@ class _Worker:
         if batch.land is None:
             inputs = calls[0].inputs
             if len(calls) > 1:
-                inputs = join([call.inputs for call in calls], core.padding)
+                inputs = join([call.inputs for call in calls], core.shapes)
             batch.inputs = inputs
             return compute(core.backend, inputs, batch.rows, model=core.queue.name)
-        return receive(core.backend, batch.land, rows=batch.rows, model=core.queue.name)
+        return receive(core.backend, batch.land, batch.rows, model=core.queue.name)
 
     def _seen(self, batch: _Batch) -> Tensors:
         """Return a batch's inputs for the observers: where the device gathered them, only now."""
         if batch.inputs is not None:
             return batch.inputs
         try:
-            return join([call.inputs for call in batch.calls], self._core.padding)
+            return join([call.inputs for call in batch.calls], self._core.shapes)
         except (TypeError, ValueError):  # the very reason why the batch failed
             return batch.calls[0].inputs
 

@@ -122,7 +122,7 @@ def replay_features(golden: Golden, transform: Transform) -> Golden:
         told = golden.tensors.get(name)
         rows = [row[name] for row in single]
         if spec.ragged:  # alone, a row need not be as long as beside others
-            rows = [_lengthened(row, array.shape[1], spec.pad) for row in rows]
+            rows = [spec.lengthened(row, array.shape[spec.axis]) for row in rows]
         wrong = _first_other(array, rows)
         if wrong is None and told is not None:
             wrong = _first_other(told, list(array))
@@ -140,10 +140,6 @@ def replay_features(golden: Golden, transform: Transform) -> Golden:
 def as_tensors(made: Any) -> dict[str, NDArray[Any]]:
     """Return what a transform gave as named tensors: an array alone is its ``features``."""
     return {FEATURES: made} if isinstance(made, np.ndarray) else dict(made)
-
-
-def _lengthened(row: NDArray[Any], length: int, pad: int) -> NDArray[Any]:
-    return row if len(row) >= length else np.pad(row, (0, length - len(row)), constant_values=pad)
 
 
 def _first_other(array: NDArray[Any], rows: list[NDArray[Any]]) -> int | None:

@@ -28,8 +28,8 @@ Scores: TypeAlias = Literal["probabilities", "logits"]
 
 _SUM_TOLERANCE = 1e-3
 _TELLING_ROWS = 5  # logits of so many rows do not all sum to 1 by chance
-# what a host's own backend provokes with an array of objects, or one without rows or columns
-_NO_NUMBERS = (ArithmeticError, AttributeError, IndexError, TypeError)
+# what a host's own backend provokes with an array of objects, one without rows or columns, or none at all
+_NO_NUMBERS = (ArithmeticError, AttributeError, LookupError, TypeError)
 _SAFE = 600.0  # exp of it is 1e260: a sum of that many labels cannot overflow
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from inprocml.backends import open_backend
-from inprocml.batching import Runner
+from inprocml.batching import Ragged, Runner, Shapes
 from inprocml.bundle import Bundle
 from inprocml.errors import BackendFailed, InprocmlError
 from inprocml.model.options import Options
@@ -67,7 +67,7 @@ def _assemble(bundle: Bundle, backend: Backend, options: Options, clock: Clock) 
         max_queue_size=options.max_queue_size,
         clock=clock,
         observers=(telemetry, counts, sizes),
-        padding=_padding(bundle),
+        shapes=_shapes(bundle),
     )
     telemetry.loaded()
     return Servable(
@@ -97,10 +97,12 @@ def _unseen(bundle: Bundle) -> dict[str, tuple[str, int | None, float]]:
     }
 
 
-def _padding(bundle: Bundle) -> dict[str, int]:
-    """The inputs whose length varies from row to row, and what fills them up."""
+def _shapes(bundle: Bundle) -> Shapes:
+    """The inputs whose length varies from row to row, and what fills them up; all else a transform fixes."""
     ragged = [spec for spec in bundle.transform.tensors if spec.ragged and spec.name in bundle.inputs]
-    return {bundle.inputs[spec.name]: spec.pad for spec in ragged}
+    return Shapes(
+        {bundle.inputs[spec.name]: Ragged(spec.pad, spec.axis, spec.ends) for spec in ragged}, fixed=True
+    )
 
 
 def _open(bundle: Bundle, options: Options) -> Backend:

@@ -7,7 +7,9 @@ found; without it, running at batch 1, 2 and 5 still refuses what cannot be serv
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from inprocml.backends import open_backend
@@ -32,7 +34,7 @@ def export_onnx(
     *,
     tensors: Tensors,
     output: Output,
-    ragged: frozenset[str] = frozenset(),
+    ragged: Mapping[str, int] = MappingProxyType({}),
     allow_loops: bool = False,
 ) -> Exported:
     """Check the model and take it in, without the texts that tell of its author's machine.
@@ -73,7 +75,7 @@ def _file(path: Path) -> bytes:
         ) from error
 
 
-def _checked(given: bytes, tensors: Tensors, ragged: frozenset[str]) -> bytes:
+def _checked(given: bytes, tensors: Tensors, ragged: Mapping[str, int]) -> bytes:
     try:
         import onnx
     except ImportError:

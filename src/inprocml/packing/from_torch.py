@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def is_torch(model: object) -> bool:
 
 
 def export_torch(
-    model: Any, *, tensors: Tensors, output: Output, ragged: frozenset[str] = frozenset()
+    model: Any, *, tensors: Tensors, output: Output, ragged: Mapping[str, int] = MappingProxyType({})
 ) -> Exported:
     """Export ``model`` to ONNX; ``tensors`` are what the transform makes of example rows.
 
@@ -142,13 +143,15 @@ def _called(model: Any, tensors: Tensors) -> Any:
     return model(*given.values()) if len(given) == 1 else model(**given)
 
 
-def _export(model: Any, example: Tensors, names: tuple[str, ...], kind: str, ragged: frozenset[str]) -> Any:
+def _export(
+    model: Any, example: Tensors, names: tuple[str, ...], kind: str, ragged: Mapping[str, int]
+) -> Any:
     import torch
 
     device = _device(model)
     given = {name: torch.from_numpy(np.array(array)).to(device) for name, array in example.items()}
     auto = torch.export.Dim.DYNAMIC
-    free = {name: {0: auto, 1: auto} if name in ragged else {0: auto} for name in given}
+    free = {name: {0: auto, ragged[name]: auto} if name in ragged else {0: auto} for name in given}
     alone = len(given) == 1
 
     try:

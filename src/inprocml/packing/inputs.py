@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,8 @@ from inprocml.errors import PackError
 from inprocml.values import FEATURES, Tensors
 
 __all__ = ["check_inputs", "matched"]
+
+_NONE: Mapping[str, int] = MappingProxyType({})
 
 
 def matched(names: tuple[str, ...], tensors: Tensors) -> dict[str, str]:
@@ -26,10 +30,10 @@ def matched(names: tuple[str, ...], tensors: Tensors) -> dict[str, str]:
     return {name: name for name in tensors if name in names}
 
 
-def check_inputs(proto: Any, tensors: Tensors, ragged: frozenset[str] = frozenset()) -> None:
+def check_inputs(proto: Any, tensors: Tensors, ragged: Mapping[str, int] = _NONE) -> None:
     """Demand inputs for tensors, of their types and shapes, with a free batch axis; raises ``PackError``.
 
-    Those of ``ragged`` tensors must have a free length, too.
+    Those of ``ragged`` tensors must have a free length, too, on the axis that it names.
     """
     initializers = {tensor.name for tensor in proto.graph.initializer}
     inputs = [value for value in proto.graph.input if value.name not in initializers]
@@ -38,12 +42,12 @@ def check_inputs(proto: Any, tensors: Tensors, ragged: frozenset[str] = frozense
     for value in inputs:
         tensor = by_input[value.name]
         _check_input(value, tensors[tensor], tensors)
-        length = value.type.tensor_type.shape.dim[1] if tensor in ragged else None
+        length = value.type.tensor_type.shape.dim[ragged[tensor]] if tensor in ragged else None
         if length is not None and length.HasField("dim_value"):
             raise PackError(
                 f"input {value.name!r} of the model has the fixed length {length.dim_value}, but the "
-                "transform pads its rows to one of several. Export it with a dynamic second axis, or leave "
-                "pad_to out."
+                "transform pads its rows to one of several. Export it with a dynamic "
+                f"axis {ragged[tensor]}, or leave pad_to out."
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from inprocml.errors import PackError
 from inprocml.packing.table_digest import table_digest
 from inprocml.schema.canonical import canonical
 from inprocml.transform import Transform
+from inprocml.transform.step import TensorSpec
 from inprocml.values import FEATURES, Features, Table, Tensors
 
 __all__ = [
@@ -45,7 +46,7 @@ class Sample:
 
     ``rows`` are positions in the table and begin with the golden ones, which are ``rendered``; ``tensors``
     are theirs. ``parts`` encodes the whole table of ``count`` rows, part by part; ``digest`` is the table's.
-    ``ragged`` names the tensors whose length varies from call to call.
+    ``ragged`` maps the tensors whose length varies from call to call to the axis that it is.
     """
 
     columns: Mapping[str, Any]
@@ -55,7 +56,7 @@ class Sample:
     rows: NDArray[np.intp]
     rendered: tuple[dict[str, Any], ...]
     parts: Callable[[], Iterator[Tensors]]
-    ragged: frozenset[str] = frozenset()
+    ragged: Mapping[str, int] = field(default_factory=dict)
 
 
 def take(tensors: Tensors, rows: Any) -> Tensors:
@@ -86,10 +87,19 @@ def take_sample(transform: Transform, table: Table) -> Sample:
     rendered = _small(schema.render(canonical_columns, golden.tolist()))
     golden = golden[: len(rendered)]
     rows = sample_rows(count, golden, most=_most(transform))
-    padding = {spec.name: spec.pad for spec in transform.tensors if spec.ragged}
-    chosen = take(whole, rows) if whole is not None else _gathered(parts(), rows, padding)
+    ragged = {spec.name: spec for spec in transform.tensors if spec.ragged}
+    chosen = take(whole, rows) if whole is not None else _gathered(parts(), rows, ragged)
     digest = table_digest(schema, canonical_columns)
-    return Sample(columns, count, digest, chosen, rows, tuple(rendered), parts, frozenset(padding))
+    return Sample(
+        columns,
+        count,
+        digest,
+        chosen,
+        rows,
+        tuple(rendered),
+        parts,
+        {name: spec.axis for name, spec in ragged.items()},
+    )
 
 
 def _features(
@@ -103,7 +113,7 @@ def _features(
     return np.concatenate([part[FEATURES] for part in parts()])
 
 
-def _gathered(parts: Iterator[Tensors], rows: NDArray[np.intp], padding: Mapping[str, int]) -> Tensors:
+def _gathered(parts: Iterator[Tensors], rows: NDArray[np.intp], ragged: Mapping[str, TensorSpec]) -> Tensors:
     """The chosen rows out of a table that is encoded part by part."""
     found: dict[int, Tensors] = {}
     start = 0
@@ -113,15 +123,15 @@ def _gathered(parts: Iterator[Tensors], rows: NDArray[np.intp], padding: Mapping
         found |= {int(row): take(part, int(row) - start) for row in inside}
         start += count
     chosen = [found[int(row)] for row in rows]
-    return {name: np.stack(_alike([row[name] for row in chosen], padding.get(name))) for name in chosen[0]}
+    return {name: np.stack(_alike([row[name] for row in chosen], ragged.get(name))) for name in chosen[0]}
 
 
-def _alike(rows: list[NDArray[Any]], pad: int | None) -> list[NDArray[Any]]:
+def _alike(rows: list[NDArray[Any]], spec: TensorSpec | None) -> list[NDArray[Any]]:
     """Rows of one length, those of varying lengths padded as a call with all of them would."""
-    if pad is None:
+    if spec is None:
         return rows
-    longest = max(map(len, rows))
-    return [np.pad(row, (0, longest - len(row)), constant_values=pad) for row in rows]
+    longest = max(row.shape[spec.axis - 1] for row in rows)
+    return [spec.lengthened(row, longest) for row in rows]
 
 
 def _small(rendered: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -53,12 +53,16 @@ class AudioStep:
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
         """Which tensors."""
-        return file_tensors(self.spec.tensors(self.name), self.spec.shape)
+        named, *told = file_tensors(self.spec.tensors(self.name), self.spec.shape)
+        if self.spec.ends:
+            shape = (self.spec.mels, None)
+            named = replace(named, shape=shape, pad=self.quiet, ends=self.spec.ends)
+        return (named, *told)
 
     def one(self, values: Sequence[Canonical]) -> Arrays:
         """Return the tensors of canonical values, without an axis for rows; may raise ``Refused``."""
         found, length = self._heard(values[0])
-        return self._named(found, np.array(length, dtype=np.int64))
+        return self._named(self._cut(found, length), np.array(length, dtype=np.int64))
 
     def many(self, columns: Sequence[NDArray[Any]]) -> Arrays:
         """Return the tensors of canonical columns, rows first; may raise ``Refused`` with the row."""
@@ -70,7 +74,7 @@ class AudioStep:
             found[row], lengths[row] = self._heard(value)
 
         place_each(columns[0], place)
-        return self._named(found, lengths)
+        return self._named(self._cut(found, int(lengths.max(initial=0))), lengths)
 
     @once
     def silence(self) -> NDArray[np.float32]:
@@ -79,12 +83,27 @@ class AudioStep:
         silence.flags.writeable = False
         return silence
 
+    @once
+    def quiet(self) -> float:
+        """What every filter gives where there is no sound."""
+        return float(self.silence[0, 0])
+
+    def _cut(self, found: NDArray[np.float32], longest: int) -> NDArray[np.float32]:
+        """Leave out the frames that no row of the call needs."""
+        ends = self.spec.ends
+        if not ends:
+            return found
+        return np.ascontiguousarray(found[..., : next(end for end in ends if end >= longest)])
+
     def _heard(self, value: Canonical) -> tuple[NDArray[np.float32], int]:
         if value is None:
             return self.silence.copy(), 0
         samples, count = read_clip(value, self.clip)
         # a clip shorter than a frame is within the first
-        return self._sounding(samples), max(1, self.spectrogram.options.frames(count))
+        found, length = self._sounding(samples), max(1, self.spectrogram.options.frames(count))
+        if self.spec.ends:  # a window reaches beyond its middle; how far must not depend on the row's company
+            found[:, length:] = self.quiet
+        return found, length
 
     def _sounding(self, samples: NDArray[np.float64]) -> NDArray[np.float32]:
         with np.errstate(all="ignore"):  # whatever the host set: what underflows is below the floor
@@ -100,6 +119,9 @@ class AudioStep:
     def document(self) -> dict[str, Any]:
         """Return what rebuilds this entry, as JSON holds it."""
         declared = {field.name: getattr(self.spec, field.name) for field in fields(self.spec)}
+        ends = declared.pop("pad_to")
+        if ends is not None:  # else as it was written before there was such a thing
+            declared["pad_to"] = list(ends)
         return {"kind": "audio@1", "name": self.name, **declared, "arrays": self.spectrogram.document()}
 
 

@@ -10,7 +10,7 @@ from inprocml.transform.audio_step import AudioStep
 from inprocml.transform.documents import EntryModel
 from inprocml.transform.image_step import ImageStep
 from inprocml.transform.media.mel import LogMel
-from inprocml.transform.specs_media import Audio, Image, Text
+from inprocml.transform.specs_media import MOST_ENDS, Audio, Image, Text
 from inprocml.transform.step import Entry
 from inprocml.transform.text_step import NgramStep, TokenStep
 
@@ -36,7 +36,7 @@ class _Text(_Media):
     kind: Literal["text@1"]
     tokenizer: str
     max_length: int
-    pad_to: Whole | None
+    pad_to: Annotated[list[int], Field(max_length=MOST_ENDS)] | None
     pad_token: str | None
     special: bool
     lengths: bool
@@ -97,6 +97,7 @@ class _Audio(_Media):
     log: Literal["natural", "decibel", "none"]
     floor: float
     lengths: bool
+    pad_to: Annotated[list[float], Field(max_length=MOST_ENDS)] | None = None
     arrays: dict[str, Any]
 
     def step(self) -> Entry:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from math import prod
+from itertools import pairwise
+from math import floor, prod
 from typing import Any, Literal
 
 from inprocml.transform.arguments import a_bool, a_field, a_whole, finite, numbers, one_of, wholes
@@ -15,10 +16,13 @@ from inprocml.transform.media.mel import MelOptions
 from inprocml.transform.media.ngrams import NgramOptions
 from inprocml.transform.media.text_tokens import TokenOptions
 
-__all__ = ["LARGEST_TENSOR", "Audio", "Image", "Text"]
+__all__ = ["LARGEST_TENSOR", "MOST_ENDS", "Audio", "Image", "Text"]
 
 LARGEST_TENSOR = 2**24
 """Numbers that one row's picture or spectrogram may have: 64 MiB of float32."""
+
+MOST_ENDS = 64
+"""Lengths that rows may be padded to: each is a shape that a runtime prepares for."""
 
 _MOST = {"max_pixels": 2**28, "max_bytes": 2**30}
 _OF_TOKENS = ("max_length", "pad_to", "pad_token", "special", "lengths")
@@ -99,6 +103,7 @@ class Text:
         self._check_left_out(_OF_NGRAMS, "buckets")
         if self.pad_to is not None:
             object.__setattr__(self, "pad_to", tuple(wholes("pad_to", self.pad_to)))
+            _check_ends(self.pad_to)
         _ = self.token_options
 
     def _check_left_out(self, names: Iterable[str], other: str) -> None:
@@ -219,9 +224,12 @@ class Audio:
     rate). The power, at least ``floor``, is given as "natural" logarithm, in "decibel", or as it is ("none").
 
     ``lengths`` adds the tensor ``<name>_lengths``, int64 of shape ``()``: how many frames the clip itself
-    fills. ``missing=None`` makes the field required; "empty" gives silence, and always ``<name>_lengths``,
-    which is 0 then. ``field`` names the field to read where it is not called as the entry. Raises
-    ``TypeError`` or ``ValueError`` for arguments that make no sense.
+    fills. With ``pad_to``, seconds in ascending order of which the last is ``seconds``, the clips of one call
+    are padded to the smallest that holds the longest of them, and frames beyond ``<name>_lengths``, always
+    given then, are silent: values are the same whatever the call, only padding differs. ``missing=None``
+    makes the field required; "empty" gives silence, and always ``<name>_lengths``, which is 0 then. ``field``
+    names the field to read where it is not called as the entry. Raises ``TypeError`` or ``ValueError`` for
+    arguments that make no sense.
     """
 
     sample_rate: int
@@ -239,6 +247,7 @@ class Audio:
     log: Literal["natural", "decibel", "none"] = "natural"
     floor: float = 1e-10
     lengths: bool = False
+    pad_to: tuple[float, ...] | None = None
     missing: Literal["empty"] | None = None
     field: str | None = None
 
@@ -258,6 +267,15 @@ class Audio:
         _check_size(self.shape)
         if self.shape[1] < 1:
             raise ValueError("seconds must give at least one frame: make it longer, or n_fft smaller")
+        if self.pad_to is not None:
+            object.__setattr__(self, "pad_to", numbers("pad_to", self.pad_to))
+            _check_ends(self.pad_to)
+            ends = (0, *self.ends)
+            rising = all(one < other for one, other in pairwise(ends)) and min(self.pad_to, default=0) > 0
+            if not rising or self.pad_to[-1] != self.seconds:
+                raise ValueError(
+                    "pad_to must be positive, ascending, each of more frames, and end in seconds"
+                )
 
     @property
     def clip(self) -> ClipOptions:
@@ -277,9 +295,15 @@ class Audio:
         return (self.mels, self.spectrogram.frames(self.clip.length))
 
     @property
+    def ends(self) -> tuple[int, ...]:
+        """The numbers of frames that spectrograms are padded to; none where all have the same."""
+        samples = [floor(seconds * self.sample_rate) for seconds in self.pad_to or ()]
+        return tuple(map(self.spectrogram.frames, samples))
+
+    @property
     def tells_length(self) -> bool:
         """Whether there is a tensor of lengths."""
-        return self.lengths or self.missing is not None
+        return self.lengths or self.missing is not None or self.pad_to is not None
 
     def tensors(self, name: str) -> tuple[str, ...]:
         """Return the names of the tensors that an entry called ``name`` makes."""
@@ -296,6 +320,11 @@ def _pair(name: str, value: object, what: str) -> tuple[int, ...]:
 def _a_limit(name: str, value: object) -> None:
     if not 1 <= a_whole(name, value) <= _MOST[name]:
         raise ValueError(f"{name} must be from 1 to {_MOST[name]}")
+
+
+def _check_ends(ends: Sequence[float]) -> None:
+    if len(ends) > MOST_ENDS:
+        raise ValueError(f"pad_to may have at most {MOST_ENDS} lengths")
 
 
 def _an_empty(missing: object) -> None:

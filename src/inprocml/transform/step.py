@@ -21,20 +21,35 @@ Arrays: TypeAlias = dict[str, NDArray[Any]]
 class TensorSpec:
     """One tensor that a transform makes: name, shape of one row, dtype.
 
-    A side that is ``None`` is as long as the longest row of the call needs; shorter rows end in ``pad``. An
-    index has values from 0 to ``size`` - 1: the rows that an embedding needs.
+    A side that is ``None`` (at most one) is as long as the longest row of the call needs, up to the next of
+    ``ends``; shorter rows end in ``pad``. An index has values from 0 to ``size`` - 1: the rows that an
+    embedding needs.
     """
 
     name: str
     shape: tuple[int | None, ...]
     dtype: str
-    pad: int = 0
+    pad: float = 0
     size: int | None = None
+    ends: tuple[int, ...] = ()
 
     @property
     def ragged(self) -> bool:
         """Whether its length varies from call to call."""
         return None in self.shape
+
+    @property
+    def axis(self) -> int:
+        """The axis of a batch that is the length; rows are axis 0."""
+        return 1 + self.shape.index(None)
+
+    def lengthened(self, row: NDArray[Any], length: int) -> NDArray[Any]:
+        """Return one row filled up to ``length``, as a call with a longer row beside it would give it."""
+        if not self.ragged:
+            return row
+        short = length - row.shape[self.axis - 1]
+        sides = [(0, short if side is None else 0) for side in self.shape]
+        return row if short <= 0 else np.pad(row, sides, constant_values=self.pad)
 
 
 class Entry(Protocol):

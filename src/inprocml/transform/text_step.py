@@ -68,6 +68,7 @@ class TokenStep:
     def tensors(self) -> tuple[TensorSpec, ...]:
         """Which tensors."""
         length = self.spec.max_length if self.spec.pad_to is None else None
+        ends = self.spec.pad_to or ()
         shapes: list[tuple[tuple[int | None, ...], int]] = [
             ((length,), self.tokens.pad),
             ((length,), 0),
@@ -75,7 +76,8 @@ class TokenStep:
         ]
         names = self.spec.tensors(self.name)
         return tuple(
-            TensorSpec(name, shape, "int64", pad) for name, (shape, pad) in zip(names, shapes, strict=False)
+            TensorSpec(name, shape, "int64", pad, ends=ends if shape else ())
+            for name, (shape, pad) in zip(names, shapes, strict=False)
         )
 
     def one(self, values: Sequence[Canonical]) -> Arrays:

@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -228,8 +229,8 @@ def reaped(child):
 
 def resident():
     """Megabytes of this process that are in memory."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def growth(memory):
@@ -312,7 +313,7 @@ async def crowd_of_coroutines(runner, gate, outcomes, numbers):
 
 @pytest.mark.parametrize("room", [512, 2 * CROWD], ids=["refusing", "room for all"])
 def test_ten_thousand_at_once_are_answered_or_refused(room):
-    """Threads as many as the machine gives, up to a thousand, and coroutines: ten thousand calls in flight."""
+    """Threads as many as the machine gives, up to a thousand, and coroutines: ten thousand calls."""
     backend = Doubling(seconds=0.0005)
     runner = Runner(backend, name="crowd", max_batch_size=64, max_queue_size=room)
     gate, outcomes = threading.Event(), {}

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import table
 from benchmarks.batching import FULL, MODELS, QUICK
 from benchmarks.loops import mlp
 from benchmarks.rivals import contestants, open_loop
-from benchmarks.rivals.child import check
+from benchmarks.rivals.child import check, mean
 from benchmarks.rivals.contestants import CONTESTANTS, Contestant, ask
 from benchmarks.rivals.load import Tally, ceiling, closed, descendants, lone
 from benchmarks.rivals.verdicts import closed_targets, judged, medians, open_targets
@@ -195,11 +196,29 @@ def test_threads_and_coroutines_are_both_driven(model):
     assert most["batch_ms"] == pytest.approx(4e3 / most["rows_per_second"])
 
 
+def test_the_ceiling_is_what_it_was_before_and_after():
+    assert mean({"rows_per_second": 10.0, "batch_ms": 2.0}, {"rows_per_second": 20.0, "batch_ms": 1.0}) == {
+        "rows_per_second": 15.0,
+        "batch_ms": 1.5,
+    }
+
+
 def test_descendants_are_found():
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         assert child.pid in descendants(os.getpid())
         child.communicate(b"\n")
     assert child.pid not in descendants(os.getpid())
+
+
+def test_the_table_has_a_line_for_each_contestant_and_for_each_that_is_absent():
+    seen = figures()
+    absent = {"PyTriton over gRPC, 0 ms": "its server does not start"}
+    for name in absent:
+        del seen[name]
+    lines = table._batching({"contestants": seen, "not_measured": absent}).splitlines()
+    assert len(lines) == 2 + len(seen) + 2
+    assert f"| {CONTESTANTS[0].name} | 50% | 3.0 | 40 | 7 us |" in lines
+    assert lines[-1] == "Not measured: PyTriton over gRPC, 0 ms (its server does not start)."
 
 
 def test_what_is_not_installed_or_fails_is_told(tmp_path):

@@ -13,7 +13,7 @@ TESTS ?= tests
 SECONDS ?= 600
 ROWS ?= 1000000
 
-.PHONY: demo test fuzz fuzz-reader soak check bench setup servers rivals clean
+.PHONY: demo test fuzz fuzz-reader soak check bench gpu setup servers rivals clean
 
 $(DEV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEV)
@@ -84,6 +84,11 @@ check: $(DEV)/.installed
 
 bench: $(DEV)/.installed
 	$(DEV)/bin/python -m benchmarks.run $(ARGS)
+
+# Where there is an NVIDIA GPU: what CI cannot reach. Commit what it writes to benchmarks/results.
+gpu: $(DEV)/.installed
+	$(DEV)/bin/python -m pytest -m gpu -rs $(ARGS)
+	$(DEV)/bin/python -m benchmarks.gpu
 
 clean:
 	rm -rf $(DEV) $(DEMO) $(SERVERS) $(RIVALS) $(RIVALS)-mlserver $(RIVALS)-triton build dist

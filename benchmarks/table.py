@@ -79,7 +79,7 @@ def _encoding(result: dict[str, Any]) -> str:
 def _batching(result: dict[str, Any]) -> str:
     """Return the rivals' table: of the MLP, 32 callers, and what a lone caller pays."""
     lines = [
-        "| 32 callers, 50 us model | of the ceiling | p99 in batch times | CPU us per row | alone, over bare |",
+        "| 32 callers, 50 us model | of the ceiling | p99 in batches | CPU us a row | alone, over bare |",
         "|---|---|---|---|---|",
     ]
     for name, figures in result["contestants"].items():

@@ -20,12 +20,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.loops import batch_loop, closed_loop, lone, mlp
 from benchmarks.machine import machine
+from benchmarks.mlp import mlp
 from benchmarks.rivals.contestants import CONTESTANTS, ask, ask_child
 from benchmarks.rivals.verdicts import closed_targets, medians, open_targets
 
-__all__ = ["batch_loop", "closed_loop", "lone", "measure", "mlp"]  # the loops are for benchmarks.gpu
+__all__ = ["measure"]
 
 MODELS = {"mlp": (64, 1024, 1024, 10), "slow": (64, 2048, 2048, 2048, 2048, 10)}
 OPEN_PATIENCE = 400.0  # seconds for one round of the open loop

@@ -36,8 +36,8 @@ def litserve(model: Session, callers: int, timeout: float = 0.005) -> Way:
 
     api = Api(max_batch_size=callers, batch_timeout=timeout)
     api.path, api.request_timeout = model.path, 30
-    manager = multiprocessing.Manager()
-    asked, answers, standing = manager.Queue(), manager.Queue(), manager.dict({"predict_0": "starting"})
+    shared = multiprocessing.Manager()
+    asked, answers, standing = shared.Queue(), shared.Queue(), shared.dict({"predict_0": "starting"})
     worker = multiprocessing.get_context("spawn").Process(
         target=inference_worker,
         args=(api, "cpu", 0, asked, MPQueueTransport(None, [answers]), standing, CallbackRunner(), False),
@@ -70,7 +70,7 @@ def litserve(model: Session, callers: int, timeout: float = 0.005) -> Way:
         worker.kill()  # with a timeout of 0 it spins for ever
         answers.put(None)
         taker.join(START_SECONDS)
-        manager.shutdown()
+        shared.shutdown()
 
     taker = threading.Thread(target=answer, daemon=True)
     taker.start()

@@ -30,8 +30,8 @@ def unsynchronised(model: Session, callers: int) -> Way:
 def batched(model: Session, callers: int, timeout_ms: float = 5.0) -> Way:
     import batched as library
 
-    processor = library.BatchProcessor(model.each, batch_size=callers, timeout_ms=timeout_ms)
-    return Way(call=processor, close=processor.shutdown)
+    batcher = library.BatchProcessor(model.each, batch_size=callers, timeout_ms=timeout_ms)
+    return Way(call=batcher, close=batcher.shutdown)
 
 
 def service_streamer(model: Session, callers: int, max_latency: float = 0.1) -> Way:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from benchmarks import table
 from benchmarks.batching import FULL, MODELS, QUICK
-from benchmarks.loops import mlp
+from benchmarks.mlp import mlp
 from benchmarks.rivals import contestants, open_loop
 from benchmarks.rivals.child import check, mean
 from benchmarks.rivals.contestants import CONTESTANTS, Contestant, ask

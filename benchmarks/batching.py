@@ -35,7 +35,7 @@ FULL: dict[str, Any] = {
     "closed": {"callers": [32, 128], "seconds": 0.6, "ceiling_seconds": 0.2, "lone_seconds": 0.3},
     "open": {
         "lingers_ms": [1, 2, 5, 10, 20, 50],
-        "seconds": {"2": 4.0, "10": 2.5, "30": 2.0, "50": 2.0, "70": 2.0, "90": 2.0, "97": 2.0},
+        "seconds": {"2": 3.0, "10": 2.0, "30": 1.6, "50": 1.6, "70": 1.6, "90": 1.6, "97": 1.6},
     },
 }
 QUICK: dict[str, Any] = {

@@ -5,8 +5,8 @@ DEV = .venv
 DEMO = .venv-demo
 SERVERS = .venv-servers
 RIVALS = .venv-rivals
-# PyTriton's server embeds an interpreter of its own, which must agree with the one that makes the environment:
-# that of 3.11 is older than the 3.11.7 of here and does not start with it. What cannot run, the benchmark lists.
+# PyTriton's server embeds an interpreter of its own, which must fit the library of the one that makes the
+# environment: its 3.11 does not start with that of 3.11.7, its 3.12 does with 3.12.1. The benchmark lists what fails.
 TRITON_PYTHON ?= $(PYTHON)
 ARGS ?=
 TESTS ?= tests

@@ -75,12 +75,23 @@ class Parts:
             raise self._torn("its run.json cannot be read") from error
 
     def begin(self, note: Note) -> None:
-        """Make the folder, whatever was left there, and the note in it."""
+        """Make the folder with the note in it, both at once: of two that begin, one learns of the other."""
         with self._told():
             sweep(self._path.parent)
-            self.discard()
-            self._folder.mkdir()
-            self._appear(self._folder / "run.json", [dump(note).encode()])
+            made = temporary_in(self._path.parent)
+            made.mkdir()
+            write_new(made / "run.json", [dump(note).encode()])
+            sync_folder(made)
+            if self.note() is None:
+                self.discard()
+            try:
+                os.rename(made, self._folder)  # noqa: PTH104 - fails where there is one with anything in it
+            except OSError as error:
+                shutil.rmtree(made, ignore_errors=True)
+                if self.note() is None:
+                    raise
+                raise self._taken(self._folder) from error
+            sync_folder(self._path.parent)
 
     def resume(self) -> None:
         """Count what is safe; raises ``CannotResume`` where parts are missing."""
@@ -171,12 +182,16 @@ class Parts:
         try:
             os.link(temporary, path)
         except FileExistsError:
-            raise BulkError(
-                f"{path} was made by somebody else meanwhile: let one process at a time write "
-                f"{self._path.name}"
-            ) from None
+            raise self._taken(path) from None
         except OSError:  # no hard links here
+            if os.path.lexists(path):
+                raise self._taken(path) from None
             os.rename(temporary, path)  # noqa: PTH104
+
+    def _taken(self, path: Path) -> BulkError:
+        return BulkError(
+            f"{path} was made by somebody else meanwhile: let one process at a time write {self._path.name}"
+        )
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:

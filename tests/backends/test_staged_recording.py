@@ -28,7 +28,7 @@ class Context:
     def check(self):
         if self.recording:
             self.refused.set()
-            raise SimulatedError("operation not permitted when stream is capturing", Trouble.ORDINARY)
+            raise SimulatedError("operation not permitted when stream is capturing", Trouble.RECORDING)
 
 
 class Device(SimulatedDevice):
@@ -43,6 +43,10 @@ class Device(SimulatedDevice):
         self.meanwhile()
         self.shared.recording = False
         return super().capture(stream, inputs)
+
+    def synchronise(self, event):
+        self.shared.check()
+        super().synchronise(event)
 
     def drain(self):
         self.shared.check()
@@ -77,6 +81,24 @@ def test_a_run_that_fails_while_another_model_is_recorded_loses_no_device(caplog
     beside.join(20)
     assert ours.healthy
     np.testing.assert_array_equal(ours.run(ROW)["features"], expected["features"])
+
+
+def test_a_batch_that_ends_while_another_model_is_recorded_is_answered():
+    shared = Context()
+    ours = Staged(Device(shared))
+
+    def meanwhile():
+        shared.began.set()
+        shared.refused.wait(20)
+
+    flight = ours.start([ROW], 1)
+    beside = threading.Thread(target=Staged(Device(shared, meanwhile)).prepare, args=(ROW, 1))
+    beside.start()
+    assert shared.began.wait(20)
+    np.testing.assert_array_equal(flight.wait()["features"], ROW["features"])
+    beside.join(20)
+    assert shared.refused.is_set()
+    assert ours.healthy
 
 
 def test_a_warm_up_disturbs_no_recording_of_another_model():

@@ -72,7 +72,7 @@ class StagedFlight:
         error = self.error
         while self.pieces:
             if error is None:
-                error = staged.attempt(lambda: staged.accelerator.synchronise(self._slot.done))
+                error = staged.synchronise(self._slot)
             low, high = self.pieces.popleft()
             if not staged.healthy:
                 raise staged.lost() from error

@@ -219,10 +219,17 @@ class Staged:
         """Say what ``error`` means. Nothing is in flight afterwards, or the device is lost."""
         trouble = self._accelerator.trouble(error)
         if trouble is not Trouble.STICKY and self._drained() is None:
-            return trouble
+            return Trouble.ORDINARY if trouble is Trouble.RECORDING else trouble
         # Whatever was raised first: a device on which nobody can wait any more is lost.
         self._lose(error)
         return Trouble.STICKY
+
+    def synchronise(self, slot: Slot) -> Exception | None:
+        """Wait for the batch in ``slot``; returns what was raised. Nothing is lost to another's recording."""
+        error = self.attempt(lambda: self._accelerator.synchronise(slot.done))
+        if error is not None and self._accelerator.trouble(error) is Trouble.RECORDING:
+            error = self.attempt(self.drain)
+        return error
 
     def settle(self) -> None:
         """Let nothing be in flight any more; a device that cannot be waited for is lost."""

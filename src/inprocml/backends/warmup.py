@@ -77,7 +77,7 @@ def _rehearse(staged: Staged, rows: Tensors, size: int) -> Exception | None:
         if error is not None:
             return error
     for slot in staged.slots:
-        error = staged.attempt(partial(staged.accelerator.synchronise, slot.done))
+        error = staged.synchronise(slot)
         if error is not None:
             return error
     return None

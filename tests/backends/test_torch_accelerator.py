@@ -116,6 +116,7 @@ def test_a_closed_backend_says_so(net):
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 MiB"), Trouble.MEMORY),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), Trouble.MEMORY),
         (RuntimeError("CUDA error: device-side assert triggered"), Trouble.STICKY),
+        (RuntimeError("CUDA error: operation not permitted when stream is capturing"), Trouble.RECORDING),
         (RuntimeError("CUDA error: an illegal memory access was encountered"), Trouble.STICKY),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), Trouble.ORDINARY),
         (ValueError("out of memory, says a row"), Trouble.ORDINARY),

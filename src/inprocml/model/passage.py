@@ -49,6 +49,7 @@ class Passage:
         while not self.servable.leases.begin():  # swapped away a moment ago
             self.servable = host._servable(self._process, deadline)  # noqa: SLF001
         self._held = True
+        self._join: Callable[[], None] | None = None
         self._batch = self.servable.runner.max_batch_size
         self._call = self.servable.portion
         self._least = self._size = self._batch * self.servable.flights
@@ -68,6 +69,7 @@ class Passage:
         ahead: Ahead[Sifted, list[Tensors]] = Ahead(
             sifted, self._compute, urgent=lambda item: item.block.prompt, took=self._took, clock=self.clock
         )
+        self._join = ahead.join
         try:
             for item, outputs in ahead:
                 yield item, outputs
@@ -110,10 +112,15 @@ class Passage:
             )
 
     def end(self, *, sweep: bool = True) -> None:
-        """Give the lease back; ``sweep`` frees a version that was replaced. May be called twice."""
+        """Give the lease back; ``sweep`` waits for what computes and frees a version that was replaced.
+
+        May be called twice.
+        """
         held, self._held = self._held, False
         if not held or os.getpid() != self._pid:
             return
+        if sweep and self._join is not None:
+            self._join()
         self.servable.leases.end()
         if sweep and self._process.slot.peek() is not self.servable:
             self._process.slot.sweep()

@@ -106,6 +106,6 @@ def cut(outputs: Tensors, start: int, rows: int) -> Tensors:
     would reach into an array that others read.
     """
     own = {}
-    for name, array in outputs.items():  # noqa: PERF403 - before Python 3.12 a comprehension takes longer
+    for name, array in outputs.items():
         own[name] = array[start : start + rows].copy()
     return own

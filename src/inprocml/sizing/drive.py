@@ -7,6 +7,7 @@ too (Tene, "How not to measure latency").
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import threading
@@ -56,7 +57,7 @@ def open_loop(ask: Ask, *, rate: float, seconds: float, seed: int = 0, callers: 
             if due - start > seconds:
                 return
             early = due - time.perf_counter()
-            if early > 0 and crowd.ended.wait(early):
+            if early > 0 and crowd.pause(early):
                 return
             yield number, due if early <= 0 else 0.0
 
@@ -67,12 +68,20 @@ class _Crowd:
     """Threads that ask, and what they saw."""
 
     def __init__(self, ask: Ask) -> None:
-        self.ended = threading.Event()
+        self.ended = False
+        self._gate = threading.Lock()  # a raw lock waits more cheaply than an event, 10,000 times a second
+        self._gate.acquire()
         self._ask = ask
         self._latencies: list[list[float]] = []
         self._shares: list[float] = []  # of a run, by answer
         self._refused: list[int] = []
         self._faults: list[BaseException] = []
+
+    def pause(self, seconds: float) -> bool:
+        """Wait; True: no more, for it is over."""
+        if self._gate.acquire(timeout=seconds):
+            self._gate.release()
+        return self.ended
 
     def play(self, turns: Callable[[], Iterator[tuple[int, float]]], callers: int) -> Seen:
         """Ask whenever it is somebody's turn: a number, and since when (0: just now)."""
@@ -87,7 +96,7 @@ class _Crowd:
             for thread in threads:
                 thread.join()
         finally:
-            self.ended.set()
+            self._end()
         took = time.perf_counter() - began
         if self._faults:
             raise self._faults[0]
@@ -106,7 +115,7 @@ class _Crowd:
         refused, runs = 0, 0.0
         try:
             for number, due in turns:
-                if self.ended.is_set():
+                if self.ended:
                     break
                 began = due or time.perf_counter()
                 try:
@@ -118,7 +127,12 @@ class _Crowd:
                 runs += 1 / max(1, result.batch_rows)
         except BaseException as error:  # noqa: BLE001  raised where the loop was started
             self._faults.append(error)
-            self.ended.set()
+            self._end()
         self._latencies.append(latencies)
         self._shares.append(runs)
         self._refused.append(refused)
+
+    def _end(self) -> None:
+        self.ended = True
+        with contextlib.suppress(RuntimeError):  # open already
+            self._gate.release()

@@ -9,7 +9,7 @@ TESTS ?= tests
 SECONDS ?= 600
 ROWS ?= 1000000
 
-.PHONY: demo test fuzz fuzz-reader check bench setup servers clean
+.PHONY: demo test fuzz fuzz-reader check bench gpu setup servers clean
 
 $(DEV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEV)
@@ -58,6 +58,11 @@ check: $(DEV)/.installed
 
 bench: $(DEV)/.installed
 	$(DEV)/bin/python -m benchmarks.run $(ARGS)
+
+# Where there is an NVIDIA GPU: what CI cannot reach. Commit what it writes to benchmarks/results.
+gpu: $(DEV)/.installed
+	$(DEV)/bin/python -m pytest -m gpu -rs $(ARGS)
+	$(DEV)/bin/python -m benchmarks.gpu
 
 clean:
 	rm -rf $(DEV) $(DEMO) $(SERVERS) build dist

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
         BackendMissing,
         BadRequest,
         BodyTooLarge,
+        BulkError,
         BundleError,
+        CannotResume,
         Corrupt,
         DeadlineExceeded,
         DeviceLost,
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
         Transform,
         Vector,
     )
-    from inprocml.values import Prediction
+    from inprocml.values import Prediction, Refusal
 
 __version__ = "0.1.0"
 
@@ -69,6 +71,7 @@ _HOME = {
     "Model": "inprocml.model",
     "Numeric": "inprocml.transform",
     "Prediction": "inprocml.values",
+    "Refusal": "inprocml.values",
     "Regression": "inprocml.bundle",
     "Rollout": "inprocml.serving",
     "Store": "inprocml.store",
@@ -87,8 +90,10 @@ __all__ = [
     "BackendMissing",
     "BadRequest",
     "BodyTooLarge",
+    "BulkError",
     "Bundle",
     "BundleError",
+    "CannotResume",
     "Category",
     "Classes",
     "Corrupt",
@@ -108,6 +113,7 @@ __all__ = [
     "PackError",
     "ParityError",
     "Prediction",
+    "Refusal",
     "Regression",
     "Rollout",
     "Store",

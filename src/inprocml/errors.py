@@ -19,6 +19,8 @@ InprocmlError 500
         BackendMissing          a runtime is not installed; the message says what to install
         BackendFailed           the model raised, or answered with what cannot be an answer
             DeviceLost          the device answers no more in this process
+    BulkError 500               a file of rows cannot be read, or a file of answers cannot be written
+        CannotResume            what was begun cannot be gone on with: the input or the model is another
     PackError 500
         ParityError             what was packed or converted answers differently from what was trained
 
@@ -36,7 +38,9 @@ __all__ = [
     "BackendMissing",
     "BadRequest",
     "BodyTooLarge",
+    "BulkError",
     "BundleError",
+    "CannotResume",
     "Corrupt",
     "DeadlineExceeded",
     "DeviceLost",
@@ -168,6 +172,14 @@ class BackendFailed(BackendError):
 
 class DeviceLost(BackendFailed):
     """The device answers no more in this process (a sticky CUDA error): restart the process."""
+
+
+class BulkError(InprocmlError):
+    """A file of rows cannot be read, or a file of answers cannot be written."""
+
+
+class CannotResume(BulkError):
+    """A file of answers that was begun cannot be gone on with: its input or its model is another now."""
 
 
 class PackError(InprocmlError):

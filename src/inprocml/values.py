@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,13 +23,16 @@ else:  # numpy is not imported for the sake of a name
 __all__ = [
     "FEATURES",
     "BatchRecord",
+    "Columns",
     "Features",
     "Prediction",
     "Readiness",
+    "Refusal",
     "Row",
     "Table",
     "Tensors",
     "Version",
+    "Written",
 ]
 
 FEATURES = "features"
@@ -111,3 +114,54 @@ class Prediction:
     probabilities: Mapping[Any, float] | None
     version: str
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What stands in an answer's place for a row that was refused: ``predict_many(..., errors="keep")``.
+
+    ``issues`` maps field to reason, as ``InvalidRow.issues`` does; ``row`` is the zero-based position in all
+    that was given; ``version`` names the version that refused it. It has the other members of a
+    ``Prediction``, all ``None``, so that a column of ``answer.value`` needs no special case.
+    """
+
+    issues: Mapping[str, str]
+    row: int
+    version: str
+    value: None = None
+    probability: None = None
+    probabilities: None = None
+    id: None = None
+
+
+class Columns(NamedTuple):
+    """Many answers at once: the columns of ``Prediction``, one element per row.
+
+    ``labels`` is ``None`` for a regression, and ``values`` are then its numbers, float64; else ``values``
+    are positions in ``labels``, and ``probabilities``, float64 ``(rows, labels)``, has one column per label.
+    """
+
+    labels: tuple[Any, ...] | None
+    values: NDArray[Any]
+    probabilities: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What ``predict_many(..., to=path)`` did.
+
+    ``rows`` are in the file ``path``, ``refused`` of them refusals; ``version`` answered all of them.
+    ``seconds`` is what this call took for the ``answered`` rows that no earlier call had answered.
+    """
+
+    path: Path
+    rows: int
+    refused: int
+    version: str
+    answered: int
+    seconds: float
+
+    @property
+    def rows_per_second(self) -> float:
+        """``answered`` rows over ``seconds``; 0.0 where there was nothing to do."""
+        return self.answered / self.seconds if self.answered and self.seconds > 0 else 0.0

@@ -5,49 +5,65 @@ Importing this package imports no runtime; opening a backend imports its own.
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
 
-from inprocml.backends.checks import check_device, check_threads
+from inprocml.backends.checks import check_device, check_precision, check_threads
+from inprocml.backends.onnx_providers import cache_folder
 from inprocml.backends.threads import thread_budget
 from inprocml.errors import Unsupported
 from inprocml.protocols import Backend
 
-__all__ = ["check_device", "check_threads", "open_backend", "thread_budget"]
+__all__ = ["cache_folder", "check_device", "check_threads", "open_backend", "thread_budget"]
 
 
 def open_backend(
     runtime: str,
     model: bytes,
     *,
-    device: Literal["cpu", "cuda", "tensorrt", "auto"] = "cpu",
+    device: str = "cpu",
     threads: int | None = None,
     allow_loops: bool = False,
     module: str | None = None,
     input_name: str = "features",
     output_name: str = "output",
+    precision: str = "fp32",
+    channels_last: bool = False,
+    cache: Path | None = None,
 ) -> Backend:
     """Open ``model`` (an ONNX file's bytes; for torch, a safetensors file's) in the runtime of that name.
 
-    ``module`` (the registered name), ``input_name`` and ``output_name`` matter to torch alone: an ONNX model
-    names its own. ``allow_loops`` lets an ONNX model hold ``Loop``, ``Scan`` and ``If``, which may run for
-    ever: the host's word, never the bundle's. Raises ``Unsupported`` for an unknown
-    runtime, and what the backend raises.
+    ``module`` (the registered name), ``input_name`` and ``output_name`` matter to torch alone: an ONNX
+    model names its own. ``allow_loops`` lets an ONNX model hold ``Loop``, ``Scan`` and ``If``, which may
+    run for ever: the host's word, never the bundle's. On a GPU the backend is a ``Staged``, to be prepared
+    before it serves; ``precision`` and ``channels_last`` say how it computes there, which
+    ``precision.choose`` holds against "fp32", and ``cache`` a folder for what TensorRT builds. Raises
+    ``Unsupported`` for an unknown runtime, and what the backend raises.
     """
     check_device(device)
     check_threads(threads)
+    check_precision(precision)
     if runtime == "onnx":
-        from inprocml.backends.onnx import OnnxBackend
+        from inprocml.backends.onnx_cuda import open_onnx
+        from inprocml.backends.onnx_providers import Wish
 
-        return OnnxBackend(model, device=device, threads=threads, allow_loops=allow_loops)
+        wish = Wish(device, precision, cache=cache)
+        return open_onnx(model, wish=wish, threads=threads, allow_loops=allow_loops)
     if runtime == "torch":
-        from inprocml.backends.torch import TorchBackend
+        from inprocml.backends.torch import open_torch
 
         if module is None:
             raise ValueError("runtime 'torch' needs module=, the name under which the host registered it")
-        if device == "tensorrt":
+        if device.startswith("tensorrt"):
             raise ValueError("runtime 'torch' runs on cpu or cuda; use runtime 'onnx' for tensorrt")
-        return TorchBackend(
-            module, model, input_name=input_name, output_name=output_name, device=device, threads=threads
+        names = {"input_name": input_name, "output_name": output_name}
+        return open_torch(
+            module,
+            model,
+            device=device,
+            threads=threads,
+            precision=precision,
+            channels_last=channels_last,
+            **names,
         )
     if runtime == "numpy":
         from inprocml.backends.numpy import NumpyBackend

@@ -13,23 +13,18 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from inprocml.backends.audit import audit_model
 from inprocml.backends.checks import check_device, check_threads
 from inprocml.backends.locks import ProcessLock
+from inprocml.backends.onnx_providers import Wish, first_of, placed, providers
 from inprocml.backends.onnx_versions import check_versions
 from inprocml.backends.threads import thread_budget
 from inprocml.errors import BackendFailed, BackendMissing, Corrupt, Unsupported
 from inprocml.values import Tensors
 
-__all__ = ["OnnxBackend"]
-
-Device = Literal["cpu", "cuda", "tensorrt", "auto"]
-
-_CPU, _CUDA, _TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
-_PROVIDERS: Final = {"cpu": [_CPU], "cuda": [_CUDA, _CPU], "tensorrt": [_TENSORRT, _CUDA, _CPU]}
-_DEVICES: Final = {_CPU: "cpu", _CUDA: "cuda:0", _TENSORRT: "tensorrt:0"}
+__all__ = ["OnnxBackend", "import_runtime"]
 
 _FATAL = 4  # ONNX Runtime's severity scale; everything else it has to say arrives as an exception
 
@@ -46,12 +41,13 @@ def _keep(thing: object) -> None:
 class OnnxBackend:
     """One ONNX model in one ONNX Runtime session.
 
-    ``device="cuda"`` and ``"tensorrt"`` are demands: ``BackendMissing`` if the session would run elsewhere;
-    ``"auto"`` takes the best there is, and ``.device`` says which. ``threads`` is the size of the intra-op
-    pool, by default ``thread_budget()``. ``allow_loops`` lets the model hold ``Loop``, ``Scan`` and ``If``.
-    Raises ``Corrupt``, ``Untrusted`` (the model points at other files, may run for ever or fill the memory)
-    and ``Unsupported`` (versions, operators or outputs that this runtime cannot serve). ``mixes`` says
-    whether an operator takes one scale from a whole batch (dynamic quantisation): rows are not alone there.
+    ``device="cuda"``, ``"cuda:1"`` and ``"tensorrt"`` are demands: ``BackendMissing`` if the session would
+    run elsewhere; ``"auto"`` takes the best there is, and ``.device`` says which. ``wish`` says more than
+    ``device``, and is taken instead. ``threads`` is the size of the intra-op pool, by default
+    ``thread_budget()``. ``allow_loops`` lets the model hold ``Loop``, ``Scan`` and ``If``. Raises
+    ``Corrupt``, ``Untrusted`` (the model points at other files, may run for ever or fill the memory) and
+    ``Unsupported`` (versions, operators or outputs that this runtime cannot serve). ``mixes`` says whether
+    an operator takes one scale from a whole batch (dynamic quantisation): rows are not alone there.
     """
 
     name = "onnx"
@@ -60,27 +56,28 @@ class OnnxBackend:
         self,
         model: bytes,
         *,
-        device: Device = "cpu",
+        device: str = "cpu",
         threads: int | None = None,
         allow_loops: bool = False,
+        wish: Wish | None = None,
     ) -> None:
         self._pid = os.getpid()
-        check_device(device)
+        wish = wish or Wish(device)
+        check_device(wish.device)
         check_threads(threads)
         audited = audit_model(model, allow_loops=allow_loops)
         self.mixes = audited.mixes
         with _creating:
-            runtime = _import_runtime()
-            providers = _wanted(runtime, device)
+            runtime = import_runtime()
+            wanted = _wanted(runtime, wish)
             check_versions(runtime, audited.ir_version, audited.opsets)
             limit = _fold_limit(len(model), audited.foldable)
-            session = _open_session(runtime, model, providers, threads or thread_budget(), limit)
-        provider = session.get_providers()[0]
-        self.device = _DEVICES.get(provider, provider)
+            session = _open_session(runtime, model, wanted, threads or thread_budget(), limit)
+        self.device = placed(session.get_providers()[0], wish.device)
         self.inputs = tuple(node.name for node in session.get_inputs())
         outputs = {node.name: node.type for node in session.get_outputs()}
         self._names = list(outputs)
-        fault = _fault(device, self.device, outputs)
+        fault = _fault(wish.device, self.device, outputs)
         if fault is not None:
             # Not left to the traceback: what waits there for the garbage collector may be freed in a forked
             # child, and to free a session there hangs.
@@ -92,6 +89,11 @@ class OnnxBackend:
     def outputs(self) -> tuple[str, ...]:
         """Names of the model's outputs, in its order."""
         return tuple(self._names)
+
+    @property
+    def session(self) -> Any:
+        """The ONNX Runtime session; ``None`` once closed. Not to be kept: see ``close``."""
+        return self._session
 
     def run(self, inputs: Tensors) -> Tensors:
         """Compute one batch; what ONNX Runtime raises is let through."""
@@ -125,9 +127,9 @@ class OnnxBackend:
             keep(session)
 
 
-def _fault(wanted: Device, device: str, outputs: dict[str, str]) -> Exception | None:
+def _fault(wanted: str, device: str, outputs: dict[str, str]) -> Exception | None:
     """Say why this session cannot serve: another device than demanded, or an output that is no tensor."""
-    if wanted not in {"auto", device.partition(":")[0]}:
+    if wanted not in {"auto", device, device.partition(":")[0]}:
         return _not_there(wanted)
     for name, kind in outputs.items():
         if not kind.startswith("tensor("):
@@ -138,7 +140,7 @@ def _fault(wanted: Device, device: str, outputs: dict[str, str]) -> Exception | 
     return None
 
 
-def _import_runtime() -> Any:
+def import_runtime() -> Any:
     """Import onnxruntime, quietly; refuse an installation that cannot work."""
     installed = {name for name in ("onnxruntime", "onnxruntime-gpu") if _installed(name)}
     if len(installed) == 2:
@@ -169,15 +171,12 @@ def _installed(name: str) -> bool:
     return True
 
 
-def _wanted(runtime: Any, device: Device) -> list[str]:
+def _wanted(runtime: Any, wish: Wish) -> list[Any]:
     """Choose the providers to ask for; a provider this build does not have is refused here, by name."""
     available = set(runtime.get_available_providers())
-    if device == "auto":
-        # TensorRT builds engines for minutes on first use: only on demand.
-        return [provider for provider in _PROVIDERS["cuda"] if provider in available]
-    if _PROVIDERS[device][0] not in available:
-        raise _not_there(device)
-    return [provider for provider in _PROVIDERS[device] if provider in available]
+    if wish.device != "auto" and first_of(wish.device) not in available:
+        raise _not_there(wish.device)
+    return providers(available, wish)
 
 
 def _fold_limit(size: int, foldable: int) -> int:
@@ -189,7 +188,7 @@ def _fold_limit(size: int, foldable: int) -> int:
     return (_FOLDED + 4 * size) // max(1, foldable)
 
 
-def _open_session(runtime: Any, model: bytes, providers: list[str], threads: int, limit: int) -> Any:
+def _open_session(runtime: Any, model: bytes, wanted: list[Any], threads: int, limit: int) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -201,7 +200,7 @@ def _open_session(runtime: Any, model: bytes, providers: list[str], threads: int
     options.add_session_config_entry("optimization.constant_folding_max_output_size_in_bytes", str(limit))
     try:
         session = runtime.InferenceSession(
-            model, options, providers=providers, enable_fallback=0, read_config_from_model=0
+            model, options, providers=wanted, enable_fallback=0, read_config_from_model=0
         )
     except Exception as error:
         traceback.clear_frames(error.__traceback__)  # they hold the half-made session

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Final
 
-from inprocml.backends.checks import check_device, check_threads
+from inprocml.backends.checks import check_device, check_threads, split_device
 from inprocml.backends.locks import ProcessLock
+from inprocml.backends.staged import Staged
 from inprocml.backends.threads import thread_budget
+from inprocml.backends.torch_cuda import TorchAccelerator
 from inprocml.errors import BackendFailed, BackendMissing, Corrupt
+from inprocml.protocols import Backend
 from inprocml.values import Tensors
 
-__all__ = ["TorchBackend", "register", "registered"]
+__all__ = ["TorchBackend", "open_torch", "register", "registered"]
 
-Device = Literal["cpu", "cuda", "auto"]
+_DEVICES: Final = ("cpu", "cuda", "auto")
 Factory = Callable[[], Any]
 
 _factories: dict[str, Factory] = {}
@@ -66,21 +69,14 @@ class TorchBackend:
         *,
         input_name: str = "features",
         output_name: str = "output",
-        device: Device = "cpu",
+        device: str = "cpu",
         threads: int | None = None,
     ) -> None:
-        check_device(device, ("cpu", "cuda", "auto"))
-        check_threads(threads)
-        factory = registered(module_name)
-        torch = _import_torch(threads)
-        self.device = _device(torch, device)
-        module = factory()
-        _load(module, module_name, weights)
-        module.eval()
+        torch, module, self.device = _placed(module_name, weights, device, threads)
         self.inputs = (input_name,)
         self.outputs = (output_name,)
         self._torch = torch
-        self._module: Any = module.to(self.device)
+        self._module: Any = module
 
     def run(self, inputs: Tensors) -> Tensors:
         """Compute one batch; what the module raises is let through."""
@@ -106,6 +102,56 @@ class TorchBackend:
         self._module = None
 
 
+def open_torch(
+    module_name: str,
+    weights: bytes,
+    *,
+    input_name: str = "features",
+    output_name: str = "output",
+    device: str = "cpu",
+    threads: int | None = None,
+    precision: str = "fp32",
+    channels_last: bool = False,
+) -> Backend:
+    """Open a registered module: on the CPU as ``TorchBackend``, on a GPU as ``Staged``.
+
+    ``precision`` and ``channels_last`` are for GPUs, see ``TorchAccelerator``. Raises what ``TorchBackend``
+    does.
+    """
+    check_device(device, _DEVICES)
+    check_threads(threads)
+    registered(module_name)
+    if _device(_import_torch(threads), device) == "cpu":
+        return TorchBackend(
+            module_name, weights, input_name=input_name, output_name=output_name, threads=threads
+        )
+    torch, module, where = _placed(module_name, weights, device, threads)
+    given, made = (input_name,), (output_name,)
+    accelerator = TorchAccelerator(
+        torch,
+        module,
+        where,
+        inputs=given,
+        outputs=made,
+        precision=precision,
+        channels_last=channels_last,
+    )
+    return Staged(accelerator)
+
+
+def _placed(name: str, weights: bytes, device: str, threads: int | None) -> tuple[Any, Any, str]:
+    """Return torch, the module with its weights on the device, in eval mode, and which device that is."""
+    check_device(device, _DEVICES)
+    check_threads(threads)
+    factory = registered(name)
+    torch = _import_torch(threads)
+    where = _device(torch, device)
+    module = factory()
+    _load(module, name, weights)
+    module.eval()
+    return torch, module.to(where), where
+
+
 def _import_torch(threads: int | None) -> Any:
     try:
         import torch
@@ -119,16 +165,18 @@ def _import_torch(threads: int | None) -> Any:
     return torch
 
 
-def _device(torch: Any, device: Device) -> str:
+def _device(torch: Any, device: str) -> str:
     if device == "cpu":
         return "cpu"
-    if torch.cuda.is_available():
-        return "cuda:0"
+    number = split_device(device)[1]
+    if torch.cuda.is_available() and number < torch.cuda.device_count():
+        return f"cuda:{number}"
     if device == "auto":
         return "cpu"
+    seen = torch.cuda.device_count()
     raise BackendMissing(
-        "device='cuda' was asked for and torch sees no CUDA device; check `nvidia-smi`, "
-        "install a CUDA build of torch, or use device='cpu'"
+        f"device={device!r} was asked for and torch sees {seen or 'no'} CUDA device{'s' * (seen > 1)}; "
+        "check `nvidia-smi`, install a CUDA build of torch, or use device='cpu'"
     )
 
 

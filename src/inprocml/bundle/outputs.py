@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from inprocml.bundle.manifest import OutputEntry
 from inprocml.errors import BackendFailed, PackError
-from inprocml.values import Tensors
+from inprocml.values import Columns, Tensors
 
 __all__ = ["Classes", "Decoded", "Output", "Regression", "from_entry"]
 
@@ -99,6 +99,17 @@ class Classes:
         best = max(scores)
         # the lengths are equal by now, and the keyword would cost 0.15 us
         return labels[scores.index(best)], best, dict(zip(labels, scores))  # noqa: B905
+
+    def columns(self, outputs: Tensors) -> Columns:
+        """Decode all rows; the last digit of a softmax may differ from ``decode``. Raises as that does."""
+        scores = _scores(outputs, self.tensor)
+        shares = self.probabilities(scores)
+        if shares.shape[1] != len(self.labels):
+            raise BackendFailed(
+                f"the model answered with {shares.shape[1]} scores for {len(self.labels)} labels. Pack the "
+                "model anew."
+            )
+        return Columns(self.labels, shares.argmax(axis=1), shares)
 
     def probabilities(self, scores: NDArray[Any]) -> NDArray[np.float64]:
         """Return probabilities, shape (rows, labels), float64, of a whole tensor of scores."""
@@ -182,6 +193,13 @@ class Regression:
             )
         return value, None, None
 
+    def columns(self, outputs: Tensors) -> Columns:
+        """Decode all rows; raises ``BackendFailed`` as ``decode`` does."""
+        scores = _scores(outputs, self.tensor)
+        if scores.size != len(scores):
+            raise BackendFailed(f"the model answered with shape {scores.shape} for one number a row")
+        return Columns(None, scores.reshape(-1).astype(np.float64), None)
+
     def check(self, scores: NDArray[Any]) -> None:
         """Check sample outputs when packing; raises ``PackError`` that says what was found."""
         columns = _columns(scores)
@@ -205,6 +223,16 @@ def from_entry(entry: OutputEntry, tensor: str) -> Output:
     if entry.kind == "regression" or entry.labels is None or entry.scores is None:
         return Regression(tensor=tensor)
     return Classes(entry.labels, scores=entry.scores, tensor=tensor)
+
+
+def _scores(outputs: Tensors, tensor: str | None) -> NDArray[Any]:
+    scores = np.asarray(outputs[tensor])  # type: ignore[index]  # bound when packed
+    if scores.dtype.kind != "f" or not np.isfinite(scores).all():
+        raise BackendFailed(
+            "the model answered rows with what are not finite floating-point numbers. Look at the features "
+            "of these rows; if every row fails, pack the model anew."
+        )
+    return scores
 
 
 def _plain(label: object) -> bool | int | str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from inprocml.bundle.durable import sync_folder, temporary_in, write_new
+from inprocml.durable import sync_folder, temporary_in, write_new
 from inprocml.errors import PackError
 
 __all__ = ["place_file", "place_folder"]

@@ -13,8 +13,8 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from inprocml.bundle.durable import sweep, sync_folder, temporary_in, write_new
 from inprocml.bundle.manifest import parse_manifest
+from inprocml.durable import sweep, sync_folder, temporary_in, write_new
 from inprocml.errors import PackError
 from inprocml.sources import MANIFEST, Directory, natural_key, valid_version
 from inprocml.sources.moves import read_moves

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from inprocml.backends import open_backend
+from inprocml.backends import cache_folder, open_backend
 from inprocml.batching import Ragged, Runner, Shapes
 from inprocml.bundle import Bundle
 from inprocml.errors import BackendFailed, InprocmlError
@@ -38,12 +38,11 @@ def build(
     backend = _open(bundle, options)
     try:
         bundle.replay(backend)
-        warm(
-            backend,
-            {given: bundle.golden.tensors[name] for name, given in bundle.inputs.items()},
-            sizes,
-            clock=clock,
-        )
+        rows = {given: bundle.golden.tensors[name] for name, given in bundle.inputs.items()}
+        prepare = getattr(backend, "prepare", None)  # of a GPU: batch sizes that fit, recorded runs
+        if prepare is not None:
+            prepare(rows, options.max_batch_size)
+        warm(backend, rows, sizes, clock=clock)
         return _assemble(bundle, backend, options, clock)
     except BaseException:
         backend.close()
@@ -119,6 +118,7 @@ def _open(bundle: Bundle, options: Options) -> Backend:
             module=bundle.module,
             input_name=next(iter(bundle.inputs.values())),
             output_name=bundle.output_name,
+            cache=cache_folder(bundle.path, bundle.digest) if options.device.startswith("tensorrt") else None,
         )
     except InprocmlError:
         raise

@@ -10,10 +10,10 @@ import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
-from inprocml.batching import Drained
 from inprocml.bundle import Policy
 from inprocml.errors import InprocmlError, NotReady, UnknownVersion
 from inprocml.model.attempt import Attempt
+from inprocml.model.bulk import ManyRows
 from inprocml.model.options import BackendChoice, Device, Options, as_pins, check_version
 from inprocml.model.versions import Versions
 from inprocml.protocols import Source, Watchable
@@ -21,7 +21,6 @@ from inprocml.serving import (
     Following,
     Pointed,
     Process,
-    Progress,
     Rollout,
     Servable,
     Slot,
@@ -32,7 +31,7 @@ from inprocml.serving import (
 )
 from inprocml.sources import open_source, place_name
 from inprocml.telemetry import not_served
-from inprocml.values import Prediction, Readiness, Row, Table
+from inprocml.values import Prediction, Readiness, Row
 
 __all__ = ["Model"]
 
@@ -52,7 +51,7 @@ def _forget_inherited() -> None:
 os.register_at_fork(after_in_child=_forget_inherited)
 
 
-class Model:
+class Model(ManyRows):
     """A model that answers from inside this process; declaring it does nothing.
 
     The first use in each process loads the newest version of the store at ``path``, verifies it, and from
@@ -62,7 +61,7 @@ class Model:
     versions that a request may ask for by name. ``policy`` says what a bundle must fulfil, such as a
     signature.
 
-    ``device`` is ``"cpu"``, ``"cuda"``, ``"tensorrt"`` or ``"auto"``; ``threads`` the runtime's own threads
+    ``device``: ``"cpu"``, ``"cuda"`` (or ``"cuda:1"``), ``"tensorrt"`` or ``"auto"``; ``threads`` its threads
     (default: this worker's share of the cores it may use). ``max_batch_size`` rows at most run together;
     ``max_queue_delay`` seconds a row may wait for company (0: never on purpose); ``max_queue_size`` rows
     may wait before callers get ``Overloaded``. ``poll_interval`` is in seconds. ``backend`` replaces the
@@ -114,14 +113,14 @@ class Model:
         self._versions = Versions(source, self._options, name, clock=self._clock)
         self._processes: dict[int, Process] = {}
         self._inherited: list[dict[int, Process]] = []
-        self._pins = {pin: self._only(pin, source) for pin in self._options.pins}
+        self._pins = {pin: self._pin(pin) for pin in self._options.pins}
         _models.add(self)
 
-    def _only(self, version: str, source: Source) -> Model:
+    def _pin(self, version: str) -> Model:
         """Return a model like this one that serves ``version`` and follows nothing."""
         options = self._options
         return Model(
-            source,
+            self._versions.source,
             version=version,
             policy=options.policy,
             name=options.name,
@@ -208,32 +207,6 @@ class Model:
                 raise
             return attempt.answered(prediction, result)
 
-    def predict_many(self, table: Table, *, timeout: float | None = None) -> list[Prediction]:
-        """Answer many rows (DataFrame, mapping of columns, list of rows) through the same path.
-
-        The rows are checked and encoded as a whole, then run in batches that take turns with other callers
-        and wait for room in a full queue. One version answers the whole table. ``timeout`` in seconds covers
-        all of it. Raises as ``predict``; ``InvalidRow.row`` is the position of the first bad row.
-        """
-        deadline = None if timeout is None else self._clock() + timeout
-        process = self._process()
-        while True:
-            servable = self._servable(process, deadline)
-            answers: list[Prediction] = []
-            progress = Progress(self._clock)
-            try:
-                for part in servable.predict_table(table, deadline):
-                    answers += part
-                    progress.show(len(answers))
-            except Drained:
-                continue  # a swap waited for this table in vain: the new version answers all of it
-            except Exception as error:
-                servable.telemetry.refused(error)
-                raise
-            finally:
-                progress.end()
-            return answers
-
     # --- versions ----------------------------------------------------------------------------------
 
     @property
@@ -249,7 +222,7 @@ class Model:
         for ``READY`` and for ``STALE``: an older version answers than should, and ``failure`` says why.
         """
         process = self._process()
-        if process.slot.peek() is not None:
+        if process.slot.peek() is not None or process.slot.evicted is not None:
             return Readiness.READY if process.stale is None else Readiness.STALE
         if process.closed:
             return Readiness.FAILED

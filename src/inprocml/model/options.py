@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from inprocml.backends import check_device, check_threads
 from inprocml.batching import check_limits
@@ -16,7 +15,7 @@ from inprocml.sources import valid_version
 
 __all__ = ["BackendChoice", "Device", "Options", "as_pins", "check_version"]
 
-Device = Literal["cpu", "cuda", "tensorrt", "auto"]
+Device = str  # "cpu", "cuda", "cuda:1", "tensorrt", "auto": see ``check_device``
 BackendChoice = str | Callable[[Bundle], Backend] | None
 
 _BACKENDS = ("onnx", "torch", "numpy")

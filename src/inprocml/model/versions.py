@@ -6,12 +6,13 @@ a process, so that two never decide on what the other is about to change.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from inprocml.errors import BundleError
+from inprocml.errors import BundleError, UnknownVersion
 from inprocml.model.compose import build
 from inprocml.model.options import Options
 from inprocml.model.trials import Trials
@@ -44,6 +45,10 @@ class Versions:
         A worker that starts while a broken bundle lies on top must serve what its siblings serve: a bad
         publish may not take the site down one restart at a time.
         """
+        evicted = process.slot.evicted
+        if evicted is not None:  # the same again, whatever it was: a roll-back holds
+            with contextlib.suppress(BundleError, UnknownVersion):  # gone meanwhile
+                return self.load(Version(evicted[0], Path(), digest=evicted[1]), "evicted")
         if self.options.version is not None:
             return self.load(Version(self.options.version, Path()), "first_use")
         try:

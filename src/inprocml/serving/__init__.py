@@ -5,9 +5,11 @@ What follows new ones (follow, watch), and what lets candidates in beside it (ro
 
 from __future__ import annotations
 
+from inprocml.serving.ahead import Ahead
 from inprocml.serving.course import Decision
 from inprocml.serving.evidence import Evidence, Tally
 from inprocml.serving.follow import Following, Pointed
+from inprocml.serving.memory import Memory
 from inprocml.serving.process import Process
 from inprocml.serving.progress import Progress
 from inprocml.serving.rollout import Rollout, as_rollouts, check_share
@@ -18,6 +20,7 @@ from inprocml.serving.trial import Ended, Trial
 from inprocml.serving.warm import Sizes, warm
 
 __all__ = [
+    "Ahead",
     "Candidate",
     "Decided",
     "Decision",
@@ -25,6 +28,7 @@ __all__ = [
     "Evidence",
     "Following",
     "Leases",
+    "Memory",
     "Pointed",
     "Process",
     "Progress",

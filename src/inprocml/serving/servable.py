@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from inprocml.serving.heap import trim
 from inprocml.serving.warm import Sizes
-from inprocml.values import FEATURES, Prediction, Row, Table, Tensors
+from inprocml.values import FEATURES, Columns, Prediction, Row, Table, Tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +30,14 @@ __all__ = ["Leases", "Output", "Servable", "prediction_ids"]
 
 
 class Output(Protocol):
-    """Turns row ``index`` of a model's outputs into value, probability and probabilities."""
+    """Turns row ``index`` of a model's outputs into value, probability and probabilities; or all rows."""
+
+    @property
+    def tensor(self) -> str | None: ...
 
     def decode(self, outputs: Tensors, index: int) -> tuple[Any, float | None, Any]: ...
+
+    def columns(self, outputs: Tensors) -> Columns: ...
 
 
 def prediction_ids() -> Callable[[], str]:
@@ -68,13 +73,13 @@ class Servable:
         """Check, encode, batch and decode one row."""
         inputs = self._inputs_one(self.transform.transform_one(row))
         result = self.runner.run(inputs, deadline=deadline)
-        return self._prediction(result, 0), result
+        return self._prediction(result.outputs, 0), result
 
     async def apredict(self, row: Row, deadline: float | None) -> tuple[Prediction, Result]:
         """As ``predict``; the model never runs on the event loop."""
         inputs = self._inputs_one(self.transform.transform_one(row))
         result = await self.runner.arun(inputs, deadline=deadline)
-        return self._prediction(result, 0), result
+        return self._prediction(result.outputs, 0), result
 
     def predict_table(self, table: Table, deadline: float | None) -> Iterator[list[Prediction]]:
         """Check and encode many rows as a whole, then answer them batch by batch, in turn with other callers.
@@ -85,20 +90,37 @@ class Servable:
             for part in self._parts(table, self.runner.max_batch_size):
                 yield self._answer(part, deadline)
 
+    @property
+    def idle(self) -> bool:
+        """Whether it computes nothing, and answers no table and no stream."""
+        return self.runner.idle and self.leases.idle
+
+    @property
+    def light(self) -> bool:
+        """Whether it takes features alone, which are small enough to be made of many rows at once."""
+        return len(self.transform.tensors) == 1 and FEATURES in self.inputs
+
     def _parts(self, table: Table, rows: int) -> Iterator[Any]:
-        """Features are small enough to be made all at once, which is quicker; other tensors may not be."""
-        if len(self.transform.tensors) > 1 or FEATURES not in self.inputs:
+        if not self.light:
             return self.transform.batches(table, rows=rows)
         features = self.transform.transform(table)
         return (features[start : start + rows] for start in range(0, len(features), rows))
 
     def _answer(self, part: Any, deadline: float | None) -> list[Prediction]:
+        return self.predictions(self.compute(part, deadline))
+
+    def compute(self, part: Any, deadline: float | None) -> Tensors:
+        """Run encoded rows, at most ``max_batch_size``, in turn with other callers; return the outputs."""
         inputs = {
             given: part if type(part) is not dict else part[name] for name, given in self.inputs.items()
         }
         rows = len(next(iter(inputs.values())))
-        result = self.runner.run(inputs, rows=rows, deadline=deadline, patient=True)
-        return [self._prediction(result, index) for index in range(rows)]
+        return self.runner.run(inputs, rows=rows, deadline=deadline, patient=True).outputs
+
+    def predictions(self, outputs: Tensors) -> list[Prediction]:
+        """Decode all rows of outputs."""
+        rows = len(next(iter(outputs.values())))
+        return [self._prediction(outputs, index) for index in range(rows)]
 
     def _inputs_one(self, made: Any) -> dict[str, Any]:
         """One row's tensors as a batch of one."""
@@ -106,18 +128,22 @@ class Servable:
             return {given: made[name][None] for name, given in self.inputs.items()}
         return {given: made.reshape(1, -1) for given in self.inputs.values()}
 
-    def _prediction(self, result: Result, index: int) -> Prediction:
-        value, probability, probabilities = self.output.decode(result.outputs, index)
+    def _prediction(self, outputs: Tensors, index: int) -> Prediction:
+        value, probability, probabilities = self.output.decode(outputs, index)
         return Prediction(value, probability, probabilities, self.version, self.new_id())
 
-    def retire(self, timeout: float) -> bool:
+    def retire(self, timeout: float, *, closing: bool = False) -> bool:
         """Let tables end, refuse new rows, finish those waiting, free the runtime; whether all was freed.
 
-        ``timeout`` in seconds bounds each wait. A row that never comes back from the runtime keeps the old
-        version in memory: freeing a session that still runs would take the whole process down.
+        ``timeout`` in seconds bounds each wait. A stream may last for days: while one is answered nothing is
+        refused and nothing freed, unless the model is ``closing``. A row that never comes back from the
+        runtime keeps the old version in memory as well: freeing a session that still runs would take the
+        whole process down.
         """
         self.telemetry.unloaded()
         self.leases.wait(timeout)
+        if not self.leases.seal() and not closing:
+            return False
         self.runner.drain()
         if not self.runner.close(timeout):
             return False
@@ -127,10 +153,12 @@ class Servable:
 
 
 class Leases:
-    """Counts the tables a servable is answering, so that a swap can let them end."""
+    """Counts the tables and the streams that a servable is answering, so that a swap can let them end."""
 
     def __init__(self) -> None:
         self._held = 0
+        self._streams = 0
+        self._sealed = False
         self._changed = threading.Condition()
 
     def __enter__(self) -> None:
@@ -143,6 +171,28 @@ class Leases:
             self._changed.notify_all()
 
     def wait(self, timeout: float) -> bool:
-        """Wait until none is held, at most ``timeout`` seconds; returns whether none is."""
+        """Wait until no table is held, at most ``timeout`` seconds; returns whether none is."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._held, timeout)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is held."""
+        return not self._held and not self._streams
+
+    def begin(self) -> bool:
+        """Take a lease for a stream; False where this version is being freed already."""
+        with self._changed:
+            self._streams += not self._sealed
+            return not self._sealed
+
+    def end(self) -> None:
+        """Give a stream's lease back."""
+        with self._changed:
+            self._streams -= 1
+
+    def seal(self) -> bool:
+        """Take no more streams, unless one is held; returns whether none is."""
+        with self._changed:
+            self._sealed = self._sealed or not self._streams
+            return not self._streams

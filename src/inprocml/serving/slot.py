@@ -42,10 +42,27 @@ class Slot:
         self._retry_at = 0.0
         self._closed = False
         self._stuck: list[Servable] = []
+        self._evicted: tuple[str, str] | None = None
 
     def peek(self) -> Servable | None:
         """Return the servable if one is loaded, without loading."""
         return self._servable
+
+    @property
+    def evicted(self) -> tuple[str, str] | None:
+        """Name and digest of the version that ``evict`` took out, until one is loaded again."""
+        return self._evicted
+
+    @property
+    def used(self) -> float:
+        """When the version was last used, on the clock of its ``sizes``; 0.0 where none is loaded."""
+        servable = self._servable
+        return 0.0 if servable is None else servable.sizes.used
+
+    def held(self) -> tuple[Servable, ...]:
+        """Return every version that takes memory here: the serving one, and those that still compute."""
+        serving = self._servable
+        return (*self._stuck, *(() if serving is None else (serving,)))
 
     @property
     def failure(self) -> Exception | None:
@@ -75,7 +92,7 @@ class Slot:
             now = self._clock()
             self._failure, self._retry_at = anew(error), now + max(RETRY_SECONDS, now - began)
             raise
-        self._servable, self._failure = servable, None
+        self._servable, self._failure, self._evicted = servable, None, None
         _log.info("model %s: version %s serves now", servable.name, servable.version)
         return servable
 
@@ -88,19 +105,37 @@ class Slot:
             self._refuse_if_closed()
             new = build()
             old, self._servable = self._servable, new
-            self._failure = None
+            self._failure = self._evicted = None
         _log.info(
             "model %s: version %s serves now (was %s)", new.name, new.version, old.version if old else "none"
         )
         self._retire(old)
         return new
 
-    def sweep(self) -> None:
+    def evict(self) -> bool:
+        """Free the version unless it is in use; the next use loads again. Whether it was freed.
+
+        Waits for nobody: a slot that loads or swaps just now is in use.
+        """
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            old = self._servable
+            if old is None or not old.idle or not old.leases.seal():
+                return False
+            self._servable, self._evicted = None, (old.version, old.digest)
+        finally:
+            self._lock.release()
+        _log.info("model %s: version %s was idle and is evicted", old.name, old.version)
+        self._retire(old)
+        return True
+
+    def sweep(self, *, closing: bool = False) -> None:
         """Free the versions that were still busy when they were replaced, and have ended since."""
         with self._lock:
             stuck, self._stuck = self._stuck, []
         for old in stuck:
-            if not old.retire(0.0):
+            if not old.retire(0.0, closing=closing):
                 self.keep(old)
 
     def close(self) -> None:
@@ -108,16 +143,17 @@ class Slot:
         with self._lock:
             self._closed = True
             old, self._servable = self._servable, None
-        self._retire(old)
-        self.sweep()
+        self._retire(old, closing=True)
+        self.sweep(closing=True)
 
-    def _retire(self, old: Servable | None) -> None:
+    def _retire(self, old: Servable | None, *, closing: bool = False) -> None:
         if old is None:
             return
-        if not old.retire(RETIRE_SECONDS):
+        if not old.retire(RETIRE_SECONDS, closing=closing):
             self.keep(old)
             _log.warning(
-                "model %s version %s still computes though it was replaced; its memory is kept until it ends",
+                "model %s version %s still computes or answers a stream though it was replaced; its memory "
+                "is kept until that ends",
                 old.name,
                 old.version,
             )

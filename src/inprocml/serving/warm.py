@@ -6,6 +6,8 @@ request should wait for that.
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 
 from inprocml.protocols import Backend, Clock
@@ -18,13 +20,19 @@ PATIENCE_SECONDS = 5.0
 
 
 class Sizes:
-    """An observer of the batch sizes that a version ran at; a count that threads race for is off by one."""
+    """An observer of the batch sizes that a version ran at; a count that threads race for is off by one.
 
-    def __init__(self) -> None:
+    ``used`` is when the last batch ended, or when this was made, on ``clock``.
+    """
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
         self._counts: dict[int, int] = {}
+        self._clock = clock
+        self.used = clock()
 
     def observe(self, record: BatchRecord) -> None:
         """Count the size of one executed batch."""
+        self.used = self._clock()
         if record.error is None:
             self._counts[record.rows] = self._counts.get(record.rows, 0) + 1
 

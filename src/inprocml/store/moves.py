@@ -18,7 +18,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from inprocml.bundle.durable import link_new, sweep, sync_folder
+from inprocml.durable import link_new, sweep, sync_folder
 from inprocml.errors import BundleError
 from inprocml.schema.sound import first_issue
 from inprocml.sources.history import HISTORY, Entry, Target, Trial, entry_name

@@ -1,0 +1,136 @@
+"""CSV files and JSON lines, read a bounded number of rows at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from inprocml.bulk.arrow import arrow
+from inprocml.bulk.block import Block, Size
+from inprocml.bulk.rows import Items
+from inprocml.bulk.stamps import check_stamps, stamp
+from inprocml.errors import BulkError
+from inprocml.protocols import Clock
+from inprocml.schema.field import Field
+
+__all__ = ["CsvFiles", "JsonLines"]
+
+
+class _Files:
+    """Files without a count of their rows; a subclass reads one. Fulfils ``Input``."""
+
+    kind = ""
+    total: Final = None
+    exact: Final = True
+
+    def __init__(self, paths: Sequence[Path], key: str | None, fields: Sequence[Field], clock: Clock) -> None:
+        self._paths, self._key, self._fields = paths, key, {field.name: field for field in fields}
+        self.document: Mapping[str, Any] = {"kind": self.kind, "files": [stamp(path) for path in paths]}
+        self._items = Items(self._each(), key, frozenset(self._fields), clock)
+
+    def blocks(self, size: Size, start: int = 0) -> Iterator[Block]:
+        """Yield the rows in blocks; the first ``start`` are read and passed over."""
+        return self._items.blocks(size, start)
+
+    def _each(self) -> Iterator[Any]:
+        for path in self._paths:
+            yield from self._read(path)
+
+    def _read(self, path: Path) -> Iterator[Any]:
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Raise ``BulkError`` where a file is another than at the beginning."""
+        check_stamps(self._paths, self.document["files"])
+
+    def close(self) -> None:
+        """Close the file that is being read."""
+        self._items.close()
+
+
+class JsonLines(_Files):
+    """One JSON object a line, UTF-8; members that the model does not know are left out."""
+
+    kind = "jsonl"
+
+    def _read(self, path: Path) -> Iterator[dict[str, object]]:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield self._known(line, path, number)
+
+    def _known(self, line: bytes, path: Path, number: int) -> dict[str, object]:
+        try:
+            row = dict(json.loads(line).items())
+            return {name: row[name] for name in row if name in self._fields or name == self._key}
+        except (ValueError, RecursionError, AttributeError) as error:
+            told = f"line {number} cannot be read as a JSON object ({type(error).__name__})"
+            raise BulkError(f"{path}: {told}; write one object a line") from error
+
+
+class CsvFiles(_Files):
+    """Comma-separated values with a header; an empty cell is missing, and text is text whatever it spells."""
+
+    kind = "csv"
+
+    def _read(self, path: Path) -> Iterator[Any]:
+        pa = arrow()
+        from pyarrow import csv
+
+        wanted = {*self._fields, self._key}
+        try:
+            with csv.open_csv(path) as reader:
+                names = [name for name in reader.schema.names if name in wanted]
+            options = csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                include_columns=names,
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            )
+            with csv.open_csv(path, convert_options=options) as reader:
+                for batch in reader:
+                    yield self._typed(batch, names)
+        except (pa.ArrowException, OSError) as error:
+            raise BulkError(f"{path} cannot be read as CSV ({type(error).__name__}): mend it") from error
+
+    def _typed(self, batch: Any, names: Sequence[str]) -> Any:
+        """Make numbers of what should be numbers; where a cell is none, rows that hold it as it is."""
+        pa = arrow()
+        try:
+            return pa.table({name: _cast(batch.column(name), self._kind(name)) for name in names})
+        except pa.ArrowInvalid:  # the schema says which cell of which row it is
+            columns = [_one_by_one(batch.column(name).to_pylist(), self._kind(name)) for name in names]
+            return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+    def _kind(self, name: str) -> str:
+        field = self._fields.get(name)
+        if field is None:
+            return "text"
+        return field.dtype if field.kind == "category" else field.kind
+
+
+_ARROW = {"number": "float64", "int": "int64", "flag": "bool"}
+_PYTHON: dict[str, Callable[[str], object]] = {
+    "number": float,
+    "int": int,
+    "flag": {"true": True, "false": False, "1": True, "0": False}.__getitem__,
+}
+
+
+def _cast(column: Any, kind: str) -> Any:
+    return column.cast(_ARROW[kind]) if kind in _ARROW else column
+
+
+def _one_by_one(cells: list[str | None], kind: str) -> list[object]:
+    read = _PYTHON.get(kind)
+    return list(cells) if read is None else [cell if cell is None else _read(cell, read) for cell in cells]
+
+
+def _read(cell: str, read: Callable[[str], object]) -> object:
+    try:
+        return read(cell)
+    except (ValueError, KeyError):
+        return cell

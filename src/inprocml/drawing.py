@@ -1,4 +1,4 @@
-"""Tables and small charts for notebooks and files: HTML and SVG as text, escaped, without script or style sheet.
+"""Tables and charts for notebooks and files: HTML and SVG as text, escaped, without script or style sheet.
 
 Nothing is loaded from anywhere, and every line and bar takes the colour of the text around it
 (``currentColor``), so that light and dark pages are alike to it.
@@ -65,7 +65,7 @@ def lines(
     """Return curves (name -> (x, y) pairs, in order) as one SVG element; y is logarithmic.
 
     Curves differ in their dashes and bear their names, so that no colour is needed. What has y of 0 or less
-    is left out. ``alone``: for a file of its own, which takes its colours from the reader's light or dark page.
+    is left out. ``alone``: for a file of its own, which is light or dark as its reader's pages are.
     """
     kept = {name: [(a, b) for a, b in points if 0 < b < math.inf] for name, points in series.items()}
     every = [point for points in kept.values() for point in points] or [(1.0, 1.0)]
@@ -76,9 +76,7 @@ def lines(
     def spot(a: float, b: float) -> str:
         return f"{_LEFT + a / right * _ACROSS:.1f} {_TOP + (high - math.log10(b)) / (high - low) * _DOWN:.1f}"
 
-    drawn = []
-    for power in range(low, high + 1):
-        drawn.append(_ruled(spot(0, 10**power), f"{10.0**power:g}"))
+    drawn = [_ruled(spot(0, 10.0**power), f"{10.0**power:g}") for power in range(low, high + 1)]
     for place, (name, points) in enumerate(kept.items()):
         drawn += _curve([spot(a, b) for a, b in points], name, place)
     said = _escaped(caption)
@@ -114,7 +112,8 @@ def _curve(spots: Sequence[str], name: str, place: int) -> list[str]:
     dots = "".join(f'<circle cx="{cx}" cy="{cy}" r="2.5"/>' for cx, cy in (spot.split() for spot in spots))
     return [
         f'<path d="M{"L".join(spots)}" {line}/>{dots}' if spots else "",
-        f'<path d="M{legend} {height}h28" {line}/><text x="{legend + 34}" y="{height + 4}">{_escaped(name)}</text>',
+        f'<path d="M{legend} {height}h28" {line}/>',
+        f'<text x="{legend + 34}" y="{height + 4}">{_escaped(name)}</text>',
     ]
 
 

@@ -1,4 +1,4 @@
-"""What a model needs and gives on this machine: measured, simulated, advised; and what the process does to it.
+"""What a model gives on this machine, measured, simulated, advised; and what the process does to it.
 
 ``bench`` does all of it for one bundle; ``simulate`` drives the real queue in virtual time; ``diagnose`` says
 what machine and process do to serving.
@@ -7,6 +7,9 @@ what machine and process do to serving.
 from __future__ import annotations
 
 from inprocml.sizing.bench import Bench, Point, bench
+from inprocml.sizing.doctor import Diagnosis, diagnose
+from inprocml.sizing.host import Finding
+from inprocml.sizing.interpreter import Beside, OwnThreads, own_threads
 from inprocml.sizing.measure import Measured, measure
 from inprocml.sizing.recommend import Advice, Objective, recommend
 from inprocml.sizing.settings import Seen, Settings, Simulated
@@ -17,10 +20,14 @@ from inprocml.sizing.timing import Overhead, Timing
 __all__ = [
     "Advice",
     "Bench",
+    "Beside",
     "BundleSubject",
+    "Diagnosis",
+    "Finding",
     "Measured",
     "Objective",
     "Overhead",
+    "OwnThreads",
     "Point",
     "Seen",
     "Settings",
@@ -28,7 +35,9 @@ __all__ = [
     "Subject",
     "Timing",
     "bench",
+    "diagnose",
     "measure",
+    "own_threads",
     "recommend",
     "simulate",
 ]

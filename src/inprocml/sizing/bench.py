@@ -11,7 +11,7 @@ from inprocml.drawing import Markup, aligned, lines
 from inprocml.sizing.drive import closed_loop, open_loop
 from inprocml.sizing.measure import Measured, measure
 from inprocml.sizing.plot import plot
-from inprocml.sizing.recommend import Advice, Objective, recommend
+from inprocml.sizing.recommend import Advice, Objective, holds, recommend
 from inprocml.sizing.settings import Seen, Settings, Simulated
 from inprocml.sizing.simulate import simulate
 from inprocml.sizing.subject import Subject, asking
@@ -54,7 +54,7 @@ class Bench:
         objective = self.advice.objective
         for point in self.points:
             if point.load == "stated" and point.seen is not None and objective.slo is not None:
-                return point.seen.percentile(objective.percentile) <= objective.slo
+                return holds(point.seen, objective)
         return None
 
     @property
@@ -100,6 +100,13 @@ class Bench:
 
     def _batches(self) -> str:
         timing, over = self.measured.timing, self.measured.overhead
+        parts = (
+            ("encode", over.before),
+            ("decode", over.after),
+            ("queue, alone", over.call),
+            ("queue, in a batch", over.hand),
+            ("wake a thread", over.wake),
+        )
         cost = timing.cost
         rows = [
             (str(size), _ms(timing.at(size)), _ms(timing.at(size, 0.9)), f"{timing.rate(size):,.0f}")
@@ -107,16 +114,24 @@ class Bench:
         ]
         told = [
             aligned([("rows", "median ms", "p90 ms", "rows/s"), *rows]),
-            f"t(b) = {_ms(cost.a)} ms + {_ms(cost.c)} ms x rows, sigma {_ms(cost.sigma)} ms; best batch: "
-            f"{timing.best()} rows (the smallest within 5 % of the most rows/s)",
-            f"beside the model, us: encode {over.before * 1e6:.3g}, decode {over.after * 1e6:.3g}, queue "
-            f"{over.call * 1e6:.3g} alone and {over.hand * 1e6:.3g} in a batch, waking a thread "
-            f"{over.wake * 1e6:.3g}",
+            f"t(b) = {_ms(cost.a)} ms + {_ms(cost.c)} ms x rows, sigma {_ms(cost.sigma)} ms",
+            f"best batch: {timing.best()} rows, the smallest within 5 % of the most rows/s",
+            "beside the model, us: " + ", ".join(f"{what} {one * 1e6:.3g}" for what, one in parts),
         ]
         return "\n".join([*told, *self.measured.notes])
 
     def _loads(self) -> str:
-        head = ("load", "requests/s", "p50 ms", "p90 ms", "p99 ms", "batch", "refused", "simulated p50", "p99")
+        head = (
+            "load",
+            "requests/s",
+            "p50 ms",
+            "p90 ms",
+            "p99 ms",
+            "batch",
+            "refused",
+            "simulated p50",
+            "p99",
+        )
         rows = [
             (
                 point.load,
@@ -131,20 +146,20 @@ class Bench:
             if point.seen is not None
         ]
         note = (
-            "real callers, threads of this process, beside what was simulated; the simulation knows no other\n"
-            "load on this machine: where p99 is far apart, something else used the processor"
+            "measured with threads of this process, beside what was simulated. The simulation knows no\n"
+            "other load on this machine: where p99 is far apart, something else used the processor"
         )
         return f"{aligned([head, *rows])}\n{note}"
 
     def _advice(self) -> str:
         advice = self.advice
         p = advice.objective.percentile
-        expected = _ms(advice.expected.percentile(p))
+        within = f"p{p:g} {_ms(advice.expected.percentile(p))} ms"
+        refused = f"{advice.expected.refusals:.1%} refused"
         told = [
             f"objective: {advice.objective}",
             f"use: {advice.settings}",
-            f"expect: p{p:g} {expected} ms, {advice.expected.rate:,.0f} answers/s, "
-            f"{advice.expected.refusals:.1%} refused (simulated)",
+            f"expect: {within}, {advice.expected.rate:,.0f} answers/s, {refused} (simulated)",
             *(f"  - {line}" for line in advice.why),
         ]
         unit = "requests/s" if advice.objective.callers is None else "callers"
@@ -153,7 +168,7 @@ class Bench:
         else:
             told += ["NOT MET", *(f"  - {line}" for line in advice.needed)]
         if advice.met and self.confirmed is False:
-            told.append("NOT CONFIRMED: real callers took longer; see the row 'stated', and try a quiet machine")
+            told.append("NOT CONFIRMED by real callers: see the load stated, and try a quiet machine")
         return "\n".join(told)
 
 
@@ -175,8 +190,8 @@ def bench(
     share = seconds / 3 * 2 / (len(SHARES) + 2)
     points = [_closed(subject, measured, settings, share)]
     most = points[0].rate
-    for part in SHARES:
-        points.append(_open(subject, arriving, settings, (f"{part:.0%}", part * most), share))
+    for load in [(f"{part:.0%}", part * most) for part in SHARES]:
+        points += [_open(subject, arriving, settings, load, share)]
     rate = advice.objective.rate
     if rate is not None and rate < most:
         points.append(_open(subject, arriving, advice.settings, ("stated", rate), share))

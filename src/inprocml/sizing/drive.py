@@ -25,19 +25,22 @@ Ask = Callable[[int], Result]
 _CALLERS = 96  # threads of an open loop: more requests than these are not on their way at once
 
 
-def closed_loop(ask: Ask, *, callers: int, seconds: float) -> Seen:
-    """Let ``callers`` threads ask again as soon as they are answered, for ``seconds``.
+def closed_loop(ask: Ask, *, callers: int, seconds: float, think: float = 0.0) -> Seen:
+    """Let ``callers`` threads ask again ``think`` seconds after they are answered, for ``seconds``.
 
     ``ask`` gets the number of the request. What it raises other than a refusal ends the loop and is raised.
     """
     until = time.perf_counter() + seconds
     numbers = itertools.count()
+    crowd = _Crowd(ask)
 
     def turns() -> Iterator[tuple[int, float]]:
         while time.perf_counter() < until:
+            if think and crowd.pause(think):
+                return
             yield next(numbers), 0.0
 
-    return _Crowd(ask).play(turns, callers)
+    return crowd.play(turns, callers)
 
 
 def open_loop(ask: Ask, *, rate: float, seconds: float, seed: int = 0, callers: int = _CALLERS) -> Seen:

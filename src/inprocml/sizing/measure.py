@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from inprocml.batching import Runner
@@ -88,7 +89,7 @@ def _warmed(subject: Subject, sizes: list[int], seconds: float, notes: list[str]
     for size in sizes:
         try:
             inputs = subject.batch(size)
-            took = min(_timed(lambda given=inputs: subject.backend.run(given)) for _ in range(_WARM))
+            took = min(_timed(partial(subject.backend.run, inputs)) for _ in range(_WARM))
         except Exception as error:
             if not ready:
                 raise BackendFailed(
@@ -111,7 +112,7 @@ def _rounds(subject: Subject, sizes: dict[int, Tensors], seconds: float) -> dict
         if number >= _WARM and time.perf_counter() > until:
             break
         for size, inputs in sizes.items():
-            taken[size].append(_timed(lambda given=inputs: subject.backend.run(given)))
+            taken[size].append(_timed(partial(subject.backend.run, inputs)))
     return taken
 
 
@@ -125,16 +126,16 @@ def _overhead(subject: Subject, most: int, seconds: float) -> Overhead:
     """Measure what a request costs beside the model, part by part."""
     outputs = subject.backend.run(subject.batch(1))
     until = time.perf_counter() + seconds / 2
-    before, after, call = [], [], []
+    before: list[float] = []
+    after: list[float] = []
     for number in range(_CALLS):
-        before.append(_timed(lambda n=number: subject.encode(n)))
-        after.append(_timed(lambda: subject.decode(outputs)))
+        before.append(_timed(partial(subject.encode, number)))
+        after.append(_timed(partial(subject.decode, outputs)))
         if time.perf_counter() > until:
             break
     inputs = subject.encode(0)
     still = Runner(_Still(outputs, 0.0))
-    for _ in range(_CALLS):
-        call.append(_timed(lambda: still.run(inputs)))
+    call = [_timed(partial(still.run, inputs)) for _ in range(_CALLS)]
     still.close()
     return Overhead(
         before=statistics.median(before),
@@ -165,7 +166,7 @@ class _Still:
 
 
 def _handing(inputs: Tensors, outputs: Tensors, most: int, seconds: float) -> float:
-    """Return the processor's seconds for each request of many that share batches, on a device that needs none."""
+    """Return the processor's seconds for each of many requests in batches, on a device that needs none."""
     runner = Runner(_Still(outputs, _PAUSE), **Settings(max_batch_size=max(1, most)).to_dict())
     try:
         began = time.process_time()

@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 __all__ = ["plot"]
 
 _MARKS, _ASCII_MARKS = "\N{MIDDLE DOT}\N{BULLET}\N{MULTIPLICATION SIGN}\N{ASTERISK}", ".o*#+x"
-_FRAME, _ASCII_FRAME = "\N{BOX DRAWINGS LIGHT VERTICAL}\N{BOX DRAWINGS LIGHT UP AND RIGHT}\N{BOX DRAWINGS LIGHT HORIZONTAL}", "|+-"
+_FRAME, _ASCII_FRAME = (
+    "\N{BOX DRAWINGS LIGHT VERTICAL}\N{BOX DRAWINGS LIGHT UP AND RIGHT}\N{BOX DRAWINGS LIGHT HORIZONTAL}",
+    "|+-",
+)
 _NARROWEST = 24
 _LABEL = 8  # letters for the values beside the axis
 
@@ -27,7 +30,7 @@ def plot(
     ``x`` and ``y`` name the axes. Points with y of 0 or less, or that are not finite, are left out.
     """
     marks = _ASCII_MARKS if ascii_only else _MARKS
-    wall, corner, floor = _ASCII_FRAME if ascii_only else _FRAME
+    wall, corner, floor = tuple(_ASCII_FRAME if ascii_only else _FRAME)
     kept = {name: [(a, b) for a, b in points if _drawable(a, b)] for name, points in series.items()}
     every = [point for points in kept.values() for point in points]
     if not every:
@@ -42,7 +45,9 @@ def plot(
             column = round(a / right * (columns - 1))
             line = round((high - math.log(b)) / span * (height - 1))
             grid[line][column] = marks[place % len(marks)]
-    labels = {line: f"{math.exp(high - span * line / (height - 1)):.3g}" for line in (0, height // 2, height - 1)}
+    labels = {
+        line: f"{math.exp(high - span * line / (height - 1)):.3g}" for line in (0, height // 2, height - 1)
+    }
     drawn = [f"{labels.get(i, ''):>{_LABEL}} {wall}{''.join(line)}".rstrip() for i, line in enumerate(grid)]
     drawn.append(" " * (_LABEL + 1) + corner + floor * columns)
     last = f"{right:,.4g} {x}"

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from inprocml.sizing.measure import Measured
-from inprocml.sizing.settings import Settings, Simulated
+from inprocml.sizing.settings import Seen, Settings, Simulated
 from inprocml.sizing.simulate import simulate
 
-__all__ = ["Advice", "Objective", "capacity", "recommend"]
+__all__ = ["Advice", "Objective", "capacity", "holds", "recommend"]
 
 _NEAR = 1.05  # times the best latency, which counts as no worse
 _REFUSALS = 0.001  # share of the requests that may be refused for an objective to be met
@@ -103,10 +103,14 @@ def recommend(measured: Measured, objective: Objective | None = None, *, most: i
     objective = objective or Objective()
     top = measured.timing.best(most)
     if objective.rate is None and objective.callers is None:
-        objective = replace(
-            objective, rate=_HALF * capacity(measured, Settings(max_batch_size=top))
-        )
+        objective = replace(objective, rate=_HALF * capacity(measured, Settings(max_batch_size=top)))
     return _Search(measured, objective, top, most).advice()
+
+
+def holds(seen: Seen, objective: Objective) -> bool:
+    """Whether ``seen`` meets ``objective``, with next to nobody refused."""
+    quick = objective.slo is None or seen.percentile(objective.percentile) <= objective.slo
+    return quick and seen.answered > 0 and seen.refusals <= _REFUSALS
 
 
 def _simulated(measured: Measured, settings: Settings, **load: Any) -> Simulated:
@@ -134,7 +138,7 @@ class _Search:
         limit = self._limit(settings)
         if objective.slo is not None:
             settings, expected, told = self._with_objective(settings, expected)
-            why += told
+            why += [told] if told else []
         met = self._holds(expected)
         needed = () if met else tuple(self._needed(settings, expected, limit))
         why.append(self._about_load(expected))
@@ -152,15 +156,13 @@ class _Search:
         return _simulated(self._measured, settings, **(load or self._objective.load))
 
     def _latency(self, seen: Simulated) -> float:
+        """What to make small; where callers are refused, nothing is quick."""
         if not seen.answered or seen.refusals > _REFUSALS:
-            return math.inf if not seen.answered else seen.percentile(self._objective.percentile) * 1e3
+            return math.inf
         return seen.percentile(self._objective.percentile)
 
     def _holds(self, seen: Simulated) -> bool:
-        slo = self._objective.slo
-        return seen.refusals <= _REFUSALS and (
-            slo is None or seen.percentile(self._objective.percentile) <= slo
-        )
+        return holds(seen, self._objective)
 
     # -- one setting after the other
 
@@ -170,32 +172,26 @@ class _Search:
         tried = [(self._try(other), other) for other in delayed]
         best, other = min(tried, key=lambda pair: self._latency(pair[0]))
         was, now = self._latency(seen), self._latency(best)
-        told = f"{_ms(self._seen(seen))} to {_ms(self._seen(best))}"
         if now * _NEAR < was:
-            delay = _ms(other.max_queue_delay)
-            return other, best, f"A delay of {delay} takes {self._p} from {told}: fuller batches pay here."
-        delay = _ms(other.max_queue_delay)
-        return settings, seen, f"No delay: one of {delay} would take {self._p} from {told}."
+            told = f"A delay of {_ms(other.max_queue_delay)} takes {self._p} from {_ms(self._seen(seen))} to "
+            return other, best, f"{told}{_ms(self._seen(best))}: fuller batches pay here."
+        told = f"No max_queue_delay: with {_ms(other.max_queue_delay)}, {self._p} would be "
+        return settings, seen, f"{told}{_ms(self._seen(best))} instead of {_ms(self._seen(seen))}."
 
-    def _with_objective(
-        self, settings: Settings, seen: Simulated
-    ) -> tuple[Settings, Simulated, list[str]]:
+    def _with_objective(self, settings: Settings, seen: Simulated) -> tuple[Settings, Simulated, str]:
         """Let the queue know the objective, where that refuses nobody at this load."""
         guarded = replace(settings, slo=self._objective.slo)
         with_slo = self._try(guarded)
         if self._latency(with_slo) > _NEAR * max(self._latency(seen), self._objective.slo or 0.0):
-            return settings, seen, []
+            return settings, seen, ""
         heavy = {name: 2 * value for name, value in self._objective.load.items()}
         open_end, kept = self._try(settings, **heavy), self._try(guarded, **heavy)
-        return (
-            guarded,
-            with_slo,
-            [
-                f"The queue knows the objective (slo): at twice the load {self._p} is {_ms(self._seen(kept))} "
-                f"and {kept.refusals:.0%} are refused at once; without it, {_ms(self._seen(open_end))} and "
-                f"{open_end.refusals:.0%}."
-            ],
+        told = (
+            f"With slo the queue refuses at once who would wait longer: at twice the load {self._p} is "
+            f"{_ms(self._seen(kept))} and {kept.refusals:.0%} are refused; without it, "
+            f"{_ms(self._seen(open_end))} and {open_end.refusals:.0%}."
         )
+        return guarded, with_slo, told
 
     def _limit(self, settings: Settings) -> float:
         """Return the load up to which the objective holds; without one, what can be done at all."""
@@ -234,7 +230,7 @@ class _Search:
         if size < self._top:
             yield (
                 f"At this load batches of up to {self._top} rows take {self._p} to "
-                f"{_ms(self._seen(tried[self._top]))}, those of up to {size} to {_ms(self._seen(tried[size]))}."
+                f"{_ms(self._seen(tried[self._top]))}; up to {size} rows, {_ms(self._seen(tried[size]))}."
             )
         smaller = max((other for other in tried if other < size), default=0)
         if smaller:
@@ -269,8 +265,8 @@ class _Search:
             return
         processes = math.ceil(wanted / limit)
         yield (
-            f"One process keeps it up to {limit:,.4g} {unit}. For {wanted:,.4g} take {processes} processes with "
-            f"cores of their own, {processes} instances on as many devices, or a model or GPU that is "
+            f"One process keeps it up to {limit:,.4g} {unit}. For {wanted:,.4g} take {processes} processes "
+            f"with cores of their own, {processes} instances on as many devices, or a model or GPU that is "
             f"{wanted / limit:.2g} times as fast."
         )
 

@@ -1,10 +1,10 @@
-"""A bundle with its runtime, ready to be measured: batches of its golden rows, and one request after another."""
+"""A bundle with its runtime, ready to be measured: its golden rows as batches and as requests."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,9 +16,7 @@ from inprocml.protocols import Backend
 from inprocml.sizing.settings import Settings
 from inprocml.values import Row, Tensors
 
-__all__ = ["BundleSubject", "Device", "Subject", "asking"]
-
-Device = Literal["cpu", "cuda", "tensorrt", "auto"]
+__all__ = ["BundleSubject", "Subject", "asking"]
 
 
 class Subject(Protocol):
@@ -55,11 +53,15 @@ class BundleSubject:
         cls,
         bundle: Bundle,
         *,
-        device: Device = "cpu",
+        device: str = "cpu",
         threads: int | None = None,
         allow_loops: bool = False,
+        max_batch_size: int = 64,
     ) -> BundleSubject:
-        """Open the runtime of ``bundle`` and replay its golden rows; raises as they do."""
+        """Open the runtime of ``bundle`` and replay its golden rows; raises as they do.
+
+        A GPU is prepared for batches of up to ``max_batch_size``, as when a ``Model`` loads.
+        """
         backend = open_backend(
             bundle.runtime,
             bundle.model,
@@ -72,6 +74,10 @@ class BundleSubject:
         )
         try:
             bundle.replay(backend)
+            prepare = getattr(backend, "prepare", None)
+            if prepare is not None:
+                rows = {given: bundle.golden.tensors[name] for name, given in bundle.inputs.items()}
+                prepare(rows, max_batch_size)
         except BaseException:
             backend.close()
             raise

@@ -19,9 +19,9 @@ _NEAR_BEST = 0.95  # of the most rows/s: what a larger batch adds beyond it is n
 class Overhead:
     """Seconds that one request costs beside the model; all but ``wake`` are spent holding the interpreter.
 
-    ``before`` and ``after`` are the transform and the decoder, ``call`` what the runner adds to a lone caller,
-    ``hand`` what it costs to put a row into a batch and its answer into the hands of a caller who waits, and
-    ``wake`` what passes until a thread that was woken runs.
+    ``before`` and ``after`` are the transform and the decoder, ``call`` what the runner adds to a lone
+    caller, ``hand`` what it costs to put a row into a batch and its answer into the hands of a caller who
+    waits, and ``wake`` what passes until a thread that was woken runs.
     """
 
     before: float = 0.0
@@ -39,8 +39,8 @@ class Overhead:
 class Timing:
     """Seconds of runs by batch size: ``samples`` maps rows to measured seconds, at least one each.
 
-    Between two sizes that were measured, times are taken to lie on a straight line, and beyond the last one on
-    the line through the origin of t(b) = a + c*b. Raises ``ValueError`` for sizes or seconds that are none.
+    Between two sizes that were measured, times are taken to lie on a straight line; beyond the last one, to
+    grow as t(b) = a + c*b does. Raises ``ValueError`` for sizes or seconds that are none.
     """
 
     __slots__ = ("_samples", "cost", "sizes")

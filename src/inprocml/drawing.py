@@ -89,7 +89,7 @@ def lines(
         f'<text x="{_LEFT}" y="16" font-weight="bold">{said}</text>{"".join(drawn)}'
         f'<text x="{middle}" y="{bottom + 32}" text-anchor="middle">{_escaped(x)}</text>'
         f'<text x="{_LEFT}" y="{bottom + 16}" text-anchor="middle">0</text>'
-        f'<text x="{_LEFT + _ACROSS}" y="{bottom + 16}" text-anchor="middle">{right:,.4g}</text>'
+        f'<text x="{_LEFT + _ACROSS}" y="{bottom + 16}" text-anchor="middle">{right:,.0f}</text>'
         f'<text x="8" y="{_TOP - 8}">{_escaped(y)}</text></svg>'
     )
 

@@ -11,7 +11,7 @@ from inprocml.drawing import Markup, aligned, lines
 from inprocml.sizing.drive import closed_loop, open_loop
 from inprocml.sizing.measure import Measured, measure
 from inprocml.sizing.plot import plot
-from inprocml.sizing.recommend import Advice, Objective, holds, recommend
+from inprocml.sizing.recommend import Advice, Objective, holds, recommend, told_rate
 from inprocml.sizing.settings import Seen, Settings, Simulated
 from inprocml.sizing.simulate import simulate
 from inprocml.sizing.subject import Subject, asking
@@ -164,7 +164,7 @@ class Bench:
         ]
         unit = "requests/s" if advice.objective.callers is None else "callers"
         if advice.met:
-            told.append(f"holds up to about {advice.limit:,.4g} {unit}")
+            told.append(f"holds up to about {told_rate(advice.limit)} {unit}")
         else:
             told += ["NOT MET", *(f"  - {line}" for line in advice.needed)]
         if advice.met and self.confirmed is False:

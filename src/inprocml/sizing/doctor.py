@@ -123,9 +123,9 @@ def _remedies(most: Beside, beside: Sequence[Beside]) -> Iterator[str]:
     yield "Remedy: move such work into another process (a task queue, a worker, multiprocessing)."
     for one in shorter:
         yield (
-            f"Or sys.setswitchinterval({one.interval:g}) at start: here {_ms(one.p50)} ms instead of "
-            f"{_ms(most.p50)}. It holds for the whole process and slows busy threads a little, so inprocml "
-            "never sets it; the application may."
+            f"Or sys.setswitchinterval({one.interval:g}) at start: here {_ms(one.p50)} ms (p90 "
+            f"{_ms(one.p90)}) instead of {_ms(most.p50)} ({_ms(most.p90)}). It holds for the whole "
+            "process and slows busy threads a little, so inprocml never sets it; the application may."
         )
 
 

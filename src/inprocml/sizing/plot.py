@@ -50,7 +50,7 @@ def plot(
     }
     drawn = [f"{labels.get(i, ''):>{_LABEL}} {wall}{''.join(line)}".rstrip() for i, line in enumerate(grid)]
     drawn.append(" " * (_LABEL + 1) + corner + floor * columns)
-    last = f"{right:,.4g} {x}"
+    last = f"{right:,.0f} {x}" if right >= 100 else f"{right:.3g} {x}"
     drawn.append(f"{y:>{_LABEL}}  0{last:>{max(columns - 1, len(last) + 1)}}")
     legend = [f"{marks[place % len(marks)]} {name}" for place, name in enumerate(kept)]
     return "\n".join([*drawn, " " * (_LABEL + 2) + "   ".join(legend)])

@@ -16,7 +16,7 @@ from inprocml.sizing.measure import Measured
 from inprocml.sizing.settings import Seen, Settings, Simulated
 from inprocml.sizing.simulate import simulate
 
-__all__ = ["Advice", "Objective", "capacity", "holds", "recommend"]
+__all__ = ["Advice", "Objective", "capacity", "holds", "recommend", "told_rate"]
 
 _NEAR = 1.05  # times the best latency, which counts as no worse
 _REFUSALS = 0.001  # share of the requests that may be refused for an objective to be met
@@ -54,7 +54,7 @@ class Objective:
         return {"rate": self.rate} if self.callers is None else {"callers": self.callers}
 
     def __str__(self) -> str:
-        load = f"{self.callers} callers" if self.rate is None else f"{self.rate:,.4g} requests/s"
+        load = f"{self.callers} callers" if self.rate is None else f"{told_rate(self.rate)} requests/s"
         within = "as quick as can be" if self.slo is None else f"within {_ms(self.slo)}"
         return f"p{self.percentile:g} {within} at {load}"
 
@@ -137,11 +137,11 @@ class _Search:
         why.append(told)
         limit = self._limit(settings)
         if objective.slo is not None:
-            settings, expected, told = self._with_objective(settings, expected)
+            settings, expected, told = self._with_objective(settings, expected, limit)
             why += [told] if told else []
         met = self._holds(expected)
         needed = () if met else tuple(self._needed(settings, expected, limit))
-        why.append(self._about_load(expected))
+        why += self._about_load(expected)
         return Advice(
             objective=objective,
             settings=settings,
@@ -178,16 +178,18 @@ class _Search:
         told = f"No max_queue_delay: with {_ms(other.max_queue_delay)}, {self._p} would be "
         return settings, seen, f"{told}{_ms(self._seen(best))} instead of {_ms(self._seen(seen))}."
 
-    def _with_objective(self, settings: Settings, seen: Simulated) -> tuple[Settings, Simulated, str]:
+    def _with_objective(
+        self, settings: Settings, seen: Simulated, limit: float
+    ) -> tuple[Settings, Simulated, str]:
         """Let the queue know the objective, where that refuses nobody at this load."""
         guarded = replace(settings, slo=self._objective.slo)
         with_slo = self._try(guarded)
-        if self._latency(with_slo) > _NEAR * max(self._latency(seen), self._objective.slo or 0.0):
+        if not self._holds(with_slo):
             return settings, seen, ""
-        heavy = {name: 2 * value for name, value in self._objective.load.items()}
+        heavy = {name: type(value)(2 * max(value, limit)) for name, value in self._objective.load.items()}
         open_end, kept = self._try(settings, **heavy), self._try(guarded, **heavy)
         told = (
-            f"With slo the queue refuses at once who would wait longer: at twice the load {self._p} is "
+            f"With slo the queue refuses at once who would wait longer: at twice what it can do {self._p} is "
             f"{_ms(self._seen(kept))} and {kept.refusals:.0%} are refused; without it, "
             f"{_ms(self._seen(open_end))} and {open_end.refusals:.0%}."
         )
@@ -237,22 +239,27 @@ class _Search:
             gain = timing.rate(size) / timing.rate(smaller) - 1
             yield f"Batches of {size} give {gain:.0%} more rows a second than those of {smaller}."
 
-    def _about_load(self, seen: Simulated) -> str:
-        told = f"At this load the model computes {seen.utilisation:.0%} of the time, in batches of "
-        told += f"{seen.mean_batch:.3g} rows on average; {seen.inline:.0%} of the callers compute themselves."
+    def _about_load(self, seen: Simulated) -> Iterator[str]:
+        yield (
+            f"At this load the model computes {seen.utilisation:.0%} of the time, in batches of "
+            f"{seen.mean_batch:.3g} rows on average; {seen.inline:.0%} of the callers compute themselves."
+        )
         python, model = self._measured.overhead.waiting, 1 / self._measured.timing.rate(self._top)
         if python > model:
-            told += (
-                f" Python ({python * 1e6:.0f} us a request) is the limit here, not the model "
-                f"({model * 1e6:.0f} us a row): processes help, a faster model does not."
+            yield (
+                f"Python ({python * 1e6:.3g} us a request) is the limit here, not the model "
+                f"({model * 1e6:.3g} us a row): processes help, a faster model does not."
             )
-        return told
 
     def _needed(self, settings: Settings, seen: Simulated, limit: float) -> Iterator[str]:
         alone = self._try(settings, callers=1)
         slo = self._objective.slo
         if slo is not None and not self._holds(alone):
-            took = self._seen(alone)
+            took, over = self._seen(alone), self._measured.overhead
+            python = over.before + over.call + over.after
+            if python >= slo:
+                yield f"Python alone takes {_ms(python)} of a request: nothing meets it. Allow more time."
+                return
             yield (
                 f"One request alone takes {_ms(took)} ({self._p}): no setting helps. The model must be "
                 f"{took / slo:.2g} times as fast: smaller, with more threads, or on a GPU (--device cuda)."
@@ -265,8 +272,8 @@ class _Search:
             return
         processes = math.ceil(wanted / limit)
         yield (
-            f"One process keeps it up to {limit:,.4g} {unit}. For {wanted:,.4g} take {processes} processes "
-            f"with cores of their own, {processes} instances on as many devices, or a model or GPU that is "
+            f"One process keeps it up to {told_rate(limit)} {unit}. For {told_rate(wanted)} take {processes} "
+            f"processes with cores of their own, {processes} instances on as many devices, or a model or GPU that is "
             f"{wanted / limit:.2g} times as fast."
         )
 
@@ -283,6 +290,11 @@ def _bisected(holds: Callable[[float], bool], most: float) -> float:
         else:
             high = middle
     return low
+
+
+def told_rate(rate: float) -> str:
+    """Return a rate in words: whole from 100 on, three figures below."""
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
 
 
 def _ms(seconds: float) -> str:

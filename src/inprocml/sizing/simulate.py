@@ -23,6 +23,7 @@ from inprocml.sizing.timing import Overhead, Timing
 __all__ = ["simulate"]
 
 _REQUESTS = 5000
+_LESSONS = 8  # runs of one row and of a full batch that the queue has seen: it has served before
 
 
 class _Event(NamedTuple):
@@ -85,6 +86,8 @@ class _World:
             max_queue_size=settings.max_queue_size,
             slo=settings.slo,
         )
+        for rows in _LESSONS * (1, min(settings.max_batch_size, timing.sizes[-1])):
+            self._queue.ran(None, rows, timing.at(rows), 0.0)
         self._events: list[_Event] = []
         self._order = itertools.count()
         self._left = requests  # to arrive

@@ -15,6 +15,7 @@ __all__ = ["Markup", "aligned", "bars", "folded", "heading", "lines", "link", "p
 _WIDTH, _HEIGHT = 168, 28  # pixels; 168 is 24 bars of 7 pixels, and a pixel for every hour of a week
 _WIDE, _HIGH = 720, 380  # pixels of a chart with axes, and of the field within it
 _LEFT, _TOP, _ACROSS, _DOWN = 64, 40, 490, 290
+_LEAST, _MOST = 1e-12, 1e12  # that have a place in a chart
 _DASHES = ("none", "6 3", "2 3", "8 3 2 3")
 _CELL = "text-align:left;vertical-align:top;padding:2px 10px 2px 0;border-bottom:1px solid currentColor"
 
@@ -64,10 +65,13 @@ def lines(
 ) -> Markup:
     """Return curves (name -> (x, y) pairs, in order) as one SVG element; y is logarithmic.
 
-    Curves differ in their dashes and bear their names, so that no colour is needed. What has y of 0 or less
-    is left out. ``alone``: for a file of its own, which is light or dark as its reader's pages are.
+    Curves differ in their dashes and bear their names, so that no colour is needed. What is negative, 0 in y
+    or not finite is left out. ``alone``: for a file of its own, light or dark as its reader's pages are.
     """
-    kept = {name: [(a, b) for a, b in points if 0 < b < math.inf] for name, points in series.items()}
+    kept = {
+        name: [(a, b) for a, b in points if 0 <= a <= _MOST and _LEAST <= b <= _MOST]
+        for name, points in series.items()
+    }
     every = [point for points in kept.values() for point in points] or [(1.0, 1.0)]
     right = max(a for a, _ in every) or 1.0
     low = math.floor(math.log10(min(b for _, b in every)))
@@ -79,7 +83,7 @@ def lines(
     drawn = [_ruled(spot(0, 10.0**power), f"{10.0**power:g}") for power in range(low, high + 1)]
     for place, (name, points) in enumerate(kept.items()):
         drawn += _curve([spot(a, b) for a, b in points], name, place)
-    said = _escaped(caption)
+    said = _printed(caption)
     bottom, middle = _TOP + _DOWN, _LEFT + _ACROSS / 2
     style = "color-scheme:light dark;color:CanvasText;background:Canvas" if alone else "background:none"
     return Markup(
@@ -87,10 +91,10 @@ def lines(
         f'height="{_HIGH}" viewBox="0 0 {_WIDE} {_HIGH}" style="{style}" font-family="sans-serif" '
         f'font-size="12" fill="currentColor"><title>{said}</title>'
         f'<text x="{_LEFT}" y="16" font-weight="bold">{said}</text>{"".join(drawn)}'
-        f'<text x="{middle}" y="{bottom + 32}" text-anchor="middle">{_escaped(x)}</text>'
+        f'<text x="{middle}" y="{bottom + 32}" text-anchor="middle">{_printed(x)}</text>'
         f'<text x="{_LEFT}" y="{bottom + 16}" text-anchor="middle">0</text>'
         f'<text x="{_LEFT + _ACROSS}" y="{bottom + 16}" text-anchor="middle">{right:,.0f}</text>'
-        f'<text x="8" y="{_TOP - 8}">{_escaped(y)}</text></svg>'
+        f'<text x="8" y="{_TOP - 8}">{_printed(y)}</text></svg>'
     )
 
 
@@ -113,7 +117,7 @@ def _curve(spots: Sequence[str], name: str, place: int) -> list[str]:
     return [
         f'<path d="M{"L".join(spots)}" {line}/>{dots}' if spots else "",
         f'<path d="M{legend} {height}h28" {line}/>',
-        f'<text x="{legend + 34}" y="{height + 4}">{_escaped(name)}</text>',
+        f'<text x="{legend + 34}" y="{height + 4}">{_printed(name)}</text>',
     ]
 
 
@@ -165,3 +169,8 @@ def aligned(rows: Iterable[Sequence[str]]) -> str:
 
 def _escaped(cell: str) -> str:
     return cell if isinstance(cell, Markup) else html.escape(cell, quote=True)
+
+
+def _printed(text: str) -> str:
+    """Escape what goes into a document of its own, where XML allows no control letters."""
+    return _escaped("".join(letter if letter.isprintable() else "?" for letter in text))

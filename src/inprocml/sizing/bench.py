@@ -192,7 +192,7 @@ def bench(
     most = points[0].rate
     for load in [(f"{part:.0%}", part * most) for part in SHARES]:
         points += [_open(subject, arriving, settings, load, share)]
-    rate = advice.objective.rate
+    rate = None if objective is None else objective.rate
     if rate is not None and rate < most:
         points.append(_open(subject, arriving, advice.settings, ("stated", rate), share))
     curve = [

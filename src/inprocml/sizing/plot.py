@@ -12,6 +12,7 @@ _FRAME, _ASCII_FRAME = (
     "\N{BOX DRAWINGS LIGHT VERTICAL}\N{BOX DRAWINGS LIGHT UP AND RIGHT}\N{BOX DRAWINGS LIGHT HORIZONTAL}",
     "|+-",
 )
+LEAST, MOST = 1e-12, 1e12  # that are drawn
 _NARROWEST = 24
 _LABEL = 8  # letters for the values beside the axis
 
@@ -27,7 +28,7 @@ def plot(
 ) -> str:
     """Return the points of ``series`` (name -> (x, y) pairs) as lines of text; y is logarithmic.
 
-    ``x`` and ``y`` name the axes. Points with y of 0 or less, or that are not finite, are left out.
+    ``x`` and ``y`` name the axes. Points with y of 0, negative or not finite are left out.
     """
     marks = _ASCII_MARKS if ascii_only else _MARKS
     wall, corner, floor = tuple(_ASCII_FRAME if ascii_only else _FRAME)
@@ -57,4 +58,4 @@ def plot(
 
 
 def _drawable(a: float, b: float) -> bool:
-    return 0 <= a < math.inf and 0 < b < math.inf
+    return 0 <= a <= MOST and LEAST <= b <= MOST

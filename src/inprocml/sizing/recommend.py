@@ -22,6 +22,7 @@ _NEAR = 1.05  # times the best latency, which counts as no worse
 _REFUSALS = 0.001  # share of the requests that may be refused for an objective to be met
 _REQUESTS = 3000
 _STEPS = 7  # halvings of the range in which a limit lies
+_PRECISE = 32  # a number of callers is found to so many parts of it
 _DELAYS = (0.5, 2.0)  # times the duration of one row
 _HALF = 0.5
 
@@ -140,7 +141,7 @@ class _Search:
             settings, expected, told = self._with_objective(settings, expected, limit)
             why += [told] if told else []
         met = self._holds(expected)
-        needed = () if met else tuple(self._needed(settings, expected, limit))
+        needed = () if met else tuple(self._needed(expected, limit))
         why += self._about_load(expected)
         return Advice(
             objective=objective,
@@ -172,7 +173,8 @@ class _Search:
         tried = [(self._try(other), other) for other in delayed]
         best, other = min(tried, key=lambda pair: self._latency(pair[0]))
         was, now = self._latency(seen), self._latency(best)
-        if now * _NEAR < was:
+        wanted = self._objective.slo is None or (self._holds(best) and not self._holds(seen))
+        if wanted and now * _NEAR < was:
             told = f"A delay of {_ms(other.max_queue_delay)} takes {self._p} from {_ms(self._seen(seen))} to "
             return other, best, f"{told}{_ms(self._seen(best))}: fuller batches pay here."
         told = f"No max_queue_delay: with {_ms(other.max_queue_delay)}, {self._p} would be "
@@ -207,9 +209,14 @@ class _Search:
     def _most_callers(self, settings: Settings) -> float:
         if self._objective.slo is None:
             return float(settings.max_queue_size)
-        most = float(4 * max(self._objective.callers or 1, settings.max_batch_size))
-        held = _bisected(lambda n: self._holds(self._try(settings, callers=max(1, round(n)))), most)
-        return float(round(held))
+        if not self._holds(self._try(settings, callers=1)):
+            return 0.0
+        low, high = 1, 4 * max(self._objective.callers or 1, settings.max_batch_size)
+        while high - low > max(1, low // _PRECISE):
+            middle = (low + high) // 2
+            held = self._holds(self._try(settings, callers=middle))
+            low, high = (middle, high) if held else (low, middle)
+        return float(low)
 
     # -- in words
 
@@ -251,8 +258,8 @@ class _Search:
                 f"({model * 1e6:.3g} us a row): processes help, a faster model does not."
             )
 
-    def _needed(self, settings: Settings, seen: Simulated, limit: float) -> Iterator[str]:
-        alone = self._try(settings, callers=1)
+    def _needed(self, seen: Simulated, limit: float) -> Iterator[str]:
+        alone = self._try(Settings(), callers=1)
         slo = self._objective.slo
         if slo is not None and not self._holds(alone):
             took, over = self._seen(alone), self._measured.overhead
@@ -273,8 +280,8 @@ class _Search:
         processes = math.ceil(wanted / limit)
         yield (
             f"One process keeps it up to {told_rate(limit)} {unit}. For {told_rate(wanted)} take {processes} "
-            f"processes with cores of their own, {processes} instances on as many devices, or a model or GPU that is "
-            f"{wanted / limit:.2g} times as fast."
+            f"processes with cores of their own, {processes} instances on as many devices, or a model or "
+            f"GPU that is {wanted / limit:.2g} times as fast."
         )
 
 

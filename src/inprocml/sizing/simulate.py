@@ -79,7 +79,9 @@ class _World:
         self, timing: Timing, settings: Settings, overhead: Overhead, requests: int, seed: int
     ) -> None:
         self._timing, self._overhead = timing, overhead
-        self._chance = random.Random(seed)  # noqa: S311  a simulation, repeatable
+        # Two sources of chance: under other settings the same requests arrive at the same times.
+        self._arrivals = random.Random(seed)  # noqa: S311  a simulation, repeatable
+        self._noise = random.Random(f"noise {seed}")  # noqa: S311
         self._queue = Queue(
             max_batch_size=settings.max_batch_size,
             max_queue_delay=settings.max_queue_delay,
@@ -111,7 +113,7 @@ class _World:
                 self._at(0.0, self._begin, None)
         elif rate is not None:
             self._left -= 1
-            self._at(self._chance.expovariate(rate), self._arrive, rate)
+            self._at(self._arrivals.expovariate(rate), self._arrive, rate)
         now, inside = 0.0, 0
         while self._events:
             event = heapq.heappop(self._events)
@@ -126,7 +128,7 @@ class _World:
     def _arrive(self, now: float, rate: float) -> None:
         if self._left:
             self._left -= 1
-            self._at(now + self._chance.expovariate(rate), self._arrive, rate)
+            self._at(now + self._arrivals.expovariate(rate), self._arrive, rate)
         self._begin(now, None)
 
     def _begin(self, now: float, _: object) -> None:
@@ -201,7 +203,7 @@ class _World:
     # -- what they share
 
     def _run(self, rows: int) -> float:
-        seconds = self._timing.at(rows, self._chance.random())
+        seconds = self._timing.at(rows, self._noise.random())
         self._runs += 1
         self._busy += seconds
         return seconds

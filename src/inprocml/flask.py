@@ -56,6 +56,7 @@ class _Predicts:
         max_body: int,
         key: KeyFrom | None,
         version_header: bool,  # noqa: FBT001 - private, given by name
+        priority: int,
     ) -> None:
         self._model = model
         self._row = row
@@ -63,6 +64,7 @@ class _Predicts:
         self._max_body = max_body
         self._key = key
         self._version_header = version_header
+        self._priority = priority
 
     @overload
     def __call__(
@@ -106,9 +108,9 @@ class _Predicts:
 
         return wrapper
 
-    def _choice(self) -> dict[str, str]:
-        """Return what decides between versions; nothing is given that was not asked for."""
-        choice = {}
+    def _choice(self) -> dict[str, Any]:
+        """Return what decides between versions, and who goes first; nothing that was not asked for."""
+        choice: dict[str, Any] = {"priority": self._priority} if self._priority else {}
         if self._key is not None and (key := self._key(flask.request)) is not None:
             choice["key"] = key
         if self._version_header and VERSION_HEADER in flask.request.headers:
@@ -132,12 +134,14 @@ def predicts(
     max_body: int = MAX_BODY,
     key: KeyFrom | None = None,
     version_header: bool = False,
+    priority: int = 0,
 ) -> _Predicts:
     """Give the view a ``Prediction`` as its first argument; put it below ``@app.route``.
 
     The row is the request's JSON object, or what ``row(request)`` returns. ``timeout`` is in seconds,
     ``max_body`` in bytes. During a rollout, requests with one ``key(request)`` (text, or ``None``) get one
     version; with ``version_header`` a request may name one of the model's ``pins`` as ``X-Model-Version``.
+    Rows that wait go in the order of ``priority``, from -8 to 8.
     The view keeps its other parameters, its types and its name; it may be ``async``. Every inprocml error
     becomes a problem+json response with the error's status: 400, 413, 415, 422, 503, 504, or 500 with the
     reason in the log only; an error handler of the application's own goes first. In a class-based view,
@@ -152,7 +156,9 @@ def predicts(
         raise ValueError("max_body must be at least 1 byte")
     if key is not None and not callable(key):
         raise TypeError(f"key must be a function from the request to text, not {type(key).__name__}")
-    return _Predicts(model, row, timeout, max_body, key, version_header)
+    if type(priority) is not int:
+        raise TypeError(f"priority must be a whole number, not {type(priority).__name__}")
+    return _Predicts(model, row, timeout, max_body, key, version_header, priority)
 
 
 def _check_timeout(timeout: object) -> None:

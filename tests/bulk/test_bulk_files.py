@@ -19,6 +19,7 @@ from tests.conftest import make_rows, pack_small
 
 import inprocml
 from inprocml import BulkError, CannotResume, Model
+from inprocml.backends import open_backend
 from inprocml.values import Written
 
 ROWS, _ = make_rows(500, seed=12)
@@ -158,6 +159,41 @@ def test_a_regression(tmp_path):
         frame = pd.read_parquet(done.path)
         assert frame.columns.tolist() == ["row", "value", "version", "prediction_id"]
         assert frame["value"].tolist() == [answer.value for answer in model.predict_many(rows)]
+
+
+class Wrong:
+    """The real model, which goes wrong at row 100 of those after ``begin``."""
+
+    name, device = "wrong", "cpu"
+
+    def __call__(self, bundle):
+        self.real, self.rows, self.tensor = open_backend("onnx", bundle.model), None, bundle.output.tensor
+        return self
+
+    def run(self, inputs):
+        outputs = {name: array.copy() for name, array in self.real.run(inputs).items()}
+        count = len(outputs[self.tensor])
+        if self.rows is not None and self.rows <= 100 < self.rows + count:
+            outputs[self.tensor][100 - self.rows] = np.nan
+        self.rows = None if self.rows is None else self.rows + count
+        return outputs
+
+    def close(self):
+        self.real.close()
+
+
+def test_an_answer_that_is_no_number_is_never_written(store, tmp_path):
+    wrong = Wrong()
+    with Model(store, backend=wrong, max_batch_size=16) as model:
+        assert model.version == "1"
+        wrong.rows = 0
+        with pytest.raises(inprocml.BackendFailed, match="among the rows from"):
+            model.predict_many(ROWS, to=tmp_path / "out.parquet")
+        assert not (tmp_path / "out.parquet").exists()
+        assert 0 < safe(tmp_path / "out.parquet") <= 100
+        wrong.rows = None
+        model.predict_many(ROWS, to=tmp_path / "out.parquet")
+        read(tmp_path / "out.parquet", model)
 
 
 # --- interrupted, and again ----------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given, settings
@@ -71,6 +72,14 @@ def test_rows_of_any_length_share_a_batch(tmp_path):
     expected = [model.predict({"note": text}).value for text in TEXTS]
     answers = model.predict_many({"note": TEXTS})
     np.testing.assert_allclose([answer.value for answer in answers], expected, atol=1e-6)
+    stream = model.predict_many({"note": text} for text in TEXTS)
+    np.testing.assert_allclose([answer.value for answer in stream], expected, atol=1e-6)
+    bad = [{"note": text} for text in TEXTS[:4]] + [{"note": 5}] + [{"note": text} for text in TEXTS[4:]]
+    done = model.predict_many(bad, to=tmp_path / "out.parquet", errors="keep")
+    assert done.refused == 1
+    values = pq.read_table(done.path).column("value").to_pylist()
+    assert values.pop(4) is None
+    np.testing.assert_allclose(values, expected, atol=1e-6)
     found = [None] * len(TEXTS)
 
     def ask(place):

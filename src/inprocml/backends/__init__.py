@@ -9,11 +9,22 @@ from pathlib import Path
 
 from inprocml.backends.checks import check_device, check_precision, check_threads
 from inprocml.backends.onnx_providers import cache_folder
+from inprocml.backends.precision import Variant
+from inprocml.backends.precision import choose as choose_precision
 from inprocml.backends.threads import thread_budget
 from inprocml.errors import Unsupported
 from inprocml.protocols import Backend
 
-__all__ = ["cache_folder", "check_device", "check_threads", "open_backend", "thread_budget"]
+__all__ = [
+    "Variant",
+    "cache_folder",
+    "check_device",
+    "check_precision",
+    "check_threads",
+    "choose_precision",
+    "open_backend",
+    "thread_budget",
+]
 
 
 def open_backend(

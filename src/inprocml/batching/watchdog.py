@@ -57,13 +57,13 @@ class Watchdog:
             self._cores.add(core)
 
     def rouse(self) -> None:
-        """Look around from now on: somebody waits. Callers ask ``asleep`` first, which costs nothing."""
-        with self._lock:
-            if self.asleep:
-                thread = threading.Thread(target=self._watch, name="inprocml-watchdog", daemon=True)
-                with contextlib.suppress(RuntimeError):  # no thread to be had: nobody is watched
-                    thread.start()
-                    self._thread, self.asleep = thread, False
+        """Look around from now on: somebody waits. Callers ask ``asleep`` first, which costs nothing.
+
+        The thread itself says that it is there: a caller who is interrupted here leaves one behind or none.
+        """
+        thread = threading.Thread(target=self._watch, name="inprocml-watchdog", daemon=True)
+        with contextlib.suppress(RuntimeError):  # no thread to be had: nobody is watched
+            thread.start()
 
     def rest(self) -> None:
         """Let the thread end now, if no runner is busy; returns when it has."""
@@ -76,6 +76,10 @@ class Watchdog:
         thread.join(_SECONDS)
 
     def _watch(self) -> None:
+        with self._lock:
+            if self._thread is not None:  # several were roused at once
+                return
+            self._thread, self.asleep = threading.current_thread(), False
         while (seconds := self._look()) is not None:
             self._bell.acquire(timeout=seconds)
 

@@ -66,6 +66,9 @@ class Attempt:
     def goes_on(self, error: Exception) -> bool:
         """Whether to choose and ask again: after a swap, and where a candidate alone failed."""
         if isinstance(error, Drained):
+            self._process.slot.give_up()
+            if self._chosen.runner.lost is not None:
+                self._blamed = self._trial or self._blamed  # a candidate that hangs is not asked again
             self._trial = None
             return True
         self._chosen.telemetry.failed(self._clock() - self._began, error)

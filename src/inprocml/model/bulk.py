@@ -174,6 +174,7 @@ def _table(host: Host, table: Table, deadline: float | None) -> list[Prediction]
                 answers += part
                 progress.show(len(answers))
         except Drained:
+            process.slot.give_up()
             continue  # a swap waited for this table in vain: the new version answers all of it
         except Exception as error:
             servable.telemetry.refused(error)

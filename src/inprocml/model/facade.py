@@ -19,6 +19,7 @@ from inprocml.model.versions import Versions
 from inprocml.protocols import Source, Watchable
 from inprocml.serving import (
     Following,
+    Memory,
     Pointed,
     Process,
     Rollout,
@@ -61,12 +62,19 @@ class Model(ManyRows):
     versions that a request may ask for by name. ``policy`` says what a bundle must fulfil, such as a
     signature.
 
-    ``device``: ``"cpu"``, ``"cuda"`` (or ``"cuda:1"``), ``"tensorrt"`` or ``"auto"``; ``threads`` its threads
-    (default: this worker's share of the cores it may use). ``max_batch_size`` rows at most run together;
-    ``max_queue_delay`` seconds a row may wait for company (0: never on purpose); ``max_queue_size`` rows
-    may wait before callers get ``Overloaded``. ``poll_interval`` is in seconds. ``backend`` replaces the
-    runtime the bundle names: ``"numpy"`` for the slow reference, or a function from ``Bundle`` to
-    ``Backend``.
+    ``device``: ``"cpu"``, ``"cuda"`` (or ``"cuda:1"``), ``"tensorrt"``, ``"auto"``, or several; on each,
+    ``instances`` of the model run side by side, with ``threads`` each (default: this worker's share of the
+    cores it may use). Models at one GPU, and those on the CPU that name a ``weight``, take turns in
+    proportion to it. ``precision`` may be ``"auto"``, ``"tf32"``, ``"bf16"`` or ``"fp16"`` on a GPU, if the
+    golden rows allow it. ``memory`` is a budget that models share. With ``deterministic``, an answer depends
+    on its row alone, to the last bit, and costs more. ``backend`` replaces the runtime that the bundle names:
+    ``"numpy"`` for the slow reference, or a function from ``Bundle`` to ``Backend``.
+
+    ``slo_ms`` is the latency to keep, in milliseconds: batches stay small enough for it, and rows that could
+    not be answered in that time are refused at once. ``max_batch_size`` rows at most run together;
+    ``max_queue_delay`` seconds a row may wait for company (0: never on purpose); ``max_queue_size`` rows may
+    wait before callers get ``Overloaded``. A run of the model that takes longer than ``run_timeout`` seconds
+    is given up, and the model loaded anew. ``poll_interval`` is in seconds.
     """
 
     def __init__(  # noqa: PLR0913  (keyword-only, one per thing a host may want otherwise)
@@ -81,10 +89,17 @@ class Model(ManyRows):
         name: str | None = None,
         backend: BackendChoice = None,
         device: Device = "cpu",
+        precision: str = "fp32",
+        instances: int = 1,
+        weight: float | None = None,
         threads: int | None = None,
+        memory: Memory | None = None,
+        deterministic: bool = False,
+        slo_ms: float | None = None,
         max_batch_size: int = 64,
         max_queue_delay: float = 0.0,
         max_queue_size: int = 1024,
+        run_timeout: float = 60.0,
         poll_interval: float = 5.0,
     ) -> None:
         self._options = Options(
@@ -96,10 +111,17 @@ class Model(ManyRows):
             policy=policy,
             backend=backend,
             device=device,
+            precision=precision,
+            instances=instances,
+            weight=weight,
             threads=threads,
+            memory=memory,
+            deterministic=deterministic,
+            slo_ms=slo_ms,
             max_batch_size=max_batch_size,
             max_queue_delay=max_queue_delay,
             max_queue_size=max_queue_size,
+            run_timeout=run_timeout,
             poll_interval=poll_interval,
         )
         if isinstance(path, str | os.PathLike):
@@ -118,19 +140,7 @@ class Model(ManyRows):
 
     def _pin(self, version: str) -> Model:
         """Return a model like this one that serves ``version`` and follows nothing."""
-        options = self._options
-        return Model(
-            self._versions.source,
-            version=version,
-            policy=options.policy,
-            name=options.name,
-            backend=options.backend,
-            device=options.device,
-            threads=options.threads,
-            max_batch_size=options.max_batch_size,
-            max_queue_delay=options.max_queue_delay,
-            max_queue_size=options.max_queue_size,
-        )
+        return Model(self._versions.source, version=version, **self._options.computing())
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, {self._versions.source!r})"
@@ -143,11 +153,18 @@ class Model(ManyRows):
     # --- answers -----------------------------------------------------------------------------------
 
     def predict(
-        self, row: Row, *, timeout: float | None = None, key: str | None = None, version: str | None = None
+        self,
+        row: Row,
+        *,
+        timeout: float | None = None,
+        key: str | None = None,
+        version: str | None = None,
+        priority: int = 0,
     ) -> Prediction:
         """Answer one row, from any thread; concurrent callers share batches.
 
-        ``timeout`` is in seconds. During a rollout, requests with one ``key`` (a user's id) get one version;
+        ``timeout`` is in seconds. Of the rows that wait, those of a higher ``priority`` (-8 to 8) and with
+        less time left go first. During a rollout, requests with one ``key`` (a user's id) get one version;
         ``version`` asks for one by name, of those in ``pins``, serving or on trial.
 
         Raises ``InvalidRow`` (every bad field at once), ``Overloaded``, ``DeadlineExceeded``,
@@ -157,7 +174,7 @@ class Model(ManyRows):
         process = self._process()
         pinned = self._pinned(process, version)
         if pinned is not None:
-            return pinned.predict(row, timeout=timeout)
+            return pinned.predict(row, timeout=timeout, priority=priority)
         deadline = None if timeout is None else self._clock() + timeout
         attempt = Attempt(process, row, key, version, self._clock)
         while True:
@@ -166,9 +183,10 @@ class Model(ManyRows):
             except UnknownVersion:
                 if version not in self._pins:
                     raise
-                return self._pins[version].predict(row, timeout=timeout)  # swapped away a moment ago
+                # swapped away a moment ago
+                return self._pins[version].predict(row, timeout=timeout, priority=priority)
             try:
-                prediction, result = servable.predict(row, deadline)
+                prediction, result = servable.predict(row, deadline, priority)
             except Exception as error:
                 if attempt.goes_on(error):
                     continue
@@ -182,12 +200,13 @@ class Model(ManyRows):
         timeout: float | None = None,  # noqa: ASYNC109 - as predict
         key: str | None = None,
         version: str | None = None,
+        priority: int = 0,
     ) -> Prediction:
         """As ``predict``, for asyncio: neither loading nor the model ever blocks the event loop."""
         process = self._process()
         pinned = self._pinned(process, version)
         if pinned is not None:
-            return await pinned.apredict(row, timeout=timeout)
+            return await pinned.apredict(row, timeout=timeout, priority=priority)
         deadline = None if timeout is None else self._clock() + timeout
         attempt = Attempt(process, row, key, version, self._clock)
         while True:
@@ -198,9 +217,9 @@ class Model(ManyRows):
             except UnknownVersion:
                 if version not in self._pins:
                     raise
-                return await self._pins[version].apredict(row, timeout=timeout)
+                return await self._pins[version].apredict(row, timeout=timeout, priority=priority)
             try:
-                prediction, result = await servable.apredict(row, deadline)
+                prediction, result = await servable.apredict(row, deadline, priority)
             except Exception as error:
                 if attempt.goes_on(error):
                     continue
@@ -222,6 +241,7 @@ class Model(ManyRows):
         for ``READY`` and for ``STALE``: an older version answers than should, and ``failure`` says why.
         """
         process = self._process()
+        process.slot.give_up()
         if process.slot.peek() is not None or process.slot.evicted is not None:
             return Readiness.READY if process.stale is None else Readiness.STALE
         if process.closed:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
-from inprocml.backends import check_device, check_threads
-from inprocml.batching import check_limits
+from inprocml.backends import check_device, check_precision, check_threads
+from inprocml.batching import check_limits, check_weight
 from inprocml.bundle import Bundle, Policy
 from inprocml.protocols import Backend
-from inprocml.serving import Rollout
+from inprocml.serving import Memory, Rollout
 from inprocml.sources import valid_version
 
 __all__ = ["BackendChoice", "Device", "Options", "as_pins", "check_version"]
 
-Device = str  # "cpu", "cuda", "cuda:1", "tensorrt", "auto": see ``check_device``
+Device = str | Sequence[str]  # "cpu", "cuda", "cuda:1", "tensorrt", "auto": see ``check_device``
 BackendChoice = str | Callable[[Bundle], Backend] | None
 
 _BACKENDS = ("onnx", "torch", "numpy")
@@ -33,10 +34,17 @@ class Options:
     policy: Policy | None
     backend: BackendChoice
     device: Device
+    precision: str
+    instances: int
+    weight: float | None
     threads: int | None
+    memory: Memory | None
+    deterministic: bool
+    slo_ms: float | None
     max_batch_size: int
     max_queue_delay: float
     max_queue_size: int
+    run_timeout: float
     poll_interval: float
 
     def __post_init__(self) -> None:
@@ -55,17 +63,52 @@ class Options:
             raise TypeError(f"name must be text, not {type(self.name).__name__}")
         if not callable(self.backend) and self.backend not in {None, *_BACKENDS}:
             raise ValueError(f"backend must be one of {_BACKENDS}, or a function from Bundle to Backend")
-        check_device(self.device)
-        check_threads(self.threads)
+        self._check_computing()
         check_limits(
             max_batch_size=self.max_batch_size,
             max_queue_delay=self.max_queue_delay,
             max_queue_size=self.max_queue_size,
         )
-        if not isinstance(self.poll_interval, int | float):
-            raise TypeError(f"poll_interval must be seconds, not {type(self.poll_interval).__name__}")
-        if not (math.isfinite(self.poll_interval) and self.poll_interval > 0):
-            raise ValueError("poll_interval must be a finite number of seconds, more than 0")
+        for name in ("poll_interval", "run_timeout"):
+            _check_positive(name, getattr(self, name), "seconds")
+        if self.slo_ms is not None:
+            _check_positive("slo_ms", self.slo_ms, "milliseconds")
+
+    def _check_computing(self) -> None:
+        if not self.devices:
+            raise ValueError("device is an empty list; name one, such as 'cuda:0'")
+        for device in self.devices:
+            check_device(device)
+        check_precision(self.precision)
+        check_threads(self.threads)
+        if type(self.instances) is not int or self.instances < 1:
+            raise ValueError(f"instances is {self.instances!r} and must be a whole number, at least 1")
+        if self.weight is not None:
+            check_weight(self.weight)
+        if not isinstance(self.memory, Memory | None):
+            raise TypeError(f"memory must be an inprocml.serving.Memory, not {type(self.memory).__name__}")
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Where the model runs: one device, or several."""
+        return (self.device,) if isinstance(self.device, str) else tuple(self.device)
+
+    @property
+    def slo(self) -> float | None:
+        """The objective in seconds."""
+        return None if self.slo_ms is None else self.slo_ms / 1e3
+
+    def computing(self) -> dict[str, Any]:
+        """Return what says how a version computes, as keyword arguments of ``Model``."""
+        follows = {"version", "alias", "pins", "rollouts", "poll_interval"}
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in follows}
+
+
+def _check_positive(name: str, value: object, unit: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be {unit}, not {type(value).__name__}")
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be a finite number of {unit}, more than 0")
 
 
 def as_pins(pins: object) -> tuple[str, ...]:

@@ -71,6 +71,7 @@ class Passage:
                 yield item, outputs
                 self.check_process()
         except Drained:
+            self._process.slot.give_up()
             name, version = self.servable.name, self.servable.version
             raise NotReady(
                 f"model {name!r} was closed while version {version} answered many rows; make a new Model to "

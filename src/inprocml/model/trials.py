@@ -204,7 +204,7 @@ class Trials:
             )
             return
         try:
-            servable = self._versions.load(wanted, "rollout", serving.sizes.in_use())
+            servable = self._versions.load(process, wanted, "rollout", serving.sizes.in_use())
         except UnknownVersion as error:
             process.absent[rollout] = f"{wanted.name}: not there yet"
             process.log_once(f"model {self._versions.name}: no candidate yet: {error}")

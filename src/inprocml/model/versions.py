@@ -48,9 +48,9 @@ class Versions:
         evicted = process.slot.evicted
         if evicted is not None:  # the same again, whatever it was: a roll-back holds
             with contextlib.suppress(BundleError, UnknownVersion):  # gone meanwhile
-                return self.load(Version(evicted[0], Path(), digest=evicted[1]), "evicted")
+                return self.load(process, Version(evicted[0], Path(), digest=evicted[1]), "evicted")
         if self.options.version is not None:
-            return self.load(Version(self.options.version, Path()), "first_use")
+            return self.load(process, Version(self.options.version, Path()), "first_use")
         try:
             listed = self._listed(starting=True)
         except Exception as error:
@@ -59,7 +59,7 @@ class Versions:
         failures: list[Exception] = []
         for key in process.following.first(list(listed)):
             try:
-                servable = self.load(listed[key], "first_use")
+                servable = self.load(process, listed[key], "first_use")
             except Exception as error:  # noqa: BLE001 - raised below, if nothing older loads
                 failures.append(error)
                 self.refuse(process, key, listed[key], error)
@@ -101,11 +101,11 @@ class Versions:
             process.settle(list(listed))
             return served
 
-    def load(self, version: Version, trigger: str, sizes: tuple[int, ...] = ()) -> Servable:
+    def load(self, process: Process, version: Version, trigger: str, sizes: tuple[int, ...] = ()) -> Servable:
         """Fetch, verify, build and warm up ``version``; what goes wrong is recorded and passes through."""
         began = self.clock()
         try:
-            servable = build(self.source, version, self.options, sizes, clock=self.clock)
+            servable = build(self.source, version, self.options, process.slot, sizes, clock=self.clock)
         except BaseException as failure:
             load_finished(self.name, self.clock() - began, trigger=trigger, error=type(failure))
             raise
@@ -153,7 +153,7 @@ class Versions:
             return self.trials.take_over(process, ready).version
         serving = process.slot.peek()
         sizes = () if serving is None else serving.sizes.in_use()
-        served = process.slot.swap(functools.partial(self.load, version, trigger, sizes)).version
+        served = process.slot.swap(functools.partial(self.load, process, version, trigger, sizes)).version
         self.trials.renew(process)
         return served
 

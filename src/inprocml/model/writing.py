@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from inprocml.bulk import Answers, Block, Input, Note, Parts, after, digest_of, finished, open_input
-from inprocml.errors import BulkError, BundleError, CannotResume, UnknownVersion
+from inprocml.errors import BackendFailed, BulkError, BundleError, CannotResume, UnknownVersion
 from inprocml.model.passage import Host, Passage
 from inprocml.serving import Progress, Servable
 from inprocml.sources import valid_version
@@ -145,7 +145,7 @@ class _Run:
             for sifted, outputs in self._passage.answered(blocks, keep=self._keep):
                 block = self._servable.new_id()  # unique, and with a number behind it so is each row's
                 ids = [f"{block}-{place:x}" for place in range(sifted.good)]
-                parts.add(self._answers.table(sifted, self._columns(outputs), ids))
+                parts.add(self._answers.table(sifted, self._columns(outputs, total), ids))
                 total += sifted.block.rows
                 progress.show(total)
             self._rows.check()
@@ -181,9 +181,12 @@ class _Run:
             rows.blocks(size, parts.rows) if rows.exact else after(itertools.chain(head, blocks), parts.rows)
         )
 
-    def _columns(self, outputs: list[Tensors]) -> Columns | None:
+    def _columns(self, outputs: list[Tensors], first: int) -> Columns | None:
         if not outputs:
             return None
         output = self._servable.output
         name: Any = output.tensor
-        return output.columns({name: np.concatenate([tensors[name] for tensors in outputs])})
+        try:
+            return output.columns({name: np.concatenate([tensors[name] for tensors in outputs])})
+        except BackendFailed as error:
+            raise BackendFailed(f"among the rows from {first} on: {error}") from error

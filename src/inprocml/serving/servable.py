@@ -20,7 +20,7 @@ from inprocml.values import FEATURES, Columns, Prediction, Row, Table, Tensors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from inprocml.batching import Result, Runner
+    from inprocml.batching import Pool, Result, Runner
     from inprocml.monitoring import Baseline, RowCounts
     from inprocml.protocols import Backend
     from inprocml.telemetry import ModelTelemetry
@@ -38,6 +38,9 @@ class Output(Protocol):
     def decode(self, outputs: Tensors, index: int) -> tuple[Any, float | None, Any]: ...
 
     def columns(self, outputs: Tensors) -> Columns: ...
+
+
+_BULK = -1  # priority of many rows: they yield to requests, for some seconds
 
 
 def prediction_ids() -> Callable[[], str]:
@@ -59,8 +62,8 @@ class Servable:
     digest: str
     transform: Transform
     output: Output
-    runner: Runner
-    backend: Backend
+    runner: Runner | Pool
+    backends: tuple[Backend, ...]
     inputs: Mapping[str, str]
     baseline: Baseline
     counts: RowCounts
@@ -69,16 +72,18 @@ class Servable:
     new_id: Callable[[], str]
     leases: Leases
 
-    def predict(self, row: Row, deadline: float | None) -> tuple[Prediction, Result]:
+    def predict(self, row: Row, deadline: float | None, priority: int = 0) -> tuple[Prediction, Result]:
         """Check, encode, batch and decode one row."""
         inputs = self._inputs_one(self.transform.transform_one(row))
-        result = self.runner.run(inputs, deadline=deadline)
+        result = self.runner.run(inputs, deadline=deadline, priority=priority)
         return self._prediction(result.outputs, 0), result
 
-    async def apredict(self, row: Row, deadline: float | None) -> tuple[Prediction, Result]:
+    async def apredict(
+        self, row: Row, deadline: float | None, priority: int = 0
+    ) -> tuple[Prediction, Result]:
         """As ``predict``; the model never runs on the event loop."""
         inputs = self._inputs_one(self.transform.transform_one(row))
-        result = await self.runner.arun(inputs, deadline=deadline)
+        result = await self.runner.arun(inputs, deadline=deadline, priority=priority)
         return self._prediction(result.outputs, 0), result
 
     def predict_table(self, table: Table, deadline: float | None) -> Iterator[list[Prediction]]:
@@ -115,7 +120,7 @@ class Servable:
             given: part if type(part) is not dict else part[name] for name, given in self.inputs.items()
         }
         rows = len(next(iter(inputs.values())))
-        return self.runner.run(inputs, rows=rows, deadline=deadline, patient=True).outputs
+        return self.runner.run(inputs, rows=rows, deadline=deadline, patient=True, priority=_BULK).outputs
 
     def predictions(self, outputs: Tensors) -> list[Prediction]:
         """Decode all rows of outputs."""
@@ -147,7 +152,8 @@ class Servable:
         self.runner.drain()
         if not self.runner.close(timeout):
             return False
-        self.backend.close()
+        for backend in self.backends:
+            backend.close()
         trim()
         return True
 

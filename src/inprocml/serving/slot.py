@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from inprocml.errors import NotReady
+from inprocml.errors import DeviceLost, NotReady
 from inprocml.protocols import Clock
 from inprocml.serving.servable import Servable
 
@@ -23,6 +24,8 @@ _log = logging.getLogger("inprocml")
 
 RETRY_SECONDS = 1.0
 RETIRE_SECONDS = 30.0
+LOST_SECONDS = 10.0  # between the second and the third load of a model whose runs do not return; then doubled
+MOST_LOST_SECONDS = 600.0
 
 
 class Slot:
@@ -42,6 +45,8 @@ class Slot:
         self._retry_at = 0.0
         self._closed = False
         self._stuck: list[Servable] = []
+        self._losses = 0
+        self._pointing = threading.Lock()  # for the moment of pointing elsewhere; no load holds it
         self._evicted: tuple[str, str] | None = None
 
     def peek(self) -> Servable | None:
@@ -104,13 +109,34 @@ class Slot:
         with self._lock:
             self._refuse_if_closed()
             new = build()
-            old, self._servable = self._servable, new
+            with self._pointing:
+                old, self._servable = self._servable, new
             self._failure = self._evicted = None
         _log.info(
             "model %s: version %s serves now (was %s)", new.name, new.version, old.version if old else "none"
         )
         self._retire(old)
         return new
+
+    def give_up(self) -> None:
+        """Take out a version that can compute nothing any more; never waits.
+
+        The next use loads again: at once the first time, later and later if it happens again. After a
+        ``DeviceLost`` there is nothing to load in this process: uses are refused with it.
+        """
+        with self._pointing:
+            servable = self._servable
+            lost = None if servable is None else servable.runner.lost
+            if servable is None or lost is None:
+                return
+            self._servable = None
+            self._stuck.append(servable)
+            wait = min(LOST_SECONDS * (2**self._losses - 1), MOST_LOST_SECONDS)
+            self._losses += 1
+            if isinstance(lost, DeviceLost):
+                wait = math.inf
+            self._failure, self._retry_at = (anew(lost) if wait else None), self._clock() + wait
+        _log.error("model %s: version %s is given up: %s", servable.name, servable.version, lost)
 
     def evict(self) -> bool:
         """Free the version unless it is in use; the next use loads again. Whether it was freed.
@@ -132,7 +158,7 @@ class Slot:
 
     def sweep(self, *, closing: bool = False) -> None:
         """Free the versions that were still busy when they were replaced, and have ended since."""
-        with self._lock:
+        with self._pointing:
             stuck, self._stuck = self._stuck, []
         for old in stuck:
             if not old.retire(0.0, closing=closing):
@@ -160,7 +186,7 @@ class Slot:
 
     def keep(self, old: Servable) -> None:
         """Hold on to a version that still computes, until ``sweep`` can free it."""
-        with self._lock:
+        with self._pointing:
             self._stuck.append(old)
 
     def _refuse_if_closed(self) -> None:

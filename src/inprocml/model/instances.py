@@ -1,0 +1,161 @@
+"""A bundle -> what computes it: a backend for each device and instance, checked, and their runner."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+
+from inprocml.backends import Variant, cache_folder, choose_precision, open_backend
+from inprocml.batching import Pool, Ragged, Runner, Shapes, Turn, Turns, fixed
+from inprocml.bundle import Bundle
+from inprocml.errors import BackendFailed, InprocmlError
+from inprocml.model.options import Options
+from inprocml.protocols import Backend, Clock, Observer, Pipelined
+from inprocml.serving import warm
+from inprocml.values import Tensors
+
+__all__ = ["close_all", "open_instances", "run_instances"]
+
+_FLIGHTS = 2  # runs at once on a device that computes one batch while it copies the next
+_turns: dict[tuple[int, str], Turns] = {}  # by process and device
+
+
+def open_instances(
+    bundle: Bundle, options: Options, sizes: tuple[int, ...], *, clock: Clock
+) -> tuple[Backend, ...]:
+    """Open the backends of ``bundle``, each with its golden rows replayed and warmed up at ``sizes``.
+
+    What a backend raises passes through; what the host's own factory raises becomes ``BackendFailed``.
+    """
+    rows = {given: bundle.golden.tensors[name] for name, given in bundle.inputs.items()}
+    devices = [device for device in options.devices for _ in range(options.instances)]
+    opened: list[Backend] = []
+    try:
+        for device in devices:
+            opened.append(_open(bundle, options, device, rows))
+            opened[-1] = backend = _checked(bundle, opened[-1], options, rows)
+            warm(backend, rows, sizes, clock=clock)
+    except BaseException:
+        close_all(opened)
+        raise
+    return tuple(opened)
+
+
+def _checked(bundle: Bundle, backend: Backend, options: Options, rows: Tensors) -> Backend:
+    """Replay the golden rows, and make the backend ready to serve."""
+    bundle.replay(backend)
+    prepare = getattr(backend, "prepare", None)  # of a GPU: batch sizes that fit, recorded runs
+    if prepare is not None:
+        prepare(rows, options.max_batch_size)
+    if not options.deterministic:
+        return backend
+    return fixed(
+        backend,
+        rows,
+        mixes=getattr(backend, "mixes", False),
+        shapes=_shapes(bundle, whole=True),
+        model=bundle.name,
+    )
+
+
+def run_instances(
+    bundle: Bundle,
+    backends: tuple[Backend, ...],
+    options: Options,
+    observers: Iterable[Observer],
+    *,
+    clock: Clock,
+) -> Runner | Pool:
+    """Return the runner of one backend, or the pool of several."""
+    runners = [
+        Runner(
+            backend,
+            name=bundle.name,
+            max_batch_size=options.max_batch_size,
+            max_queue_delay=options.max_queue_delay,
+            max_queue_size=options.max_queue_size,
+            slo=options.slo,
+            clock=clock,
+            observers=observers,
+            shapes=_shapes(bundle, whole=isinstance(backend, Pipelined)),
+            turn=_turn(backend.device, options),
+            run_timeout=options.run_timeout,
+        )
+        for backend in backends
+    ]
+    return runners[0] if len(runners) == 1 else Pool(runners)
+
+
+def close_all(backends: Iterable[Backend]) -> None:
+    """Close every one, whatever another raises."""
+    with contextlib.ExitStack() as stack:
+        for backend in backends:
+            stack.callback(backend.close)
+
+
+def _turn(device: str, options: Options) -> Turn | None:
+    """Return the place at a device that models share: any GPU, and the CPU for those that ask for it.
+
+    On the CPU the system shares the cores out already; one model at a time helps only where it is wanted.
+    """
+    cpu = device == "cpu"
+    if cpu and options.weight is None:
+        return None
+    turns = _turns.setdefault((os.getpid(), device), Turns(1 if cpu else _FLIGHTS))
+    return turns.join((options.weight or 1.0) / options.instances)
+
+
+def _shapes(bundle: Bundle, *, whole: bool) -> Shapes:
+    """The inputs whose length varies from row to row, and what fills them up; all else a transform fixes."""
+    ragged = [spec for spec in bundle.transform.tensors if spec.ragged and spec.name in bundle.inputs]
+    return Shapes(
+        {bundle.inputs[spec.name]: Ragged(spec.pad, spec.axis, spec.ends) for spec in ragged},
+        fixed=True,
+        whole=whole,
+    )
+
+
+def _open(bundle: Bundle, options: Options, device: str, rows: Tensors) -> Backend:
+    with _told(bundle):
+        if callable(options.backend):
+            return options.backend(bundle)
+        if options.precision == "fp32":
+            return _open_as(bundle, options, device, Variant())
+        golden = bundle.manifest.golden
+        return choose_precision(
+            options.precision,
+            lambda variant: _open_as(bundle, options, device, variant),
+            rows,
+            absolute=golden.absolute,
+            relative=golden.relative,
+        ).backend
+
+
+def _open_as(bundle: Bundle, options: Options, device: str, variant: Variant) -> Backend:
+    return open_backend(
+        options.backend if isinstance(options.backend, str) else bundle.runtime,
+        bundle.model,
+        device=device,
+        threads=options.threads,
+        allow_loops=options.policy is not None and options.policy.allow_loops,
+        module=bundle.module,
+        input_name=next(iter(bundle.inputs.values())),
+        output_name=bundle.output_name,
+        precision=variant.precision,
+        channels_last=variant.channels_last,
+        cache=cache_folder(bundle.path, bundle.digest) if device.startswith("tensorrt") else None,
+    )
+
+
+@contextlib.contextmanager
+def _told(bundle: Bundle) -> Iterator[None]:
+    try:
+        yield
+    except InprocmlError:
+        raise
+    except Exception as error:
+        raise BackendFailed(
+            f"model {bundle.name!r} version {bundle.version}: its backend could not be opened "
+            f"({type(error).__name__}: {error}); see the cause"
+        ) from error

@@ -113,7 +113,7 @@ def test_an_objective_that_is_none_is_refused(arguments, complaint):
 def test_settings_are_those_of_a_runner():
     with pytest.raises(ValueError, match="max_batch_size is 0"):
         Settings(max_batch_size=0)
-    assert str(Settings(slo=0.05)).endswith("max_queue_size=1024, slo=0.05")
+    assert str(Settings(slo=0.05)).endswith("max_queue_size=1024, slo_ms=50")
 
 
 def test_a_bench_measures_advises_and_tries():

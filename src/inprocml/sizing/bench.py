@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from textwrap import fill
 from typing import Any
 
 from inprocml.batching import Result
@@ -78,7 +79,10 @@ class Bench:
         """Return the report as text, its plot ``width`` letters wide."""
         head = f"{self.measured.name} ({self.measured.backend} on {self.measured.device})"
         drawn = plot(self._series(), width=width, ascii_only=ascii_only, x="requests/s", y="ms")
-        parts = [head, self._batches(), self._loads(), f"latency against load\n{drawn}", self._advice()]
+        advice = "\n".join(
+            fill(line, max(60, width), subsequent_indent="    ") for line in self._advice().split("\n")
+        )
+        parts = [head, self._batches(), self._loads(), f"latency against load\n{drawn}", advice]
         return "\n\n".join(parts)
 
     def svg(self) -> Markup:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from inprocml.values import Tensors
 __all__ = ["Diagnosis", "diagnose"]
 
 SHORTER = 0.0005  # seconds: a switch interval to compare with
+_WIDE = 100  # letters of a line
 _SLOWER = 3.0  # times a quiet round trip, from which on busy threads are worth a word
 _NUMBERS = 100_000  # that the stand-in model works on: some tenths of a millisecond
 
@@ -63,7 +65,7 @@ class Diagnosis:
             parts.append(
                 f"\nround trips of {self.model} beside threads of pure Python\n{aligned([head, *times])}"
             )
-        return "\n".join([*parts, *self.words])
+        return "\n".join([*parts, *(fill(line, _WIDE, subsequent_indent="  ") for line in self.words)])
 
 
 def diagnose(

@@ -177,7 +177,8 @@ class _Search:
         if wanted and now * _NEAR < was:
             told = f"A delay of {_ms(other.max_queue_delay)} takes {self._p} from {_ms(self._seen(seen))} to "
             return other, best, f"{told}{_ms(self._seen(best))}: fuller batches pay here."
-        told = f"No max_queue_delay: with {_ms(other.max_queue_delay)}, {self._p} would be "
+        why = "not needed; " if now < was else ""
+        told = f"No max_queue_delay: {why}with {_ms(other.max_queue_delay)}, {self._p} would be "
         return settings, seen, f"{told}{_ms(self._seen(best))} instead of {_ms(self._seen(seen))}."
 
     def _with_objective(
@@ -191,8 +192,8 @@ class _Search:
         heavy = {name: type(value)(2 * max(value, limit)) for name, value in self._objective.load.items()}
         open_end, kept = self._try(settings, **heavy), self._try(guarded, **heavy)
         told = (
-            f"With slo the queue refuses at once who would wait longer: at twice what it can do {self._p} is "
-            f"{_ms(self._seen(kept))} and {kept.refusals:.0%} are refused; without it, "
+            f"With slo_ms the queue refuses at once who would wait longer: at twice what it can do "
+            f"{self._p} is {_ms(self._seen(kept))} and {kept.refusals:.0%} are refused; without it, "
             f"{_ms(self._seen(open_end))} and {open_end.refusals:.0%}."
         )
         return guarded, with_slo, told

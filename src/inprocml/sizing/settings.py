@@ -14,7 +14,7 @@ __all__ = ["Seen", "Settings", "Simulated", "percentile"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Arguments of ``Runner`` and ``Model`` under their own names; delay and objective in seconds.
+    """Arguments of ``Runner`` under their own names; delay and objective in seconds. As text, of ``Model``.
 
     Raises ``ValueError`` for what they would refuse.
     """
@@ -30,7 +30,7 @@ class Settings:
     def __str__(self) -> str:
         told = f"max_batch_size={self.max_batch_size}, max_queue_delay={self.max_queue_delay:.4g}"
         told += f", max_queue_size={self.max_queue_size}"
-        return told if self.slo is None else f"{told}, slo={self.slo:.4g}"
+        return told if self.slo is None else f"{told}, slo_ms={self.slo * 1e3:.4g}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as keyword arguments."""

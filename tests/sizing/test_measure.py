@@ -119,3 +119,40 @@ def test_what_a_caller_raises_ends_the_loop_and_is_raised():
         closed_loop(ask, callers=8, seconds=30.0)
     with pytest.raises(ZeroDivisionError, match="mine"):
         open_loop(ask, rate=10.0, seconds=30.0)
+
+
+def test_a_device_is_prepared_as_when_a_model_loads(_packed, monkeypatch):
+    """Golden rows and the largest batch reach a GPU's backend; one that cannot be prepared is closed."""
+    from inprocml.backends import open_backend
+    from inprocml.bundle import Bundle
+    from inprocml.sizing import subject as subject_module
+
+    opened = []
+
+    class Prepared:
+        name, device = "onnx", "cuda:0"
+
+        def __init__(self, *given, device, **named):
+            self.real, self.closed, self.prepared = open_backend(*given, **named), False, None
+            self.run = self.real.run
+            assert device == "cuda"
+            opened.append(self)
+
+        def prepare(self, rows, most):
+            self.prepared = ({name: len(array) for name, array in rows.items()}, most)
+            if most > 99:
+                raise MemoryError
+
+        def close(self):
+            self.closed = True
+            self.real.close()
+
+    monkeypatch.setattr(subject_module, "open_backend", Prepared)
+    bundle = Bundle.open(_packed / "1")
+    subject = BundleSubject.open(bundle, device="cuda", max_batch_size=16)
+    (given,) = bundle.inputs.values()
+    assert opened[0].prepared == ({given: len(bundle.golden.rows)}, 16)
+    subject.close()
+    with pytest.raises(MemoryError):
+        BundleSubject.open(bundle, device="cuda", max_batch_size=100)
+    assert [one.closed for one in opened] == [True, True]

@@ -319,7 +319,7 @@ class Queue:
             return -math.inf
         if self._running:
             return self._free_at() - self.lead if first is not None else -math.inf
-        until = self._pace.hold_until()
+        until = self._pace.hold_until(self._line.rows)
         if first is None:
             return until
         if self.max_queue_delay:

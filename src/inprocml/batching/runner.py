@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from inprocml.batching.calls import Bell, Call, CountingBell, finish, pieces
+from inprocml.batching.calls import Bell, Call, CountingBell, finish, pass_on, pieces
 from inprocml.batching.compute import check_inputs, compute
 from inprocml.batching.core import Core, Turn
 from inprocml.batching.queue import Queue
@@ -314,6 +314,7 @@ class Runner:
         deadline = parts[0].deadline
         if deadline == math.inf or core.manual:
             gate.acquire()
+            pass_on(parts[0])
             return
         while not gate.acquire(timeout=min(max(deadline - core.clock(), 0.0), threading.TIMEOUT_MAX)):
             if core.clock() >= deadline:
@@ -321,7 +322,8 @@ class Runner:
                 if any(left):
                     raise too_late(self.name, waited=True)
                 gate.acquire()  # answered just now: the wake-up is on its way
-                return
+                break
+        pass_on(parts[0])
 
     def _ring(self, call: Call) -> None:
         """Act on an asyncio caller's timer: refuse it on its own loop."""

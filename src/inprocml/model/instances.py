@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from inprocml.backends import Variant, cache_folder, choose_precision, open_backend
-from inprocml.batching import Pool, Ragged, Runner, Shapes, Turn, Turns, fixed
+from inprocml.batching import Pool, Runner, Turn, Turns, fixed
 from inprocml.bundle import Bundle
 from inprocml.errors import BackendFailed, InprocmlError
 from inprocml.model.options import Options
@@ -59,7 +59,7 @@ def _checked(bundle: Bundle, backend: Backend, options: Options, rows: Tensors) 
         backend,
         rows,
         mixes=getattr(backend, "mixes", False),
-        shapes=_shapes(bundle, whole=True),
+        shapes=bundle.shapes(whole=True),
         model=bundle.name,
     )
 
@@ -83,7 +83,7 @@ def run_instances(
             slo=options.slo,
             clock=clock,
             observers=observers,
-            shapes=_shapes(bundle, whole=isinstance(backend, Pipelined)),
+            shapes=bundle.shapes(whole=isinstance(backend, Pipelined)),
             turn=_turn(backend.device, options),
             run_timeout=options.run_timeout,
         )
@@ -130,16 +130,6 @@ def _turn(device: str, options: Options) -> Turn | None:
         return None
     turns = _turns.setdefault((os.getpid(), device), Turns(1 if cpu else _FLIGHTS))
     return turns.join((options.weight or 1.0) / options.instances)
-
-
-def _shapes(bundle: Bundle, *, whole: bool) -> Shapes:
-    """The inputs whose length varies from row to row, and what fills them up; all else a transform fixes."""
-    ragged = [spec for spec in bundle.transform.tensors if spec.ragged and spec.name in bundle.inputs]
-    return Shapes(
-        {bundle.inputs[spec.name]: Ragged(spec.pad, spec.axis, spec.ends) for spec in ragged},
-        fixed=True,
-        whole=whole,
-    )
 
 
 def _open(bundle: Bundle, options: Options, device: str, rows: Tensors) -> Backend:

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from inprocml.backends import open_backend
-from inprocml.batching import Ragged, Result, Runner, Shapes
+from inprocml.batching import Result, Runner
 from inprocml.bundle import Bundle
 from inprocml.bundle.golden import as_tensors
-from inprocml.protocols import Backend
+from inprocml.protocols import Backend, Pipelined
 from inprocml.sizing.settings import Settings
 from inprocml.values import Row, Tensors
 
@@ -109,16 +109,10 @@ class BundleSubject:
 
     def runner(self, settings: Settings) -> Runner:
         """Make a runner as a ``Model`` would."""
-        ragged = [spec for spec in self.bundle.transform.tensors if spec.ragged]
-        shapes = {
-            self.bundle.inputs[spec.name]: Ragged(spec.pad, spec.axis, spec.ends)
-            for spec in ragged
-            if spec.name in self.bundle.inputs
-        }
         return Runner(
             self.backend,
             name=self.bundle.name,
-            shapes=Shapes(shapes, fixed=True),
+            shapes=self.bundle.shapes(whole=isinstance(self.backend, Pipelined)),
             **settings.to_dict(),
         )
 

@@ -121,6 +121,12 @@ class Runner:
         """How often an observer raised, which no caller ever sees."""
         return self._core.observer_failures
 
+    def learn(self, inputs: Tensors, rows: int, seconds: float) -> None:
+        """Take note that ``rows`` rows such as ``inputs`` took ``seconds``, before there are callers."""
+        core = self._core
+        with core.lock:
+            core.queue.ran(core.shape_of(inputs), rows, seconds, core.clock())
+
     def expected(self, rows: int = 1) -> float:
         """Return the seconds until ``rows`` more rows would be ready; an estimate, taken without a lock."""
         core = self._core

@@ -1,6 +1,7 @@
-"""While one model is recorded CUDA refuses to wait for the device and to free memory, for all models of a process.
+"""While one model is recorded CUDA refuses to wait for the device, for all models of a process.
 
-Source: CUDA Programming Guide, "Prohibited and Unhandled Operations" of stream capture.
+Sources: CUDA Programming Guide, "Prohibited and Unhandled Operations" of stream capture; TensorRT#2888, where
+waiting for the device failed with 900 in other threads too, whatever the mode.
 """
 
 from __future__ import annotations

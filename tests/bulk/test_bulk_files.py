@@ -408,6 +408,30 @@ def test_two_writers_at_once_are_told(model, tmp_path):
     read(path, model, 300)
 
 
+def test_large_answers_make_small_parts_and_groups(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("inprocml.bulk.parts.PART_ROWS", 10**6)
+    monkeypatch.setattr("inprocml.bulk.parts.PART_BYTES", 4000)
+    sizes = []
+    flush = Parts.flush
+
+    def flushed(parts):
+        sizes.append(sum(table.nbytes for table in parts._waiting))
+        flush(parts)
+
+    monkeypatch.setattr(Parts, "flush", flushed)
+    done = model.predict_many(
+        iter([ROWS[at : at + 20] for at in range(0, 500, 20)]), to=tmp_path / "out.parquet"
+    )
+    frame = read(done.path, model)
+    assert frame["row"].tolist() == list(range(500))
+    assert len(sizes) > 5
+    assert max(sizes) < 8000
+    metadata = pq.ParquetFile(done.path).metadata
+    rows = [metadata.row_group(place).num_rows for place in range(metadata.num_row_groups)]
+    assert sum(rows) == 500
+    assert max(rows) < 200
+
+
 def test_of_two_that_begin_at_once_one_is_told(model, tmp_path, monkeypatch):
     path = tmp_path / "out.parquet"
     begin = Parts.begin

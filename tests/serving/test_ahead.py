@@ -130,14 +130,12 @@ def test_what_the_collector_finds_waits_for_no_thread():
         return item
 
     def drop():
-        ticks = iter(range(10**6))
-        cycle = [
-            iter(
-                Ahead(
-                    items(), compute, urgent=lambda _: False, took=lambda *_: None, clock=lambda: float(next(ticks))
-                )
-            )
-        ]
+        ticks = map(float, range(10**6))
+        both = Ahead(
+            items(), compute, urgent=lambda _: False, took=lambda *_: None, clock=lambda: next(ticks)
+        )
+        cycle = [iter(both)]
+        del both
         cycle.append(cycle)
         assert [next(cycle[0])[1], next(cycle[0])[1]] == [0, 1]
 

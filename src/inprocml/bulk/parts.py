@@ -27,6 +27,7 @@ Note: TypeAlias = Mapping[str, Any]
 
 PART_ROWS = 65_536
 PART_SECONDS = 10.0  # what a killed run has to do again, at most
+PART_BYTES = 2**26  # rows of a thousand labels are large
 GROUP_ROWS = 131_072  # of the finished file
 _NAME = b"inprocml"
 _LARGEST_NOTE = 2**22  # bytes
@@ -108,7 +109,8 @@ class Parts:
             self._began = self._clock()
         self._waiting.append(table)
         rows = sum(table.num_rows for table in self._waiting)
-        if rows >= PART_ROWS or self._clock() - self._began > PART_SECONDS:
+        size = sum(table.nbytes for table in self._waiting)
+        if rows >= PART_ROWS or size >= PART_BYTES or self._clock() - self._began > PART_SECONDS:
             self.flush()
 
     def flush(self) -> None:
@@ -238,17 +240,19 @@ class _File:
 
 
 def _write(path: Path, schema: Any, tables: Iterator[Any]) -> None:
-    """Write a Parquet file in row groups of one size, and force it to disk."""
+    """Write a Parquet file in row groups of one size, of two parts' bytes at most, and force it to disk."""
     pa, pq = arrow(), parquet()
     file = _File(path)
     repeated = [name for name in schema.names if name in {"value", "version", "issues"}]
     with contextlib.closing(file), pq.ParquetWriter(file, schema, use_dictionary=repeated) as writer:
         waiting: list[Any] = []
+        most = GROUP_ROWS
         for table in tables:
+            most = min(most, max(1, 2 * PART_BYTES * table.num_rows // max(table.nbytes, 1)))
             waiting.append(table.replace_schema_metadata(schema.metadata))
-            while (rows := sum(part.num_rows for part in waiting)) >= GROUP_ROWS:
+            while (rows := sum(part.num_rows for part in waiting)) >= most:
                 whole = pa.concat_tables(waiting)
-                writer.write_table(whole.slice(0, GROUP_ROWS), row_group_size=GROUP_ROWS)
-                waiting = [whole.slice(GROUP_ROWS)] if rows > GROUP_ROWS else []
+                writer.write_table(whole.slice(0, most), row_group_size=most)
+                waiting = [whole.slice(most)] if rows > most else []
         if waiting:
-            writer.write_table(pa.concat_tables(waiting), row_group_size=GROUP_ROWS)
+            writer.write_table(pa.concat_tables(waiting), row_group_size=most)

@@ -40,7 +40,9 @@ def asked(table: Table, key: str | None, names: frozenset[str]) -> tuple[Table, 
     if key is None or key not in table or not fields:
         return fields or table, rows
     if _count(table[key]) != rows:
-        raise BulkError(f"the column {key!r} has {_count(table[key])} values for {rows} rows; give one to each")
+        raise BulkError(
+            f"the column {key!r} has {_count(table[key])} values for {rows} rows; give one to each"
+        )
     return fields | {key: table[key]}, rows
 
 

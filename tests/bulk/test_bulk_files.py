@@ -408,6 +408,16 @@ def test_two_writers_at_once_are_told(model, tmp_path):
     read(path, model, 300)
 
 
+@pytest.mark.parametrize("change", [{"model": None}, {"model": {}}, {"refused": None}, {"refused": "many"}])
+def test_a_file_whose_note_was_tampered_with_is_told(model, rows, tmp_path, change):
+    path = model.predict_many(rows, to=tmp_path / "out.parquet").path
+    table = pq.read_table(path)
+    note = json.loads(table.schema.metadata[b"inprocml"]) | change
+    pq.write_table(table.replace_schema_metadata({"inprocml": json.dumps(note)}), path)
+    with pytest.raises(BulkError, match="is there already"):
+        model.predict_many(rows, to=path)
+
+
 def test_large_answers_make_small_parts_and_groups(model, tmp_path, monkeypatch):
     monkeypatch.setattr("inprocml.bulk.parts.PART_ROWS", 10**6)
     monkeypatch.setattr("inprocml.bulk.parts.PART_BYTES", 4000)

@@ -130,6 +130,19 @@ def test_what_is_loading_or_closed_is_not_evicted():
     assert not slot.evict()
 
 
+def test_many_models_are_all_counted(monkeypatch):
+    monkeypatch.setattr("inprocml.serving.memory.SIZES_KEPT", 3)
+    world = World(100 * MB, {name: MB for name in "abcdefgh"})
+    for name in "abcdefgh":
+        world.use(name)
+    assert world.memory.used == world.taken() == 8 * MB
+    for name in "abcde":
+        world.slots[name].evict()
+    for name in "ab":
+        world.use(name)
+    assert world.memory.used == world.taken() == 5 * MB
+
+
 def test_a_load_that_fails_takes_no_room():
     world = World(40 * MB, {"a": 10 * MB})
     with pytest.raises(OSError), world.memory.loading(world.slots["a"], "a", 10 * MB):

@@ -133,8 +133,15 @@ class _Share:
             self._landing[slot] = digest  # built, and in its slot in a moment
             self._sizes.pop(digest, None)
             if len(self._sizes) >= SIZES_KEPT:
-                del self._sizes[next(iter(self._sizes))]
+                self._forget_one()
             self._sizes[digest] = size
+
+    def _forget_one(self) -> None:
+        """Forget the size that was learnt first, of those that nobody holds: the others are counted."""
+        held = {digest for slot in list(self._slots) for digest in self._held(slot)}
+        oldest = next((digest for digest in self._sizes if digest not in held), None)
+        if oldest is not None:
+            del self._sizes[oldest]
 
     def used(self) -> int:
         return sum(self._sizes.get(digest, 0) for slot in list(self._slots) for digest in self._held(slot))

@@ -55,7 +55,7 @@ def prediction_ids() -> Callable[[], str]:
     return lambda: f"{prefix}-{next(numbers):x}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True)
 class Servable:
     """One version, loaded and verified; ``predict`` may be called from any thread."""
 

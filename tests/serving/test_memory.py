@@ -133,7 +133,7 @@ def test_what_is_loading_or_closed_is_not_evicted():
 
 def test_many_models_are_all_counted(monkeypatch):
     monkeypatch.setattr("inprocml.serving.memory.SIZES_KEPT", 3)
-    world = World(100 * MB, {name: MB for name in "abcdefgh"})
+    world = World(100 * MB, dict.fromkeys("abcdefgh", MB))
     for name in "abcdefgh":
         world.use(name)
     assert world.memory.used == world.taken() == 8 * MB

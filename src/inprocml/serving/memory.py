@@ -85,7 +85,7 @@ class Memory:
             share.end(need)
 
     def landed(self, slot: Slot, servable: object) -> None:
-        """Count what ``slot`` has loaded for as long as ``servable`` lives: a candidate may never serve there."""
+        """Count what ``slot`` has loaded while ``servable`` lives: a candidate may never serve there."""
         self._share().landed(slot, servable)
 
     def _make_room(self, share: _Share, slot: Slot) -> None:

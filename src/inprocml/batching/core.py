@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import math
 import os
 import threading
 import time
@@ -193,9 +194,11 @@ class Core:
             self._wake.acquire(timeout=max(0.0, min(seconds, threading.TIMEOUT_MAX)))
 
     def take_turn(self, who: Hashable) -> None:
-        """Wait for the device, where it is shared with other models."""
+        """Wait for the device, where it is shared with other models; who waits is not stuck."""
         if self.turn is not None:
+            self.queue.began = math.inf
             self.turn.acquire(who)
+            self.queue.began = self.clock()
 
     def give_turn(self, who: Hashable, seconds: float) -> None:
         """Leave the device to the others after ``seconds``."""

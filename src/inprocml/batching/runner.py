@@ -231,7 +231,7 @@ class Runner:
         core = self._core
         turn = core.turn
         try:
-            mine = turn is None or turn.claim(call)
+            mine = turn is None or (not core.queue.busy and turn.claim(call))
             with core.lock:
                 move = core.queue.arrive(call, core.clock(), inline=mine, patient=patient)
                 if move is not Move.RUN:

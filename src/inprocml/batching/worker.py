@@ -98,14 +98,25 @@ class _Worker:
         core.park(None if step.ready_at is None else step.ready_at - now)
 
     def _start(self, calls: list[Call], now: float) -> None:
-        core = self._core
-        for call in calls:
-            call.started = now
         batch = _Batch(calls, now)
         if self._pipeline is not None:
-            core.take_turn(batch)
+            self._take_turn(batch)
             batch.land = self._launch(self._pipeline, batch)
+        for call in calls:
+            call.started = batch.began
         self._flying.append(batch)
+
+    def _take_turn(self, batch: _Batch) -> None:
+        """Wait for the device, where it is shared, and hold none of it meanwhile.
+
+        Two models that each kept one flight up and waited for room for another would wait for one another.
+        """
+        core = self._core
+        if core.turn is not None and not core.turn.claim(batch):
+            while self._flying:
+                self._land()
+            core.take_turn(batch)
+            batch.began = core.queue.began  # a wait for others is no cost of this model's
 
     def _launch(self, pipeline: Pipelined, batch: _Batch) -> Callable[[], Tensors]:
         """Give a batch to the device; what goes wrong is told when it lands, as all else that goes wrong."""
@@ -137,6 +148,7 @@ class _Worker:
                 alone = _Batch([call], core.clock())
                 if self._pipeline is not None:
                     core.take_turn(alone)
+                    core.queue.began = alone.began = core.clock()
                     alone.land = self._launch(self._pipeline, alone)
                 self._attempt(alone, last=True)
 
@@ -146,7 +158,7 @@ class _Worker:
         outputs: Tensors = {}
         if self._pipeline is None:
             core.take_turn(batch)
-            batch.began = core.clock()
+            core.queue.began = batch.began = core.clock()
         try:
             outputs = self._outputs(batch)
         except BackendFailed as raised:

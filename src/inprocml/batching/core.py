@@ -19,7 +19,7 @@ from typing import Protocol, cast
 
 from inprocml.batching.calls import Call, pass_on, wake
 from inprocml.batching.compute import failed
-from inprocml.batching.queue import Queue
+from inprocml.batching.queue import LESSON_SECONDS, Queue
 from inprocml.batching.refusals import drained, too_late
 from inprocml.batching.shapes import Shapes
 from inprocml.batching.ticket import Ticket
@@ -104,7 +104,7 @@ class Core:
             if self.turn is not None or self.lost is not None:
                 self._returned(call, seconds)
             queue = self.queue
-            if seconds >= 0 and (call.arrived >= queue.curious_at):
+            if seconds >= 0 and not 0.0 < queue.curious_at - call.arrived <= LESSON_SECONDS:
                 queue.ran(call.shape, call.rows, seconds, call.arrived + seconds)
             owed = queue.release(call)
             if self.idle_gates and not owed:

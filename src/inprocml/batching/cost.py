@@ -13,6 +13,7 @@ __all__ = ["Cost"]
 
 _FORGETTING = 0.98
 _OUTLIER = 8.0  # a run that took so many times what was expected counts as one that took that
+_DOUBT = 0.1  # the least that the past weighs after a run that was much quicker than expected
 _SETTLED = 8  # samples, from which on the estimate is trusted
 _SPREAD = 1e-9  # relative: below it the sizes seen so far are one size
 
@@ -23,7 +24,8 @@ class Cost:
     ``a`` seconds are paid by every batch and ``c`` by every row; both are 0 or more. Before two sizes of
     batches were seen, company is taken to cost nothing (``c`` is 0): the first larger batch tells. ``sigma``
     is the standard deviation of what runs took about what was expected, 0 until that was tried. Each
-    observation weighs ``forgetting`` times as much as the next.
+    observation weighs ``forgetting`` times as much as the next; less, where a run takes less than half of what
+    was expected: an estimate that is too high keeps callers out, and few runs are left to correct it.
     """
 
     __slots__ = ("_b", "_bb", "_bt", "_errors", "_forgetting", "_n", "_spread", "_t", "a", "c", "samples")
@@ -58,7 +60,10 @@ class Cost:
         if self.samples:
             expected = self.seconds(rows)
             keep = self._forgetting
-            if self.settled and expected > 0:
+            if seconds < expected / 2:  # no run is that quick by chance: what was expected is no more
+                keep = max(_DOUBT, seconds / expected)
+                self._spread, self._errors = keep * self._spread, keep * self._errors
+            elif self.settled and expected > 0:
                 seconds = min(seconds, _OUTLIER * expected)  # the machine slept, or was busy elsewhere
                 self._spread = keep * self._spread + (seconds - expected) ** 2
                 self._errors = keep * self._errors + 1

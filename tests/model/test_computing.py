@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.conftest import pack_small, wait_for
 
-from inprocml import BackendFailed, DeviceLost, Model, NotReady, Overloaded
+from inprocml import BackendFailed, DeviceLost, Model, NotReady, Overloaded, Unavailable
 from inprocml.backends import open_backend
 from inprocml.serving import Memory
 from inprocml.testing import FakeBackend
@@ -343,6 +343,24 @@ def test_a_candidate_that_hangs_costs_no_request(declare, gate, store, add_versi
     assert {one.outcome.version for one in asked if not one.is_alive()} == {"1"}
     stuck.set()
     assert all(one.end().value for one in asked)
+
+
+def test_a_lost_candidate_that_is_asked_by_name_is_refused_and_not_asked_for_ever(
+    declare, gate, add_version, row
+):
+    add_version()
+    model = declare(version="1", rollout={"2": 0.0})
+    expected = model.predict(row).probability
+    wait_for(lambda: "2" in model.offered)
+    gate.fault = lambda: DeviceLost("gone")
+    with pytest.raises(DeviceLost):
+        model.predict(row, version="2")
+    gate.fault = lambda: None
+    asked = Asked(model, row, version="2")
+    assert isinstance(asked.end(), Unavailable)
+    with pytest.raises(Unavailable):
+        asyncio.run(model.apredict(row, version="2"))
+    assert model.predict(row).probability == expected
 
 
 # --- what is refused at the declaration ---------------------------------------------------------------

@@ -24,8 +24,8 @@ class Cost:
     ``a`` seconds are paid by every batch and ``c`` by every row; both are 0 or more. Before two sizes of
     batches were seen, company is taken to cost nothing (``c`` is 0): the first larger batch tells. ``sigma``
     is the standard deviation of what runs took about what was expected, 0 until that was tried. Each
-    observation weighs ``forgetting`` times as much as the next; less, where a run takes less than half of what
-    was expected: an estimate that is too high keeps callers out, and few runs are left to correct it.
+    observation weighs ``forgetting`` times as much as the next; less, where a run takes less than half of
+    what was expected: an estimate that is too high keeps callers out, and few runs are left to correct it.
     """
 
     __slots__ = ("_b", "_bb", "_bt", "_errors", "_forgetting", "_n", "_spread", "_t", "a", "c", "samples")

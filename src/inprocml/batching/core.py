@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Hashable, Iterable
 from typing import Protocol, cast
 
-from inprocml.batching.calls import Call, pass_on, wake
+from inprocml.batching.calls import Call, anew, pass_on, tell, wake
 from inprocml.batching.compute import failed
 from inprocml.batching.queue import LESSON_SECONDS, Queue
 from inprocml.batching.refusals import drained, too_late
@@ -120,6 +120,7 @@ class Core:
             owed = self.queue.worker
             if not self.queue.busy:
                 self.announce_idle()
+        call.gone = True  # before it looks whom to wake: else it may be told just after
         pass_on(call)
         if owed:  # perhaps by the one who leaves; to wake the worker once too often does no harm
             self.summon()
@@ -244,8 +245,7 @@ class Core:
                 self.thread = None
             lost = cast("list[Call]", self.queue.abandon())
             self.announce_idle()
-        for call in lost:
-            call.error = error
+        tell(lost, error)
         wake(lost)
 
     def lose(self, error: BackendFailed) -> None:
@@ -259,7 +259,8 @@ class Core:
         wake(waiting)
 
     def _lose(self, error: BackendFailed) -> None:
-        self.lost = type(error)(str(error))  # as new: a traceback keeps the inputs
+        self.lost = anew(error)  # a traceback keeps the inputs
+        self.lost.__cause__ = None
         self.queue.draining = True
 
     def check(self) -> None:
@@ -281,8 +282,10 @@ class Core:
         if self.turn is not None:
             self.turn.leave()
         _log.error("%s; its %d callers were told so, and the model is loaded anew", error, len(running))
+        tell([call for call in calls if call in running], error)
         for call in calls:
-            call.error = error if call in running else drained(self.queue.name)
+            if call not in running:
+                call.error = drained(self.queue.name)
         wake(calls)
 
     def announce_idle(self) -> None:

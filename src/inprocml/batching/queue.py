@@ -145,9 +145,10 @@ class Queue:
             self._line.add(ticket)
             return Move.WAKE
         back = self._pace.arrived(now)
-        if self._line.fits(ticket) and self._in_time(ticket, now, patient=patient):
+        timed = ticket.deadline < math.inf or self.slo is not None
+        if self._line.fits(ticket) and (not timed or self._in_time(ticket, now, patient=patient)):
             self._line.add(ticket)
-            return self._enough(back=back)
+            return self._enough(back=back) if self._holding else Move.WAIT
         if not patient:
             raise full(self.name, self.depth, self.max_queue_size)
         self._line.add_outside(ticket)
@@ -254,11 +255,8 @@ class Queue:
 
     def padded(self, rows: int) -> int:
         """Return the size at which a batch of ``rows`` rows runs."""
-        sizes = self.sizes
-        if not sizes:
-            return rows
-        at = bisect_left(sizes, rows)
-        return sizes[at] if at < len(sizes) else rows
+        at = bisect_left(self.sizes, rows)
+        return self.sizes[at] if at < len(self.sizes) else rows
 
     def running(self) -> list[Ticket]:
         """Return what is being computed: the inline caller's ticket, or those of the worker's batches."""
@@ -274,10 +272,10 @@ class Queue:
 
     def _hopeless(self, ticket: Ticket, now: float) -> bool:
         """Whether it is late, or would be if it started now."""
-        if ticket.deadline == math.inf:
-            return False
-        soonest = self.forecast.soonest(ticket.shape, self.padded(ticket.rows), now)
-        return soonest > ticket.deadline or ticket.deadline <= now
+        deadline = ticket.deadline
+        return deadline < math.inf and (
+            self.forecast.soonest(ticket.shape, self.padded(ticket.rows), now) > deadline or deadline <= now
+        )
 
     def _shed(self, now: float) -> list[Ticket]:
         """Take out everybody at the head of the line who cannot be on time any more."""
@@ -294,13 +292,13 @@ class Queue:
         A line that is out of order is not counted through: such a ticket is taken to be next.
         """
         limit = ticket.deadline
-        if (limit == math.inf and self.slo is None) or not self.forecast.sure(ticket.shape, now):
+        if not self.forecast.sure(ticket.shape, now):
             return True
-        ahead, objective = self._line.ahead(ticket), math.inf if self.slo is None else self.slo
+        ahead = self._line.ahead(ticket)
         wait = self.wait(ticket.shape, ahead + ticket.rows, now)
-        if ahead and ticket.shape is not None and wait > min(limit - now, objective):
-            # those of other shapes may cost much less
-            wait = self.wait(ticket.shape, self._line.alike(ticket) + ticket.rows, now)
+        if ahead and ticket.shape is not None and wait > min(limit - now, self.slo or math.inf):
+            ahead = self._line.alike(ticket)  # those of other shapes may cost much less
+            wait = self.wait(ticket.shape, ahead + ticket.rows, now)
         if now + wait - self.forecast.cost(ticket.shape).sigma > limit:
             raise never_on_time(self.name, self.depth, wait)
         if self.slo is None or wait <= self.slo or limit < math.inf:
@@ -312,9 +310,9 @@ class Queue:
     def _free_at(self) -> float:
         """When the device is expected to have done what it was given."""
         holder = self.holder
-        if isinstance(holder, Ticket):
-            return self.began + self.forecast.cost(holder.shape).seconds(self.padded(holder.rows))
-        return self._free
+        if not isinstance(holder, Ticket):
+            return self._free
+        return self.began + self.forecast.cost(holder.shape).seconds(self.padded(holder.rows))
 
     def _ready_at(self, now: float) -> float:
         """Until when the next batch had better wait: for company, or because the device is not free yet."""
@@ -364,12 +362,13 @@ class Queue:
         for ticket in self._line.everybody():
             if ticket.shape != shape:
                 continue
-            if self._hopeless(ticket, now):
-                expired.append(ticket)
-                continue
+            if ticket.deadline < math.inf:
+                if self._hopeless(ticket, now):
+                    expired.append(ticket)
+                    continue
+                earliest = min(earliest, ticket.deadline)
             if batch and rows + ticket.rows > cap:
                 break
-            earliest = min(earliest, ticket.deadline)
             if batch and earliest < math.inf:
                 ready = now + self.forecast.surely(shape, self.padded(rows + ticket.rows))
                 if ready > earliest:

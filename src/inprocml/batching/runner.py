@@ -121,6 +121,12 @@ class Runner:
         """How often an observer raised, which no caller ever sees."""
         return self._core.observer_failures
 
+    def learn(self, inputs: Tensors, rows: int, seconds: float) -> None:
+        """Take note that ``rows`` rows such as ``inputs`` took ``seconds``, before there are callers."""
+        core = self._core
+        with core.lock:
+            core.queue.ran(core.shape_of(inputs), rows, seconds, core.clock())
+
     def expected(self, rows: int = 1) -> float:
         """Return the seconds until ``rows`` more rows would be ready; an estimate, taken without a lock."""
         core = self._core
@@ -347,7 +353,12 @@ def _collect(parts: Sequence[Call], shapes: Shapes) -> Result:
             False,
             first.batch_rows,
         )
-    answers = [shapes.trimmed(part.answer(), part.inputs) for part in parts]
+    try:
+        answers = [shapes.trimmed(part.answer(), part.inputs) for part in parts]
+    except BaseException:
+        for part in parts:  # as ``raise_fault`` for the one that was raised
+            part.error = None
+        raise
     outputs = {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
     largest = max(part.batch_rows for part in parts)
     return Result(outputs, first.started - first.arrived, False, largest)

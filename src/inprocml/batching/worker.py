@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from inprocml.batching.calls import Call, wake
+from inprocml.batching.calls import Call, tell, wake
 from inprocml.batching.compute import compute, failed, join, receive
 from inprocml.batching.ticket import State, Take
 from inprocml.errors import BackendFailed, DeviceLost
@@ -47,8 +47,8 @@ def work(core: Core, claimed: threading.Lock) -> None:
     claimed.release()
     if second:
         return
-    worker = _Worker(core)
     try:
+        worker = _Worker(core)
         while worker.step():
             pass
     except BaseException as error:  # noqa: BLE001  the last resort: whatever it is, no caller may hang
@@ -211,8 +211,12 @@ class _Worker:
             if error is None:
                 core.queue.ran(batch.calls[0].shape, batch.rows, seconds, now)
             staying = cast("list[Call]", core.queue.settle(batch.calls, now))
+        if error is not None and len(staying) > 1:
+            tell(staying, error)
         for call in staying:  # the others were refused meanwhile, and their error must stand
-            call.outputs, call.batch_rows, call.error = outputs, batch.rows, error
+            call.outputs, call.batch_rows = outputs, batch.rows
+            if call.error is None:
+                call.error = error
         wake(staying)
 
 

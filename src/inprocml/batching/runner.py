@@ -127,10 +127,14 @@ class Runner:
         with core.lock:
             core.queue.ran(core.shape_of(inputs), rows, seconds, core.clock())
 
-    def expected(self, rows: int = 1) -> float:
-        """Return the seconds until ``rows`` more rows would be ready; an estimate, taken without a lock."""
+    def expected(self, rows: int = 1, inputs: Tensors | None = None) -> float:
+        """Return the seconds until ``rows`` more rows would be ready; an estimate, taken without a lock.
+
+        ``inputs`` are such rows, where what they cost depends on their shape.
+        """
         core = self._core
-        return core.queue.wait(None, core.queue.depth + rows, core.clock())
+        shape = None if inputs is None else core.shape_of(inputs)
+        return core.queue.wait(shape, core.queue.depth + rows, core.clock())
 
     def run(
         self,

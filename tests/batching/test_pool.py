@@ -124,8 +124,8 @@ def test_callers_of_a_model_with_shapes_go_where_their_own_shape_is_done_first()
     first, second = FakeBackend(), FakeBackend()
     pool = pool_of(first, second, shapes=Shapes())
     for runner in pool._runners:
-        for _ in range(10):
-            runner._core.queue.ran(Shapes().of(ONE), 1, 0.5, time.monotonic())
+        for rows in (1, 2, 4, 8) * 3:
+            runner._core.queue.ran(Shapes().of(ONE), rows, 0.5 * rows, time.monotonic())
     with first.hold(), second.hold():
         threads = [call(pool), call(pool)]
         first.wait_running()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 import weakref
 
 import numpy as np
@@ -138,3 +139,18 @@ def test_pieces_that_all_fail_keep_no_inputs():
         assert kept() is None
     finally:
         gc.enable()
+
+
+def test_a_process_that_was_stopped_meanwhile_gives_no_run_up_at_the_first_look():
+    """Or whose clock was set forward: a run that is well has ended by the second look."""
+    ahead, backend = [0.0], FakeBackend()
+    runner = Runner(backend, clock=lambda: time.monotonic() + ahead[0], run_timeout=60.0)
+    with backend.hold():
+        first = Caller(runner, 0)
+        backend.wait_running()
+        behind = line_up(runner, 1)
+        ahead[0] = 3600.0
+        runner._core.check()
+    assert [caller.end() for caller in (first, *behind)] == [0.0, 1.0]
+    assert runner.lost is None
+    assert runner.close(PATIENCE)

@@ -91,6 +91,7 @@ class Core:
         self._wake.acquire()
         self._stopping = False
         self._grumbled: set[int] = set()
+        self._suspect = -math.inf  # when the run began that seemed to hang at the last look
         if not self.manual:
             self.dog.watch(self)
 
@@ -272,6 +273,9 @@ class Core:
             stuck = stuck_for(self.queue, self.clock(), self.run_timeout)
             if stuck is None or self.lost is not None:
                 return
+            if not self.manual and self._suspect != self.queue.began:
+                self._suspect = self.queue.began  # perhaps the process was stopped, or its clock set forward:
+                return  # then the run has ended when the watchdog looks again
             error = failed(self.backend, self.queue.name, f"has not returned for {stuck:.1f} s")
             self._lose(error)
             running = set(self.queue.running())

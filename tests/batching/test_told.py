@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import threading
 import time
+import warnings
 import weakref
 
 import numpy as np
@@ -14,7 +16,8 @@ from tests.batching.test_watchdog import Caller, line_up, until
 
 from inprocml.batching import Runner
 from inprocml.batching.calls import Call, wake
-from inprocml.batching.watchdog import Watchdog
+from inprocml.batching.watchdog import Watchdog, watchdog
+from inprocml.batching.watchdog import _dogs as watchdogs
 from inprocml.errors import BackendFailed, DeviceLost
 from inprocml.testing import FakeBackend, ManualClock
 
@@ -154,3 +157,22 @@ def test_a_process_that_was_stopped_meanwhile_gives_no_run_up_at_the_first_look(
     assert [caller.end() for caller in (first, *behind)] == [0.0, 1.0]
     assert runner.lost is None
     assert runner.close(PATIENCE)
+
+
+def test_a_process_id_that_returns_brings_no_parent_back():
+    """A child may get the number of an ancestor, with whose watchdog nobody watches any more."""
+    dog = watchdog()
+    watchdogs[os.getpid() + 10**6] = dog
+    read, write = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads: this child only looks
+        child = os.fork()
+    if child == 0:
+        os.write(write, b"yes" if dog in watchdogs.values() else b"no.")
+        os._exit(0)
+    os.waitpid(child, 0)
+    told = os.read(read, 3)
+    del watchdogs[os.getpid() + 10**6]
+    os.close(read)
+    os.close(write)
+    assert told == b"no."

@@ -455,3 +455,13 @@ def test_a_lost_device_is_told_before_anybody_asks(declare, gate, row):
     model.predict(row)
     model._process().slot.peek().runner._core.lose(DeviceLost("gone"))
     assert model.failure == "DeviceLost"
+
+
+def test_a_stream_whose_version_is_lost_says_so(declare, gate, row):
+    """Nobody has closed the model."""
+    model = declare()
+    model.predict(row)
+    with model.predict_many(iter([row])) as stream:
+        model._process().slot.peek().runner._core.lose(DeviceLost("gone"))
+        with pytest.raises(DeviceLost):
+            next(stream)

@@ -110,6 +110,7 @@ class Watchdog:
 
 
 _dogs: dict[int, Watchdog] = {}
+os.register_at_fork(after_in_child=_dogs.clear)  # a child may get the number of an ancestor
 
 
 def watchdog() -> Watchdog:

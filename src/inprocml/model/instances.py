@@ -24,6 +24,7 @@ _LESSON_ROWS = 32
 _LESSON_SECONDS = 1.0
 _FLIGHTS = 2  # runs at once on a device that computes one batch while it copies the next
 _turns: dict[tuple[int, str], Turns] = {}  # by process and device
+os.register_at_fork(after_in_child=_turns.clear)  # a child may get the number of an ancestor
 
 
 def open_instances(
@@ -149,8 +150,8 @@ def _open(bundle: Bundle, options: Options, device: str, rows: Tensors) -> Backe
             made = options.backend(bundle)
             if not isinstance(made, Backend):
                 raise BackendFailed(
-                    f"model {bundle.name!r}: the function given as backend= made {type(made).__name__}, which "
-                    "is no Backend: it lacks name, device, run or close (inprocml.protocols)"
+                    f"model {bundle.name!r}: the function given as backend= made {type(made).__name__}, "
+                    "which is no Backend: it lacks name, device, run or close (inprocml.protocols)"
                 )
             return made
         if options.precision == "fp32":

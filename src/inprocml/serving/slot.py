@@ -26,6 +26,7 @@ RETRY_SECONDS = 1.0
 RETIRE_SECONDS = 30.0
 LOST_SECONDS = 10.0  # between the second and the third load of a model whose runs do not return; then doubled
 MOST_LOST_SECONDS = 600.0
+FORGIVEN_SECONDS = 3600.0  # without a loss, after which the next one counts as the first
 
 
 class Slot:
@@ -46,6 +47,7 @@ class Slot:
         self._closed = False
         self._stuck: list[Servable] = []
         self._losses = 0
+        self._lost_at = -math.inf
         self._pointing = threading.Lock()  # for the moment of pointing elsewhere; no load holds it
         self._evicted: tuple[str, str] | None = None
 
@@ -121,8 +123,8 @@ class Slot:
     def give_up(self) -> None:
         """Take out a version that can compute nothing any more; never waits.
 
-        The next use loads again: at once the first time, later and later if it happens again. After a
-        ``DeviceLost`` there is nothing to load in this process: uses are refused with it.
+        The next use loads again: at once the first time, later and later if it happens again within the hour.
+        After a ``DeviceLost`` there is nothing to load in this process: uses are refused with it.
         """
         with self._pointing:
             servable = self._servable
@@ -131,11 +133,14 @@ class Slot:
                 return
             self._servable = None
             self._stuck.append(servable)
-            wait = min(LOST_SECONDS * (2**self._losses - 1), MOST_LOST_SECONDS)
-            self._losses += 1
+            now = self._clock()
+            if now - self._lost_at > FORGIVEN_SECONDS:
+                self._losses = 0
+            wait = min(LOST_SECONDS * (2 ** min(self._losses, 16) - 1), MOST_LOST_SECONDS)
+            self._losses, self._lost_at = self._losses + 1, now
             if isinstance(lost, DeviceLost):
                 wait = math.inf
-            self._failure, self._retry_at = (anew(lost) if wait else None), self._clock() + wait
+            self._failure, self._retry_at = (anew(lost) if wait else None), now + wait
         _log.error("model %s: version %s is given up: %s", servable.name, servable.version, lost)
 
     def evict(self) -> bool:
@@ -149,7 +154,10 @@ class Slot:
             old = self._servable
             if old is None or not old.idle or not old.leases.seal():
                 return False
-            self._servable, self._evicted = None, (old.version, old.digest)
+            with self._pointing:  # given up meanwhile: it is not ours to free
+                if self._servable is not old or old.runner.lost is not None:
+                    return False
+                self._servable, self._evicted = None, (old.version, old.digest)
         finally:
             self._lock.release()
         _log.info("model %s: version %s was idle and is evicted", old.name, old.version)
@@ -168,7 +176,8 @@ class Slot:
         """Drain and free; later uses are refused with ``NotReady``."""
         with self._lock:
             self._closed = True
-            old, self._servable = self._servable, None
+            with self._pointing:
+                old, self._servable = self._servable, None
         self._retire(old, closing=True)
         self.sweep(closing=True)
 

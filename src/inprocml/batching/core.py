@@ -36,6 +36,7 @@ _log.addHandler(logging.NullHandler())  # without one, Python prints a host's un
 
 # Seconds an ending interpreter waits for a running batch: a runtime that is torn down under one may crash.
 _EXIT_PATIENCE = 1.0
+_SECOND_LOOK = 0.5  # seconds after the first at which a run that does not return is given up
 
 
 class Turn(Protocol):
@@ -91,7 +92,7 @@ class Core:
         self._wake.acquire()
         self._stopping = False
         self._grumbled: set[int] = set()
-        self._suspect = -math.inf  # when the run began that seemed to hang at the last look
+        self._suspect: tuple[float, float] | None = None  # a run that takes too long, and since when
         if not self.manual:
             self.dog.watch(self)
 
@@ -273,9 +274,8 @@ class Core:
             stuck = stuck_for(self.queue, self.clock(), self.run_timeout)
             if stuck is None or self.lost is not None:
                 return
-            if not self.manual and self._suspect != self.queue.began:
-                self._suspect = self.queue.began  # perhaps the process was stopped, or its clock set forward:
-                return  # then the run has ended when the watchdog looks again
+            if not self.manual and not self._suspected():
+                return  # perhaps the process was stopped, or its clock set forward: the next look will tell
             error = failed(self.backend, self.queue.name, f"has not returned for {stuck:.1f} s")
             self._lose(error)
             running = set(self.queue.running())
@@ -291,6 +291,13 @@ class Core:
             if call not in running:
                 call.error = drained(self.queue.name)
         wake(calls)
+
+    def _suspected(self) -> bool:
+        """Whether this very run was found at the last look, a while ago in real time."""
+        run, now = self.queue.began, time.monotonic()
+        if self._suspect is None or self._suspect[0] != run:
+            self._suspect = run, now
+        return now - self._suspect[1] >= min(_SECOND_LOOK, self.run_timeout / 8)
 
     def announce_idle(self) -> None:
         """Let those go who wait for the device to be idle; the caller holds the lock."""

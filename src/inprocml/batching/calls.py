@@ -9,22 +9,28 @@ import asyncio
 import contextlib
 import itertools
 import math
-import threading
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from inprocml.batching.compute import cut
+from inprocml.batching.greenlets import HubGate, open_gates
 from inprocml.batching.ticket import State, Ticket
 from inprocml.errors import InprocmlError
 from inprocml.values import Tensors
 
-__all__ = ["Bell", "Call", "CountingBell", "finish", "pieces", "raise_fault", "wake"]
+__all__ = ["Bell", "Call", "CountingBell", "Gate", "finish", "pieces", "raise_fault", "wake"]
 
 
 class Bell(Protocol):
-    """What wakes a thread: a raw lock, or a ``CountingBell``."""
+    """What wakes a caller: a ``Gate``, or a ``CountingBell`` before one."""
 
     def release(self) -> None: ...
+
+
+class Gate(Bell, Protocol):
+    """What a caller waits at: a native lock, or a greenlet's ``HubGate``."""
+
+    def acquire(self, *, timeout: float = -1.0) -> bool: ...
 
 
 class Call(Ticket):
@@ -78,7 +84,7 @@ class CountingBell:
 
     __slots__ = ("_bell", "_count", "_rung")
 
-    def __init__(self, bell: threading.Lock, count: int) -> None:
+    def __init__(self, bell: Bell, count: int) -> None:
         self._bell = bell
         self._count = count
         self._rung = itertools.count(1)  # its ``next`` is atomic
@@ -107,16 +113,22 @@ def pieces(call: Call, most: int) -> list[Call]:
 
 
 def wake(calls: Sequence[Call]) -> None:
-    """Wake the callers: one semaphore each for threads, one call per event loop for all its coroutines."""
+    """Wake the callers: one semaphore each for threads, one call for all who wait on a loop or hub."""
     loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    hubs: dict[Any, list[HubGate]] = {}
     for call in calls:
-        if call.gate is not None:
-            call.gate.release()
+        gate = call.gate
+        if type(gate) is HubGate:
+            hubs.setdefault(gate.hub, []).append(gate)
+        elif gate is not None:
+            gate.release()
         elif call.future is not None:
             loops.setdefault(call.future.get_loop(), []).append(call.future)
     for loop, futures in loops.items():
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
             loop.call_soon_threadsafe(finish, futures)
+    for hub, gates in hubs.items():
+        open_gates(hub, gates)
 
 
 def finish(futures: Iterable[asyncio.Future[None] | None]) -> None:

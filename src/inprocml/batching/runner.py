@@ -17,9 +17,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from inprocml.batching.calls import Bell, Call, CountingBell, finish, pieces
+from inprocml.batching.calls import Bell, Call, CountingBell, Gate, finish, pieces
 from inprocml.batching.compute import check_inputs, compute
 from inprocml.batching.core import Core, Turn
+from inprocml.batching.greenlets import Hubs
+from inprocml.batching.primitives import current_thread
 from inprocml.batching.queue import Queue
 from inprocml.batching.refusals import too_late
 from inprocml.batching.shapes import Shapes
@@ -149,9 +151,12 @@ class Runner:
         check_inputs(inputs, rows)
         core = self._core
         call = Call(inputs, rows, math.inf if deadline is None else deadline, priority, core.shape_of(inputs))
-        if rows > self._piece and (rows > self.max_batch_size or core.queue.busy):
-            return self._run_pieces(call, patient=patient)
+        hubs = core.hubs
         try:
+            if hubs is not None and hubs.find() is not None:
+                return self._run_green(call, hubs, patient=patient)
+            if rows > self._piece and (rows > self.max_batch_size or core.queue.busy):
+                return self._run_pieces(call, patient=patient)
             return self._ask(call, patient=patient)
         except BaseException:
             core.leave(call)  # once more: an interruption on the way out (a second Ctrl-C) must strand nobody
@@ -211,12 +216,14 @@ class Runner:
         until = None if timeout is None else time.monotonic() + timeout
         core = self._core
         self.drain()
-        gate = threading.Lock()
+        gate: Gate | None = None
         with core.lock:
             if core.queue.busy:
-                gate.acquire()
+                gate = core.closed_gate()
                 core.idle_gates.append(gate)
-        ended = core.thread is not threading.current_thread() and gate.acquire(timeout=_remaining(until))
+        ended = core.thread is not current_thread() and (
+            gate is None or gate.acquire(timeout=_remaining(until))
+        )
         thread = core.thread
         core.stop()
         core.dog.rest()
@@ -224,7 +231,7 @@ class Runner:
             return ended and not core.strays
         if core.lost is not None and until is None:
             until = time.monotonic()  # who does not return is not waited for
-        thread.join(None if until is None else _remaining(until))
+        core.join(thread, None if until is None else _remaining(until))
         return not thread.is_alive() and not core.strays
 
     def _ask(self, call: Call, *, patient: bool) -> Result:
@@ -235,9 +242,7 @@ class Runner:
             with core.lock:
                 move = core.queue.arrive(call, core.clock(), inline=mine, patient=patient)
                 if move is not Move.RUN:
-                    gate = threading.Lock()
-                    gate.acquire()
-                    call.gate = gate  # closed already: the worker opens whatever gate it finds
+                    call.gate = gate = core.closed_gate()  # the worker opens whatever gate it finds
             if move is Move.RUN:
                 return self._run_inline(call)
             if turn is not None:
@@ -249,13 +254,21 @@ class Runner:
             raise
         return _collect([call], core.shapes)
 
+    def _run_green(self, call: Call, hubs: Hubs, *, patient: bool) -> Result:
+        """Wait as a coroutine does, off the hub; only a lone greenlet computes a short run itself."""
+        core = self._core
+        if call.rows <= self._piece and core.brief(call) and hubs.alone(call):
+            return self._ask(call, patient=patient)
+        result = self._run_pieces(call, patient=patient)
+        hubs.company = result.batch_rows > call.rows or core.queue.busy
+        return result
+
     def _run_pieces(self, call: Call, *, patient: bool) -> Result:
         """Wait for a call in pieces, which fill up the batches of others."""
         core = self._core
         parts = pieces(call, self._piece)
-        gate = threading.Lock()
-        gate.acquire()
-        bell = CountingBell(gate, len(parts))
+        gate = core.closed_gate()
+        bell = gate if len(parts) == 1 else CountingBell(gate, len(parts))
         try:
             self._enter(parts, patient=patient, bell=bell)
             self._wait(parts, gate)
@@ -308,7 +321,7 @@ class Runner:
             outputs = core.shapes.trimmed(outputs, call.inputs)
         return Result(outputs, 0.0, True, call.rows)
 
-    def _wait(self, parts: Sequence[Call], gate: threading.Lock) -> None:
+    def _wait(self, parts: Sequence[Call], gate: Gate) -> None:
         """Block until the answers are there or the deadline is; real time says when to look at the clock."""
         core = self._core
         deadline = parts[0].deadline

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import weakref
 from typing import Protocol
 
+from inprocml.batching.primitives import Thread, current_thread, lock_maker, start_thread
 from inprocml.batching.queue import Queue
 
 __all__ = ["Watchdog", "stuck_for", "watchdog"]
@@ -46,10 +46,11 @@ class Watchdog:
     def __init__(self) -> None:
         self.asleep = True  # there is no thread
         self._cores: weakref.WeakSet[Watched] = weakref.WeakSet()
-        self._lock = threading.Lock()
-        self._bell = threading.Lock()
+        new_lock = lock_maker()
+        self._lock = new_lock()
+        self._bell = new_lock()
         self._bell.acquire()
-        self._thread: threading.Thread | None = None
+        self._thread: Thread | None = None
 
     def watch(self, core: Watched) -> None:
         """Look after ``core`` for as long as it lives."""
@@ -60,16 +61,14 @@ class Watchdog:
         """Look around from now on: somebody waits. Callers ask ``asleep`` first, which costs nothing."""
         with self._lock:
             if self.asleep:
-                thread = threading.Thread(target=self._watch, name="inprocml-watchdog", daemon=True)
                 with contextlib.suppress(RuntimeError):  # no thread to be had: nobody is watched
-                    thread.start()
-                    self._thread, self.asleep = thread, False
+                    self._thread, self.asleep = start_thread(self._watch, (), "inprocml-watchdog"), False
 
     def rest(self) -> None:
         """Let the thread end now, if no runner is busy; returns when it has."""
         with self._lock:
             thread = self._thread
-            if thread is None or thread is threading.current_thread() or any(c.busy for c in self._cores):
+            if thread is None or thread is current_thread() or any(c.busy for c in self._cores):
                 return
         with contextlib.suppress(RuntimeError):  # rung already
             self._bell.release()

@@ -4,12 +4,16 @@ PIP = PIP_DISABLE_PIP_VERSION_CHECK=1
 DEV = .venv
 DEMO = .venv-demo
 SERVERS = .venv-servers
+RIVALS = .venv-rivals
+# PyTriton's server embeds an interpreter of its own, which must fit the library of the one that makes the
+# environment: its 3.11 does not start with that of 3.11.7, its 3.12 does with 3.12.1. The benchmark lists what fails.
+TRITON_PYTHON ?= $(PYTHON)
 ARGS ?=
 TESTS ?= tests
 SECONDS ?= 600
 ROWS ?= 1000000
 
-.PHONY: demo test fuzz fuzz-reader check bench gpu setup servers clean
+.PHONY: demo test fuzz fuzz-reader soak check bench gpu setup servers rivals clean
 
 $(DEV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEV)
@@ -29,9 +33,27 @@ $(SERVERS)/.installed: constraints-servers.txt
 	$(PIP) $(SERVERS)/bin/pip install --quiet --no-compile --no-deps --requirement constraints-servers.txt
 	touch $@
 
+# What benchmarks/batching.py is held against. Three environments, for their pins conflict.
+$(RIVALS)/.installed: constraints-rivals.txt
+	$(PYTHON) -m venv $(RIVALS)
+	$(PIP) $(RIVALS)/bin/pip install --quiet --no-compile --no-deps --requirement constraints-rivals.txt
+	touch $@
+
+$(RIVALS)-mlserver/.installed: constraints-rivals-mlserver.txt
+	$(PYTHON) -m venv $(RIVALS)-mlserver
+	$(PIP) $(RIVALS)-mlserver/bin/pip install --quiet --no-compile --no-deps --requirement constraints-rivals-mlserver.txt
+	touch $@
+
+$(RIVALS)-triton/.installed: constraints-rivals-triton.txt
+	$(TRITON_PYTHON) -m venv $(RIVALS)-triton
+	$(PIP) $(RIVALS)-triton/bin/pip install --quiet --no-compile --no-deps --requirement constraints-rivals-triton.txt
+	touch $@
+
 setup: $(DEV)/.installed
 
 servers: $(SERVERS)/.installed
+
+rivals: $(RIVALS)/.installed $(RIVALS)-mlserver/.installed $(RIVALS)-triton/.installed
 
 demo: $(DEMO)/.installed
 	$(DEMO)/bin/python -m examples.flask_app.demo $(ARGS)
@@ -46,6 +68,10 @@ fuzz: $(DEV)/.installed
 # Coverage-guided: every reader of a stranger's bytes, SECONDS each.
 fuzz-reader: $(DEV)/.installed
 	FUZZ_SECONDS=$(SECONDS) $(DEV)/bin/python -m pytest tests/fuzz -s $(ARGS)
+
+# Everything at once on one runner, for SECONDS: answers, losses, memory.
+soak: $(DEV)/.installed
+	SOAK_SECONDS=$(SECONDS) $(DEV)/bin/python -m pytest tests/batching/test_soak.py -m nightly -s $(ARGS)
 
 check: $(DEV)/.installed
 	$(DEV)/bin/ruff check .
@@ -65,4 +91,4 @@ gpu: $(DEV)/.installed
 	$(DEV)/bin/python -m benchmarks.gpu
 
 clean:
-	rm -rf $(DEV) $(DEMO) $(SERVERS) build dist
+	rm -rf $(DEV) $(DEMO) $(SERVERS) $(RIVALS) $(RIVALS)-mlserver $(RIVALS)-triton build dist

@@ -1,187 +1,115 @@
-"""The runner against a lock and against nothing, on an MLP 64-1024-1024-10 in ONNX Runtime with one thread.
+"""Batching against everybody else's, in one run: the same models, the same cores, rounds in turns, medians.
 
-Two questions. What does a lone caller pay for the runner, over a bare ``session.run`` of the same features?
-What do 32 threads in a closed loop get, against a lock around ``session.run`` (what careful people write),
-against calling it unsynchronised (what most people write), and against one thread that runs batches of 32
-(the ceiling)? Everything is interleaved in rounds, medians are reported, and targets are judged as ratios.
+Two models in ONNX Runtime with one thread: an MLP 64-1024-1024-10 (some 50 us a row) and 64-2048x4-10 (some
+2 ms). Closed loop: 32 and 128 callers that never pause; every contestant may batch as many rows as there are
+callers, and runs in a child process of its own environment (``make rivals``), which measures the ceiling
+(``session.run`` at that batch, in a loop) in the same minute: ratios are taken inside one process. A lone
+caller: call by call beside the bare run, and after 5 ms of idleness. Open loop: Poisson arrivals at shares of
+the measured capacity of the 2 ms model, dispatch as soon as the device is idle against fixed lingers, with
+the same arrivals for each.
 
-    python -m benchmarks.batching
+    python -m benchmarks.batching            # 12 minutes
+    python -m benchmarks.batching --quick    # 2 minutes, one round: whether it runs, not how well
 """
 
 from __future__ import annotations
 
-import itertools
 import json
-import statistics
-import threading
-import time
-from collections.abc import Callable
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.machine import machine
-from inprocml.backends.onnx import OnnxBackend
-from inprocml.batching import Runner
+from benchmarks.mlp import mlp
+from benchmarks.rivals.contestants import CONTESTANTS, ask, ask_child
+from benchmarks.rivals.verdicts import closed_targets, medians, open_targets
 
-CALLERS = 32
-ROUNDS = 5
-SECONDS = 1.5
-LONE_ROUNDS = 30
-LONE_CALLS = 300
+__all__ = ["measure"]
 
-LONE, OVER_LOCK, TAIL, CEILING = (
-    "a lone caller pays for the runner, us over a bare session.run, at most",
-    "32 threads: rows/s over a lock around session.run, at least",
-    "32 threads: p99 over that of unsynchronised calls, at most",
-    "32 threads: rows/s over batches of 32 in a loop, at least",
-)
-TARGETS = {LONE: 8.0, OVER_LOCK: 2.0, TAIL: 0.2, CEILING: 0.65}
+MODELS = {"mlp": (64, 1024, 1024, 10), "slow": (64, 2048, 2048, 2048, 2048, 10)}
+OPEN_PATIENCE = 400.0  # seconds for one round of the open loop
 
-
-def mlp(sizes: tuple[int, ...] = (64, 1024, 1024, 10), seed: int = 7) -> bytes:
-    """Build the network as ONNX bytes: MatMul, Add, Relu, seeded."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    rng = np.random.default_rng(seed)
-    nodes, weights, at = [], [], "features"
-    for i, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
-        last = i == len(sizes) - 2
-        weight = (rng.standard_normal((fan_in, fan_out)) / np.sqrt(fan_in)).astype(np.float32)
-        weights += [numpy_helper.from_array(weight, f"w{i}")]
-        weights += [numpy_helper.from_array(np.zeros(fan_out, np.float32), f"b{i}")]
-        out = "scores" if last else f"a{i}"
-        nodes += [helper.make_node("MatMul", [at, f"w{i}"], [f"m{i}"])]
-        nodes += [helper.make_node("Add", [f"m{i}", f"b{i}"], [out if last else f"h{i}"])]
-        if not last:
-            nodes += [helper.make_node("Relu", [f"h{i}"], [out])]
-        at = out
-    graph = helper.make_graph(
-        nodes,
-        "mlp",
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["rows", sizes[0]])],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["rows", sizes[-1]])],
-        weights,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    content: bytes = model.SerializeToString()
-    return content
+FULL: dict[str, Any] = {
+    "rounds": 3,
+    "closed": {"callers": [32, 128], "seconds": 0.6, "ceiling_seconds": 0.2, "lone_seconds": 0.3},
+    "open": {
+        "lingers_ms": [1, 2, 5, 10, 20, 50],
+        "seconds": {"2": 3.0, "10": 2.0, "30": 1.6, "50": 1.6, "70": 1.6, "90": 1.6, "97": 1.6},
+    },
+}
+QUICK: dict[str, Any] = {
+    "rounds": 1,
+    "closed": {"callers": [32], "seconds": 0.3, "ceiling_seconds": 0.1, "lone_seconds": 0.12},
+    "open": {"lingers_ms": [1, 10], "seconds": {"2": 2.0, "30": 1.0, "70": 1.0, "97": 1.0}},
+}
 
 
-def closed_loop(call: Callable[[Any], Any], seconds: float, callers: int = CALLERS) -> dict[str, float]:
-    """Let ``callers`` threads call without a pause: rows/s, latency percentiles in ms, CPU per row in us."""
-    rng = np.random.default_rng(1)
-    start = threading.Barrier(callers + 1)
-    latencies: list[list[float]] = [[] for _ in range(callers)]
-    stop = False
-
-    def caller(mine: list[float], features: dict[str, Any]) -> None:
-        clock = time.perf_counter
-        start.wait()
-        while not stop:
-            began = clock()
-            call(features)
-            mine.append(clock() - began)
-
-    threads = [
-        threading.Thread(
-            target=caller, args=(mine, {"features": rng.standard_normal((1, 64)).astype(np.float32)})
-        )
-        for mine in latencies
-    ]
-    for thread in threads:
-        thread.start()
-    start.wait()
-    began, cpu = time.perf_counter(), time.process_time()
-    time.sleep(seconds)
-    stop = True
-    for thread in threads:
-        thread.join()
-    took, burnt = time.perf_counter() - began, time.process_time() - cpu
-    flat = np.concatenate([np.asarray(mine) for mine in latencies]) * 1e3
-    return {
-        "rows_per_second": len(flat) / took,
-        "p50_ms": float(np.percentile(flat, 50)),
-        "p99_ms": float(np.percentile(flat, 99)),
-        "cpu_us_per_row": burnt / len(flat) * 1e6,
-    }
-
-
-def batch_loop(backend: OnnxBackend, seconds: float, rows: int = 32) -> dict[str, float]:
-    """Run batches of 32 from one thread: the most the model gives."""
-    features = {"features": np.random.default_rng(2).standard_normal((rows, 64)).astype(np.float32)}
-    done, began, cpu = 0, time.perf_counter(), time.process_time()
-    while time.perf_counter() - began < seconds:
-        backend.run(features)
-        done += rows
-    took, burnt = time.perf_counter() - began, time.process_time() - cpu
-    return {"rows_per_second": done / took, "cpu_us_per_row": burnt / done * 1e6}
-
-
-def lone(calls: dict[str, Callable[[Any], Any]]) -> dict[str, float]:
-    """Median microseconds of one call from one thread, the contestants taking turns call by call."""
-    features = {"features": np.random.default_rng(3).standard_normal((1, 64)).astype(np.float32)}
-    samples: dict[str, list[float]] = {name: [] for name in calls}
-    clock = time.perf_counter
-    for _ in range(LONE_ROUNDS):
-        for _ in range(LONE_CALLS):
-            for name, call in calls.items():
-                began = clock()
-                call(features)
-                samples[name].append(clock() - began)
-    return {name: round(statistics.median(taken) * 1e6, 2) for name, taken in samples.items()}
-
-
-def measure() -> dict[str, Any]:
-    """Return microseconds of a lone call, figures of the closed loop, and the targets with their verdicts."""
-    backend = OnnxBackend(mlp(), threads=1)
-    session, names = backend._session, ["scores"]  # noqa: SLF001  the very same session, bare
-    lock = threading.Lock()
-
-    def locked(features: Any) -> Any:
-        with lock:
-            return session.run(names, features)
-
-    runner = Runner(backend, name="bench")
-    idle = lone({"bare": lambda f: session.run(names, f), "backend": backend.run, "runner": runner.run})
-
-    contestants: dict[str, Callable[[Any], Any]] = {
-        "lock": locked,
-        "unsynchronised": lambda f: session.run(names, f),
-        "runner": runner.run,
-    }
-    rounds: dict[str, list[dict[str, float]]] = {name: [] for name in (*contestants, "batch_32")}
-    for _ in range(ROUNDS):
-        for name, call in contestants.items():
-            rounds[name].append(closed_loop(call, SECONDS))
-        rounds["batch_32"].append(batch_loop(backend, SECONDS / 2))
-    runner.close(5)
-
-    busy = {
-        name: {key: round(statistics.median(turn[key] for turn in turns), 3) for key in turns[0]}
-        for name, turns in rounds.items()
-    }
-    rows = {name: figures["rows_per_second"] for name, figures in busy.items()}
-    measured = {
-        LONE: idle["runner"] - idle["bare"],
-        OVER_LOCK: rows["runner"] / rows["lock"],
-        TAIL: busy["runner"]["p99_ms"] / busy["unsynchronised"]["p99_ms"],
-        CEILING: rows["runner"] / rows["batch_32"],
-    }
+def measure(extent: dict[str, Any] = FULL) -> dict[str, Any]:
+    """Return the figures of all contestants, those that could not be measured and why, and the verdicts."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {}
+        for name, sizes in MODELS.items():
+            path = Path(folder) / f"{name}.onnx"
+            path.write_bytes(mlp(sizes))
+            paths[name] = str(path)
+        closed, absent, opened = _rounds(extent, paths)
+    figures = {name: medians(turns) for name, turns in closed.items()}
+    loads = medians(opened)
     return {
         "model": "MLP 64-1024-1024-10, ONNX Runtime CPU, 1 intra-op thread",
-        "lone_us": idle,
-        f"closed_loop_{CALLERS}_threads": busy,
-        "targets": [_judge(what, value) for what, value in measured.items()],
+        "slow_model": "MLP 64-2048-2048-2048-2048-10, likewise",
+        "rounds": extent["rounds"],
+        "contestants": figures,
+        "not_measured": absent,
+        "open_loop": loads,
+        "targets": closed_targets(figures, extent["closed"]["callers"]) + open_targets(loads["loads"]),
     }
 
 
-def _judge(what: str, measured: float) -> dict[str, Any]:
-    target = TARGETS[what]
-    met = measured <= target if what.endswith("at most") else measured >= target
-    return {"what": what, "measured": round(measured, 3), "target": target, "met": met}
+def _rounds(
+    extent: dict[str, Any], paths: dict[str, str]
+) -> tuple[dict[str, list[Any]], dict[str, str], list[Any]]:
+    closed: dict[str, list[Any]] = {}
+    absent: dict[str, str] = {}
+    opened = []
+    for turn in range(extent["rounds"]):
+        for one in CONTESTANTS:
+            if one.name in absent:
+                continue
+            figures = ask(one, {"models": paths, **extent["closed"]})
+            if "failed" in figures:
+                absent[one.name] = figures["failed"]
+                closed.pop(one.name, None)
+                print(f"  not measured: {one.name}: {figures['failed']}", flush=True)
+            else:
+                closed.setdefault(one.name, []).append(figures)
+        order = {"model": paths["slow"], "seed": turn, **extent["open"]}
+        figures = ask_child("open_loop", "", order, OPEN_PATIENCE)
+        if "failed" in figures:
+            raise RuntimeError(f"the open loop failed: {figures['failed']}")
+        opened.append(figures)
+    return closed, absent, opened
+
+
+def show(report: dict[str, Any]) -> None:
+    """Print a line for each contestant and each load."""
+    for name, figures in report["contestants"].items():
+        for model in MODELS:
+            parts = [f"{name:52} {model:4} lone +{figures[model]['lone']['over_bare_us']:.0f} us"]
+            parts += [
+                f"{size}: {seen['rows_per_second']:,.0f}/s = {seen['of_ceiling']:.2f} of the ceiling, "
+                f"p99 {seen['p99_batches']:.1f} batches, {seen['cpu_us_per_row']:.0f} us/row"
+                for size, seen in figures[model].items()
+                if size != "lone"
+            ]
+            print("; ".join(parts))
+    for load, policies in report["open_loop"]["loads"].items():
+        parts = [f"{name} {seen['p50_ms']:.1f}/{seen['p99_ms']:.1f}" for name, seen in policies.items()]
+        print(f"{load:>3} % load, p50/p99 ms: {', '.join(parts)}")
 
 
 if __name__ == "__main__":
-    print(json.dumps({"machine": machine(), **measure()}, indent=2))
+    found = measure(QUICK if "--quick" in sys.argv else FULL)
+    show(found)
+    print(json.dumps({"machine": machine(), "targets": found["targets"]}, indent=2))

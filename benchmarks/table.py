@@ -51,6 +51,8 @@ Views: {views["setup"]}, load generator on the same cores.
         for target in result["targets"]:
             verdict = "met" if target["met"] else "**missed**"
             lines.append(f"| {target['what']} | {target['measured']} | {target['target']} | {verdict} |")
+    if "contestants" in batching:
+        lines += ["", _batching(batching)]
     lines += ["", _loading(load["ms"]), "", _swapping(swaps)]
     return "\n".join(lines)
 
@@ -72,6 +74,23 @@ def _encoding(result: dict[str, Any]) -> str:
         ["1,000 rows from a DataFrame", *(f"{us:,.0f} us" for us in frame)],
     ]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _batching(result: dict[str, Any]) -> str:
+    """Return the rivals' table: of the MLP, 32 callers, and what a lone caller pays."""
+    lines = [
+        "| 32 callers, 50 us model | of the ceiling | p99 in batches | CPU us a row | alone, over bare |",
+        "|---|---|---|---|---|",
+    ]
+    for name, figures in result["contestants"].items():
+        busy, over = figures["mlp"]["32"], figures["mlp"]["lone"]["over_bare_us"]
+        paid = f"{over / 1e3:,.1f} ms" if over >= 1000 else f"{over:.0f} us"
+        lines.append(
+            f"| {name} | {busy['of_ceiling']:.0%} | {busy['p99_batches']:.1f} | {busy['cpu_us_per_row']:.0f} "
+            f"| {paid} |"
+        )
+    absent = [f"Not measured: {name} ({why})." for name, why in result["not_measured"].items()]
+    return "\n".join(lines + ([""] if absent else []) + absent)
 
 
 def _loading(figures: dict[str, dict[str, float]]) -> str:

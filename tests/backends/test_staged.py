@@ -109,6 +109,21 @@ def test_rows_of_several_callers_come_back_in_their_order():
     assert staged.accelerator.runs[-1] == 8  # filled up to a size that is prepared
 
 
+def test_a_batch_is_filled_up_with_its_last_row():
+    seen = []
+
+    def look(inputs):
+        seen.append(inputs["features"].copy())
+        return linear(inputs)
+
+    staged = Staged(SimulatedDevice(look, outputs=("scores", "sum")), sizes=(8,))
+    check(staged.run(rows(8, 50)), rows(8, 50))
+    check(staged.start([rows(3), rows(2, 20)], 5).wait(), {"features": seen[-1][:5]})
+    assert (
+        seen[-1].tolist() == rows(3)["features"].tolist() + [[20.0, 20.5, -20.0]] + [[21.0, 21.5, -21.0]] * 4
+    )
+
+
 def test_the_next_batch_is_copied_while_one_computes():
     staged = prepared(bandwidth=1e6)
     staged.accelerator.drain()
@@ -329,6 +344,19 @@ def test_a_signal_in_the_middle_leaves_the_slots_usable():
         with pytest.raises(Signalled):
             staged.start([rows(1)], 1)
         check(staged.run(rows(2, turn)), rows(2, turn))
+
+
+def test_signals_one_after_the_other_leave_no_copy_behind_in_a_slot():
+    staged = prepared()
+
+    class Signalled(BaseException):
+        pass
+
+    for turn in range(3):
+        staged.accelerator.fail(1, Signalled())
+        with pytest.raises(Signalled):
+            staged.start([rows(1, turn)], 1)
+    check(staged.run(rows(2, 9)), rows(2, 9))
 
 
 def test_a_copy_that_never_ends_keeps_its_caller_and_ends_with_it():

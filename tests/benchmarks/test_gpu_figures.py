@@ -11,6 +11,7 @@ import torch
 
 from benchmarks import gpu
 from benchmarks.gpu_models import bert, pictures, resnet, sentences
+from inprocml.backends import open_backend
 from inprocml.backends.staged import Staged
 from inprocml.backends.torch_cuda import TorchAccelerator
 from inprocml.testing import SimulatedDevice, check_backend, overlap
@@ -117,6 +118,23 @@ def test_the_models_can_be_served(make, rows, classes):
     backend = Staged(accelerator)
     assert backend.run(rows())["output"].shape == (2, classes)
     check_backend(backend, rows(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore")  # the exporter's own
+def test_the_models_can_be_exported():
+    small = gpu.Case("small", lambda torch: bert(torch, 1, 24, 3, 50), lambda n: sentences(n, 7, 50), 8)
+    given = small.rows(3)
+    backend = open_backend("onnx", gpu.exported(torch, small))
+    torch.manual_seed(1)
+    with torch.no_grad():
+        expected = small.make(torch)(torch.from_numpy(given["features"])).numpy()
+    np.testing.assert_allclose(backend.run(given)["output"], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_without_cuda_in_onnx_runtime_that_part_is_skipped(monkeypatch):
+    monkeypatch.setattr(gpu, "exported", lambda torch, case: b"")
+    told = gpu.measure_onnx(torch, gpu.CASES[0])
+    assert told["skipped"]
 
 
 def test_the_shapes_are_those_of_their_names():

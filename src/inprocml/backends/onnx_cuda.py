@@ -59,8 +59,10 @@ def open_onnx(model: bytes, *, wish: Wish, threads: int | None = None, allow_loo
         )
     open_plain = partial(OnnxBackend, model, threads=threads, allow_loops=allow_loops)
     kind, number = split_device(wish.device)
+    if kind not in {"cuda", "auto"}:
+        return open_plain(wish=wish)
     runtime = import_runtime()
-    if kind not in {"cuda", "auto"} or CUDA not in runtime.get_available_providers():
+    if CUDA not in runtime.get_available_providers():
         return open_plain(wish=wish)
     try:
         driver = CudaDriver(number)

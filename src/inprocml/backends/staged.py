@@ -11,6 +11,8 @@ Source: CUDA C++ Best Practices Guide, "Asynchronous and Overlapping Transfers w
 from __future__ import annotations
 
 import logging
+import os
+import threading
 import time
 import traceback
 from collections import deque
@@ -21,7 +23,6 @@ from numpy.typing import NDArray
 
 from inprocml.backends.accelerator import Accelerator, Graph, Span, Trouble
 from inprocml.backends.flight import StagedFlight, chunks
-from inprocml.backends.locks import ProcessLock
 from inprocml.backends.slots import Layout, Slot, form_of, gather, layout_of
 from inprocml.backends.warmup import largest_that_fits, record
 from inprocml.errors import BackendFailed, DeviceLost
@@ -37,7 +38,7 @@ _REGROW_SECONDS: Final = 600.0
 
 # ONNX Runtime records graphs in the mode in which another thread's allocation fails (onnxruntime#18806):
 # while one of this process's models is recorded, none of them is launched.
-_launching = ProcessLock()
+_locks: dict[int, threading.Lock] = {}
 
 
 class Staged:
@@ -191,17 +192,17 @@ class Staged:
     def launch(self, slot: Slot, layout: Layout, parts: Sequence[Tensors], low: int, high: int) -> int:
         """Enqueue rows ``low`` to ``high`` of a batch; returns the size that they are filled up to."""
         size = self.fitting(high - low)
-        with _launching:
+        with _launching():
             spans, views = slot.into.arrange(form_of(layout, size))
         gather(parts, low, high, views)
-        with _launching:
+        with _launching():
             self._enqueue(slot, layout, size, spans, views)
         return size
 
     def record_graph(self, slot: Slot, layout: Layout, size: int, static: dict[str, Span]) -> bool:
         """Record the model for ``size`` rows in ``static``, now those of ``slot``; False: it cannot be."""
         device, stream = self._accelerator, self._streams["compute"]
-        with _launching:
+        with _launching():
             spans, _ = slot.into.arrange(form_of(layout, size))
             for name, span in static.items():
                 device.copy(stream, span, spans[name])
@@ -323,6 +324,11 @@ class Staged:
         more = next((size for size in self._prepared if size > self._limit), 2 * self._limit)
         whole = self._prepared[-1] if self._prepared else self._short_of
         self._limit = None if more >= whole else more
+
+
+def _launching() -> threading.Lock:
+    """Return this process's lock: a parent's may be held for ever. Bare, no signal can leave it held."""
+    return _locks.setdefault(os.getpid(), threading.Lock())
 
 
 def _doubled(largest: int) -> tuple[int, ...]:

@@ -75,7 +75,9 @@ class TorchAccelerator:
 
     def host(self, size: int) -> NDArray[np.uint8]:
         """Return page-locked bytes; the array keeps the tensor they belong to."""
-        tensor = self._torch.empty(size, dtype=self._torch.uint8, pin_memory=self._cuda)
+        # pages are locked through the current device, which would get a context of its own
+        with self._torch.cuda.device(self._where) if self._cuda else contextlib.nullcontext():
+            tensor = self._torch.empty(size, dtype=self._torch.uint8, pin_memory=self._cuda)
         array: NDArray[np.uint8] = tensor.numpy()
         return array
 

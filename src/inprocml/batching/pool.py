@@ -105,11 +105,17 @@ class Pool:
         return [runner for runner in self._runners if runner.lost is None] or list(self._runners)
 
     def _choose(self, rows: int) -> Runner:
-        """Return the idle instance that is quickest; while all are busy, the one that is done first."""
+        """Return the idle instance that is quickest, or a busy one that is known to be done before it."""
         able = self._able()
-        if len(able) == 1:
-            return able[0]
-        return min(able, key=lambda runner: (runner.expected(rows), runner.depth, not runner.idle))
+        idle = [runner for runner in able if runner.idle]
+        busy = [runner for runner in able if runner not in idle]
+        first = min(idle, key=lambda runner: runner.expected(rows), default=None)
+        other = min(busy, key=lambda runner: (runner.expected(rows), runner.depth), default=None)
+        if first is None or other is None:
+            chosen = first or other
+            assert chosen is not None
+            return chosen
+        return other if 0 < other.expected(rows) < first.expected(rows) else first
 
     def _go_on(self, runner: Runner, drained: Drained) -> None:
         """Raise ``drained``, unless only this instance was lost and another can answer."""

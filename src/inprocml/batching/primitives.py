@@ -66,10 +66,13 @@ class NativeThread:
         self._args = args
         self._over = lock_maker()()  # held until the thread ends
         self._over.acquire()
+        self._begun = lock_maker()()
+        self._begun.acquire()
 
     def start(self) -> None:
-        """Run. Raises ``RuntimeError`` where there is no thread to be had."""
+        """Run; return when it does. Raises ``RuntimeError`` where there is no thread to be had."""
         _original("start_new_thread")(self._run, ())
+        self._begun.acquire()
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until it has ended, at most ``timeout`` seconds; that stops all greenlets of this thread."""
@@ -85,6 +88,7 @@ class NativeThread:
     def _run(self) -> None:
         ident = _original("get_ident")()
         _natives[ident] = self
+        self._begun.release()
         with contextlib.suppress(Exception):  # the name that log records show: nice to have
             threading.current_thread().name = self.name
         try:

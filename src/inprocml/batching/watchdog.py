@@ -58,11 +58,12 @@ class Watchdog:
             self._cores.add(core)
 
     def rouse(self) -> None:
-        """Look around from now on: somebody waits. Callers ask ``asleep`` first, which costs nothing."""
-        with self._lock:
-            if self.asleep:
-                with contextlib.suppress(RuntimeError):  # no thread to be had: nobody is watched
-                    self._thread, self.asleep = start_thread(self._watch, (), "inprocml-watchdog"), False
+        """Look around from now on: somebody waits. Callers ask ``asleep`` first, which costs nothing.
+
+        The thread itself says that it is there: a caller who is interrupted here leaves one behind or none.
+        """
+        with contextlib.suppress(RuntimeError):  # no thread to be had: nobody is watched
+            start_thread(self._watch, (), "inprocml-watchdog")
 
     def rest(self) -> None:
         """Let the thread end now, if no runner is busy; returns when it has."""
@@ -75,6 +76,10 @@ class Watchdog:
         thread.join(_SECONDS)
 
     def _watch(self) -> None:
+        with self._lock:
+            if self._thread is not None:  # several were roused at once
+                return
+            self._thread, self.asleep = current_thread(), False
         while (seconds := self._look()) is not None:
             self._bell.acquire(timeout=seconds)
 

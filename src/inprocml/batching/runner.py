@@ -178,26 +178,25 @@ class Runner:
         check_inputs(inputs, rows)
         core = self._core
         call = Call(inputs, rows, math.inf if deadline is None else deadline, priority, core.shape_of(inputs))
-        parts = pieces(call, self._piece) if rows > self._piece else [call]
+        if rows > self._piece:
+            return await self._arun_pieces(call, patient=patient)
         loop = asyncio.get_running_loop()
-        timers: list[asyncio.TimerHandle] = []
+        timer: asyncio.TimerHandle | None = None
         try:
-            for part in parts:
-                part.future = loop.create_future()
-            now = self._enter(parts, patient=patient)
+            call.future = future = loop.create_future()
+            with core.lock:
+                move = core.queue.arrive(call, core.clock(), inline=False, patient=patient)
+            self._rouse(move)
             if call.deadline < math.inf and not core.manual:
-                timers += [loop.call_later(call.deadline - now, self._ring, part) for part in parts]
-            for part in parts:
-                if part.future is not None:
-                    await part.future
+                timer = loop.call_later(call.deadline - call.arrived, self._ring, call)
+            await future
         except BaseException:
-            for part in parts:
-                core.leave(part)
+            core.leave(call)
             raise
         finally:
-            for timer in timers:
+            if timer is not None:
                 timer.cancel()
-        return _collect(parts, core.shapes)
+        return _collect(call, core.shapes)
 
     def drain(self) -> None:
         """Refuse new callers with ``Drained`` from now on; serve those that wait. Returns at once."""
@@ -252,7 +251,7 @@ class Runner:
         except BaseException:
             core.leave(call)
             raise
-        return _collect([call], core.shapes)
+        return _collect(call, core.shapes)
 
     def _run_green(self, call: Call, hubs: Hubs, *, patient: bool) -> Result:
         """Wait as a coroutine does, off the hub; only a lone greenlet computes a short run itself."""
@@ -276,19 +275,44 @@ class Runner:
             for part in parts:
                 core.leave(part)
             raise
-        return _collect(parts, core.shapes)
+        return _assemble(parts, core.shapes)
+
+    async def _arun_pieces(self, call: Call, *, patient: bool) -> Result:
+        """Wait on the event loop for a call in pieces."""
+        core = self._core
+        parts = pieces(call, self._piece)
+        loop = asyncio.get_running_loop()
+        timers: list[asyncio.TimerHandle] = []
+        try:
+            futures = [loop.create_future() for _ in parts]
+            for part, future in zip(parts, futures, strict=True):
+                part.future = future
+            now = self._enter(parts, patient=patient)
+            if call.deadline < math.inf and not core.manual:
+                timers += [loop.call_later(call.deadline - now, self._ring, part) for part in parts]
+            for future in futures:
+                await future
+        except BaseException:
+            for part in parts:
+                core.leave(part)
+            raise
+        finally:
+            for timer in timers:
+                timer.cancel()
+        return _assemble(parts, core.shapes)
 
     def _enter(self, parts: Sequence[Call], *, patient: bool, bell: Bell | None = None) -> float:
         """Put the parts of a call in line; once the first has found room, the others wait for theirs."""
         core = self._core
-        moves = set()
+        move = Move.WAIT
         with core.lock:
             now = core.clock()
             for part in parts:
                 part.gate = bell
-                moves.add(core.queue.arrive(part, now, inline=False, patient=patient))
+                if core.queue.arrive(part, now, inline=False, patient=patient) is Move.WAKE:
+                    move = Move.WAKE
                 patient = True
-        self._rouse(Move.WAKE if Move.WAKE in moves else Move.WAIT)
+        self._rouse(move)
         return now
 
     def _rouse(self, move: Move) -> None:
@@ -348,20 +372,22 @@ class Runner:
             finish([call.future])
 
 
-def _collect(parts: Sequence[Call], shapes: Shapes) -> Result:
-    """Put a call's answer together."""
-    first = parts[0]
+def _collect(call: Call, shapes: Shapes) -> Result:
+    """Return a call's answer, or raise what became of it."""
+    outputs = call.answer()
+    if shapes.follows:
+        outputs = shapes.trimmed(outputs, call.inputs)
+    return Result(outputs, call.started - call.arrived, False, call.batch_rows)
+
+
+def _assemble(parts: Sequence[Call], shapes: Shapes) -> Result:
+    """Put the answers to a call's pieces together."""
+    answers = [_collect(part, shapes) for part in parts]
+    first = answers[0]
     if len(parts) == 1:
-        return Result(
-            shapes.trimmed(first.answer(), first.inputs),
-            first.started - first.arrived,
-            False,
-            first.batch_rows,
-        )
-    answers = [shapes.trimmed(part.answer(), part.inputs) for part in parts]
-    outputs = {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
-    largest = max(part.batch_rows for part in parts)
-    return Result(outputs, first.started - first.arrived, False, largest)
+        return first
+    outputs = {name: np.concatenate([one.outputs[name] for one in answers]) for name in first.outputs}
+    return Result(outputs, first.queued, False, max(one.batch_rows for one in answers))
 
 
 def _remaining(until: float | None) -> float:

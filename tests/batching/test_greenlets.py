@@ -179,6 +179,18 @@ def test_a_greenlet_killed_while_it_lets_others_go_first_was_never_there(make):
 
 
 @on_hub
+def test_greenlets_killed_at_any_turn_of_the_hub_leave_nothing_behind(make):
+    runner = make(FakeBackend(), max_batch_size=4, clock=quick(1e-6))
+    for turns, rows in itertools.product(range(6), (1, 3, 11)):
+        many = np.full((rows, 1), turns, np.float32)
+        callers = [gevent.spawn(runner.run, {"x": many}, rows=rows) for _ in range(4)]
+        for _ in range(turns):
+            gevent.sleep(0)
+        gevent.killall(callers[::2])
+        assert all(np.array_equal(caller.get().outputs["x"], many) for caller in callers[1::2])
+
+
+@on_hub
 def test_a_deadline_ends_the_wait(make):
     backend = FakeBackend()
     runner = make(backend)

@@ -17,7 +17,7 @@ from inprocml.backends.onnx import OnnxBackend
 from inprocml.flask import predicts
 
 HELD = Path(os.environ["HELD"])
-fraud = Model(os.environ["STORE"], threads=1)
+fraud = Model(os.environ["STORE"], threads=1, poll_interval=0.1)
 app = flask.Flask(__name__)
 held_on: set[int] = set()  # threads on which the model stood still
 inside: list[None] = []  # requests
@@ -53,7 +53,11 @@ def enter():
 @predicts(fraud)
 def score(prediction: Prediction) -> dict[str, object]:
     inside.pop()
-    return {"value": prediction.value, "probability": prediction.probability}
+    return {
+        "value": prediction.value,
+        "probability": prediction.probability,
+        "version": prediction.version,
+    }
 
 
 @app.post("/alive")

@@ -39,7 +39,7 @@ SERVERS = {
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_requests_share_batches_and_a_slow_model_stops_no_other_route(server, store, tmp_path):
+def test_requests_share_batches_and_a_slow_model_stops_no_other_route(server, store, add_version, tmp_path):
     held = tmp_path / "held"
     with serving(SERVERS[server](), store, tmp_path, HELD=str(held), PREDICT_AT_IMPORT="") as (port, _):
         before = ask(port, b"", path="/counters")[1]
@@ -54,6 +54,8 @@ def test_requests_share_batches_and_a_slow_model_stops_no_other_route(server, st
             held.unlink()
             bodies = [answer.result() for answer in answers]
         after = ask(port, b"", path="/counters")[1]
+        add_version()  # who watches for it stops nobody either
+        until(lambda: ask(port)[1]["version"] == "2")
 
     expected = [Model(store).predict(row) for row in ROWS]
     assert [(status, body["value"]) for status, body in bodies] == [(200, one.value) for one in expected]

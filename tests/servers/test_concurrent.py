@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import sys
@@ -41,6 +42,8 @@ SERVERS = {
 @pytest.mark.parametrize("server", SERVERS)
 def test_requests_share_batches_and_a_slow_model_stops_no_other_route(server, store, add_version, tmp_path):
     held = tmp_path / "held"
+    with contextlib.closing(Model(store)) as model:
+        expected = [model.predict(row) for row in ROWS]
     with serving(SERVERS[server](), store, tmp_path, HELD=str(held), PREDICT_AT_IMPORT="") as (port, _):
         before = ask(port, b"", path="/counters")[1]
         held.touch()
@@ -57,7 +60,6 @@ def test_requests_share_batches_and_a_slow_model_stops_no_other_route(server, st
         add_version()  # who watches for it stops nobody either
         until(lambda: ask(port)[1]["version"] == "2")
 
-    expected = [Model(store).predict(row) for row in ROWS]
     assert [(status, body["value"]) for status, body in bodies] == [(200, one.value) for one in expected]
     assert [body["probability"] for _, body in bodies] == pytest.approx([one.probability for one in expected])
     assert after["rows"] - before["rows"] == len(ROWS)

@@ -1,4 +1,4 @@
-"""Tables and small bar charts for notebooks: HTML and SVG as text, escaped, without script or style sheet.
+"""Tables and charts for notebooks and files: HTML and SVG as text, escaped, without script or style sheet.
 
 Nothing is loaded from anywhere, and every line and bar takes the colour of the text around it
 (``currentColor``), so that light and dark pages are alike to it.
@@ -7,11 +7,16 @@ Nothing is loaded from anywhere, and every line and bar takes the colour of the 
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Markup", "aligned", "bars", "folded", "heading", "link", "paragraph", "short", "table"]
+__all__ = ["Markup", "aligned", "bars", "folded", "heading", "lines", "link", "paragraph", "short", "table"]
 
 _WIDTH, _HEIGHT = 168, 28  # pixels; 168 is 24 bars of 7 pixels, and a pixel for every hour of a week
+_WIDE, _HIGH = 720, 380  # pixels of a chart with axes, and of the field within it
+_LEFT, _TOP, _ACROSS, _DOWN = 64, 40, 490, 290
+_LEAST, _MOST = 1e-12, 1e12  # that have a place in a chart
+_DASHES = ("none", "6 3", "2 3", "8 3 2 3")
 _CELL = "text-align:left;vertical-align:top;padding:2px 10px 2px 0;border-bottom:1px solid currentColor"
 
 
@@ -48,6 +53,72 @@ def bars(counts: Sequence[float], caption: str) -> Markup:
         f'<path d="{"".join(path)}" fill="currentColor" fill-opacity="0.6"/>'
         f'<path d="M0 {_HEIGHT}h{_WIDTH}" stroke="currentColor" stroke-opacity="0.4"/></svg>'
     )
+
+
+def lines(
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    caption: str,
+    *,
+    x: str,
+    y: str,
+    alone: bool = False,
+) -> Markup:
+    """Return curves (name -> (x, y) pairs, in order) as one SVG element; y is logarithmic.
+
+    Curves differ in their dashes and bear their names, so that no colour is needed. What is negative, 0 in y
+    or not finite is left out. ``alone``: for a file of its own, light or dark as its reader's pages are.
+    """
+    kept = {
+        name: [(a, b) for a, b in points if 0 <= a <= _MOST and _LEAST <= b <= _MOST]
+        for name, points in series.items()
+    }
+    every = [point for points in kept.values() for point in points] or [(1.0, 1.0)]
+    right = max(a for a, _ in every) or 1.0
+    low = math.floor(math.log10(min(b for _, b in every)))
+    high = max(low + 1, math.ceil(math.log10(max(b for _, b in every))))
+
+    def spot(a: float, b: float) -> str:
+        return f"{_LEFT + a / right * _ACROSS:.1f} {_TOP + (high - math.log10(b)) / (high - low) * _DOWN:.1f}"
+
+    drawn = [_ruled(spot(0, 10.0**power), f"{10.0**power:g}") for power in range(low, high + 1)]
+    for place, (name, points) in enumerate(kept.items()):
+        drawn += _curve([spot(a, b) for a, b in points], name, place)
+    said = _printed(caption)
+    bottom, middle = _TOP + _DOWN, _LEFT + _ACROSS / 2
+    style = "color-scheme:light dark;color:CanvasText;background:Canvas" if alone else "background:none"
+    return Markup(
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{said}" width="{_WIDE}" '
+        f'height="{_HIGH}" viewBox="0 0 {_WIDE} {_HIGH}" style="{style}" font-family="sans-serif" '
+        f'font-size="12" fill="currentColor"><title>{said}</title>'
+        f'<text x="{_LEFT}" y="16" font-weight="bold">{said}</text>{"".join(drawn)}'
+        f'<text x="{middle}" y="{bottom + 32}" text-anchor="middle">{_printed(x)}</text>'
+        f'<text x="{_LEFT}" y="{bottom + 16}" text-anchor="middle">0</text>'
+        f'<text x="{_LEFT + _ACROSS}" y="{bottom + 16}" text-anchor="middle">{right:,.0f}</text>'
+        f'<text x="8" y="{_TOP - 8}">{_printed(y)}</text></svg>'
+    )
+
+
+def _ruled(spot: str, value: str) -> str:
+    """Draw a line across the chart, and the value that it stands for."""
+    _, height = spot.split()
+    return (
+        f'<path d="M{spot}h{_ACROSS}" stroke="currentColor" stroke-opacity="0.2"/>'
+        f'<text x="{_LEFT - 6}" y="{height}" dy="4" text-anchor="end">{value}</text>'
+    )
+
+
+def _curve(spots: Sequence[str], name: str, place: int) -> list[str]:
+    """Draw one curve with a dot for each point, and its entry in the legend."""
+    dash = _DASHES[place % len(_DASHES)]
+    line = f'fill="none" stroke="currentColor" stroke-width="1.5" stroke-dasharray="{dash}"'
+    height = _TOP + 8 + 18 * place
+    legend = _LEFT + _ACROSS + 16
+    dots = "".join(f'<circle cx="{cx}" cy="{cy}" r="2.5"/>' for cx, cy in (spot.split() for spot in spots))
+    return [
+        f'<path d="M{"L".join(spots)}" {line}/>{dots}' if spots else "",
+        f'<path d="M{legend} {height}h28" {line}/>',
+        f'<text x="{legend + 34}" y="{height + 4}">{_printed(name)}</text>',
+    ]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:
@@ -98,3 +169,8 @@ def aligned(rows: Iterable[Sequence[str]]) -> str:
 
 def _escaped(cell: str) -> str:
     return cell if isinstance(cell, Markup) else html.escape(cell, quote=True)
+
+
+def _printed(text: str) -> str:
+    """Escape what goes into a document of its own, where XML allows no control letters."""
+    return _escaped("".join(letter if letter.isprintable() else "?" for letter in text))

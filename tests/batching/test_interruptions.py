@@ -231,6 +231,19 @@ class BusyPatient(Busy):
         return len(self.runner._core.queue._line.outside)
 
 
+class Leads(Busy):
+    """The interrupted caller is the first of its batch, and wakes some of the others."""
+
+    def let_go(self):
+        until(lambda: self.over.is_set() or self.inside())
+        self.others += [Other(self.runner, value) for value in (3.0, 4.0, 5.0, 6.0, 7.0)]
+        until(lambda: self.runner.depth >= 5)
+        super().let_go()
+
+    def inside(self):
+        return self.runner.depth >= 1
+
+
 class BusyLate(Busy):
     """The interrupted caller's time is up while it waits."""
 
@@ -293,7 +306,7 @@ class Closing(OthersWait):
         return Scene.compute(self, inputs)
 
 
-WAITING = (Busy, BusyPatient, BusyLate, Late)
+WAITING = (Busy, BusyPatient, Leads, BusyLate, Late)
 SCENES = (Lone, OthersWait, WorkerStarted, Delayed, *WAITING, Fails, Twice, Coroutine, Closing)
 
 
@@ -305,6 +318,8 @@ def interrupt(scene_class, at, fine):
         scene.act()
     scene.over.set()
     where = interrupter.where
+    if isinstance(scene, Busy):
+        scene.ending.join(PATIENCE)
     for other in scene.others:
         other.end(where)
     if scene_class is not Closing:

@@ -376,3 +376,11 @@ def test_a_closed_model_says_so_rather_than_hang(declare, row):
     model.close()
     with pytest.raises(NotReady):
         model.predict(row)
+
+
+def test_an_objective_is_kept_from_the_first_crowd_on(declare, gate, row):
+    """Nothing was asked yet, and what batches cost is known all the same."""
+    model = declare(slo_ms=0.001)
+    forecast = model._process().slot.current().runner._core.queue.forecast
+    assert forecast.cost(None).settled
+    assert forecast.cost(None).seconds(1) > 0

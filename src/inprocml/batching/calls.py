@@ -14,11 +14,14 @@ from typing import Any, Protocol
 
 from inprocml.batching.compute import cut
 from inprocml.batching.greenlets import HubGate, open_gates
+from inprocml.batching.primitives import lock_maker
 from inprocml.batching.ticket import State, Ticket
 from inprocml.errors import InprocmlError
 from inprocml.values import Tensors
 
-__all__ = ["Bell", "Call", "CountingBell", "Gate", "finish", "pieces", "raise_fault", "wake"]
+__all__ = ["Bell", "Call", "CountingBell", "Gate", "finish", "pass_on", "pieces", "raise_fault", "wake"]
+
+_Lock = type(lock_maker()())
 
 
 class Bell(Protocol):
@@ -36,7 +39,7 @@ class Gate(Bell, Protocol):
 class Call(Ticket):
     """A ticket with what the driver needs: the question, the way to wake its caller, the answer."""
 
-    __slots__ = ("batch_rows", "error", "future", "gate", "inputs", "outputs", "start", "started")
+    __slots__ = ("batch_rows", "error", "future", "gate", "inputs", "mates", "outputs", "start", "started")
 
     def __init__(
         self, inputs: Tensors, rows: int, deadline: float, priority: int = 0, shape: Hashable = None
@@ -51,6 +54,7 @@ class Call(Ticket):
         self.inputs = inputs
         self.gate: Bell | None = None
         self.future: asyncio.Future[None] | None = None
+        self.mates: Sequence[Call] = ()  # those whom this caller wakes when it is awake itself
         self.outputs: Tensors = {}  # of the whole batch; the caller cuts its own rows, off the worker's path
         self.start = 0
         self.batch_rows = 0
@@ -113,22 +117,49 @@ def pieces(call: Call, most: int) -> list[Call]:
 
 
 def wake(calls: Sequence[Call]) -> None:
-    """Wake the callers: one semaphore each for threads, one call for all who wait on a loop or hub."""
+    """Wake the callers: one semaphore each for threads, one call for all who wait on an event loop or hub.
+
+    To wake a thread takes several microseconds, in which the device would idle. Of many, some are woken here
+    and each wakes its share of the others (``pass_on``): two steps instead of one, and most of the work while
+    the next batch computes.
+    """
     loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
     hubs: dict[Any, list[HubGate]] = {}
+    threads: list[Call] = []
     for call in calls:
         gate = call.gate
-        if type(gate) is HubGate:
+        if type(gate) is _Lock:
+            threads.append(call)
+        elif type(gate) is HubGate:
             hubs.setdefault(gate.hub, []).append(gate)
-        elif gate is not None:
+        elif gate is not None:  # wakes nobody before all its pieces are answered
             gate.release()
         elif call.future is not None:
             loops.setdefault(call.future.get_loop(), []).append(call.future)
+    _wake_threads(threads)
     for loop, futures in loops.items():
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
             loop.call_soon_threadsafe(finish, futures)
     for hub, gates in hubs.items():
         open_gates(hub, gates)
+
+
+def _wake_threads(threads: list[Call]) -> None:
+    leaders = math.isqrt(len(threads))
+    if leaders > 1:
+        for at in range(leaders):
+            threads[at].mates = threads[leaders + at :: leaders]
+        del threads[leaders:]
+    for call in threads:
+        call.gate.release()  # type: ignore[union-attr]
+
+
+def pass_on(call: Call) -> None:
+    """Wake those whom ``call`` is to wake; once too often does no harm."""
+    for mate in call.mates:
+        with contextlib.suppress(RuntimeError):  # awake already
+            mate.gate.release()  # type: ignore[union-attr]
+    call.mates = ()
 
 
 def finish(futures: Iterable[asyncio.Future[None] | None]) -> None:

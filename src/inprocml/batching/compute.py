@@ -105,4 +105,7 @@ def cut(outputs: Tensors, start: int, rows: int) -> Tensors:
     A copy, not a view: a view kept by one caller would hold the whole batch in memory, and writing to it
     would reach into an array that others read.
     """
-    return {name: array[start : start + rows].copy() for name, array in outputs.items()}
+    own = {}
+    for name, array in outputs.items():
+        own[name] = array[start : start + rows].copy()
+    return own

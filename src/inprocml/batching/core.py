@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Hashable, Iterable
 from typing import Protocol, cast
 
-from inprocml.batching.calls import Call, Gate, wake
+from inprocml.batching.calls import Call, Gate, pass_on, wake
 from inprocml.batching.compute import failed
 from inprocml.batching.greenlets import HubGate, hubs, join
 from inprocml.batching.primitives import Thread, current_thread, lock_maker, start_thread
@@ -126,6 +126,7 @@ class Core:
             owed = self.queue.worker
             if not self.queue.busy:
                 self.announce_idle()
+        pass_on(call)
         if owed:  # perhaps by the one who leaves; to wake the worker once too often does no harm
             self.summon()
         return left

@@ -144,9 +144,10 @@ class Queue:
             self._line.add(ticket)
             return Move.WAKE
         back = self._pace.arrived(now)
-        if self._line.fits(ticket) and self._in_time(ticket, now, patient=patient):
+        timed = ticket.deadline < math.inf or self.slo is not None
+        if self._line.fits(ticket) and (not timed or self._in_time(ticket, now, patient=patient)):
             self._line.add(ticket)
-            return self._enough(back=back)
+            return self._enough(back=back) if self._holding else Move.WAIT
         if not patient:
             raise full(self.name, self.depth, self.max_queue_size)
         self._line.add_outside(ticket)
@@ -292,8 +293,6 @@ class Queue:
         A line that is out of order is not counted through: such a ticket is taken to be next.
         """
         limit = ticket.deadline
-        if limit == math.inf and self.slo is None:
-            return True
         if not self.forecast.sure(ticket.shape, now):
             return True
         wait = self.wait(ticket.shape, self._line.ahead(limit) + ticket.rows, now)
@@ -319,7 +318,7 @@ class Queue:
             return -math.inf
         if self._running:
             return self._free_at() - self.lead if first is not None else -math.inf
-        until = self._pace.hold_until()
+        until = self._pace.hold_until(self._line.rows)
         if first is None:
             return until
         if self.max_queue_delay:
@@ -359,12 +358,13 @@ class Queue:
         for ticket in self._line.everybody():
             if ticket.shape != shape:
                 continue
-            if self._hopeless(ticket, now):
-                expired.append(ticket)
-                continue
+            if ticket.deadline < math.inf:
+                if self._hopeless(ticket, now):
+                    expired.append(ticket)
+                    continue
+                earliest = min(earliest, ticket.deadline)
             if batch and rows + ticket.rows > cap:
                 break
-            earliest = min(earliest, ticket.deadline)
             if batch and earliest < math.inf:
                 ready = now + self.forecast.surely(shape, self.padded(rows + ticket.rows))
                 if ready > earliest:

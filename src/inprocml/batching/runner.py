@@ -13,17 +13,15 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
-import numpy as np
-
-from inprocml.batching.calls import Bell, Call, CountingBell, Gate, finish, pieces
+from inprocml.batching.calls import Bell, Call, CountingBell, Gate, finish, pass_on, pieces
 from inprocml.batching.compute import check_inputs, compute
 from inprocml.batching.core import Core, Turn
 from inprocml.batching.greenlets import Hubs
 from inprocml.batching.primitives import current_thread
 from inprocml.batching.queue import Queue
 from inprocml.batching.refusals import too_late
+from inprocml.batching.result import Result, assemble, collect
 from inprocml.batching.shapes import Shapes
 from inprocml.batching.ticket import Move
 from inprocml.errors import BackendFailed, DeviceLost
@@ -33,20 +31,6 @@ from inprocml.values import Tensors
 __all__ = ["Result", "Runner"]
 
 _PIECES = 4  # a call that has to wait is cut into pieces of a quarter of a batch, to fill up others
-
-
-class Result(NamedTuple):
-    """One caller's answer.
-
-    ``outputs`` holds only this caller's rows; ``queued`` is the seconds they waited for the device;
-    ``inline`` says that the caller computed them itself; ``batch_rows`` is the size of their batch (of the
-    largest, if there were several).
-    """
-
-    outputs: Tensors
-    queued: float
-    inline: bool
-    batch_rows: int
 
 
 class Runner:
@@ -123,6 +107,12 @@ class Runner:
         """How often an observer raised, which no caller ever sees."""
         return self._core.observer_failures
 
+    def learn(self, inputs: Tensors, rows: int, seconds: float) -> None:
+        """Take note that ``rows`` rows such as ``inputs`` took ``seconds``, before there are callers."""
+        core = self._core
+        with core.lock:
+            core.queue.ran(core.shape_of(inputs), rows, seconds, core.clock())
+
     def expected(self, rows: int = 1) -> float:
         """Return the seconds until ``rows`` more rows would be ready; an estimate, taken without a lock."""
         core = self._core
@@ -196,7 +186,7 @@ class Runner:
         finally:
             if timer is not None:
                 timer.cancel()
-        return _collect(call, core.shapes)
+        return collect(call, core.shapes)
 
     def drain(self) -> None:
         """Refuse new callers with ``Drained`` from now on; serve those that wait. Returns at once."""
@@ -251,7 +241,7 @@ class Runner:
         except BaseException:
             core.leave(call)
             raise
-        return _collect(call, core.shapes)
+        return collect(call, core.shapes)
 
     def _run_green(self, call: Call, hubs: Hubs, *, patient: bool) -> Result:
         """Wait as a coroutine does, off the hub; only a lone greenlet computes a short run itself."""
@@ -275,7 +265,7 @@ class Runner:
             for part in parts:
                 core.leave(part)
             raise
-        return _assemble(parts, core.shapes)
+        return assemble(parts, core.shapes)
 
     async def _arun_pieces(self, call: Call, *, patient: bool) -> Result:
         """Wait on the event loop for a call in pieces."""
@@ -299,7 +289,7 @@ class Runner:
         finally:
             for timer in timers:
                 timer.cancel()
-        return _assemble(parts, core.shapes)
+        return assemble(parts, core.shapes)
 
     def _enter(self, parts: Sequence[Call], *, patient: bool, bell: Bell | None = None) -> float:
         """Put the parts of a call in line; once the first has found room, the others wait for theirs."""
@@ -351,6 +341,7 @@ class Runner:
         deadline = parts[0].deadline
         if deadline == math.inf or core.manual:
             gate.acquire()
+            pass_on(parts[0])
             return
         while not gate.acquire(timeout=min(max(deadline - core.clock(), 0.0), threading.TIMEOUT_MAX)):
             if core.clock() >= deadline:
@@ -358,7 +349,8 @@ class Runner:
                 if any(left):
                     raise too_late(self.name, waited=True)
                 gate.acquire()  # answered just now: the wake-up is on its way
-                return
+                break
+        pass_on(parts[0])
 
     def _ring(self, call: Call) -> None:
         """Act on an asyncio caller's timer: refuse it on its own loop."""
@@ -370,24 +362,6 @@ class Runner:
         elif core.leave(call):
             call.error = too_late(self.name, waited=True)
             finish([call.future])
-
-
-def _collect(call: Call, shapes: Shapes) -> Result:
-    """Return a call's answer, or raise what became of it."""
-    outputs = call.answer()
-    if shapes.follows:
-        outputs = shapes.trimmed(outputs, call.inputs)
-    return Result(outputs, call.started - call.arrived, False, call.batch_rows)
-
-
-def _assemble(parts: Sequence[Call], shapes: Shapes) -> Result:
-    """Put the answers to a call's pieces together."""
-    answers = [_collect(part, shapes) for part in parts]
-    first = answers[0]
-    if len(parts) == 1:
-        return first
-    outputs = {name: np.concatenate([one.outputs[name] for one in answers]) for name in first.outputs}
-    return Result(outputs, first.queued, False, max(one.batch_rows for one in answers))
 
 
 def _remaining(until: float | None) -> float:

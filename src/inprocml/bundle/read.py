@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from inprocml.batching import Ragged, Shapes
 from inprocml.bundle.card import Card
 from inprocml.bundle.golden import Golden, read_golden, replay_features, replay_outputs
 from inprocml.bundle.manifest import Manifest, Parity, model_file
@@ -112,6 +113,18 @@ class Bundle:
     def inputs(self) -> Mapping[str, str]:
         """Tensor of the transform -> the model's input that takes it."""
         return self.manifest.model.inputs
+
+    def shapes(self, *, whole: bool = False) -> Shapes:
+        """Return how the model's inputs vary from row to row, in length and nothing else: for batching.
+
+        ``whole`` pads to the ends of groups of lengths, for a device that prepares for each.
+        """
+        ragged = [spec for spec in self.transform.tensors if spec.ragged and spec.name in self.inputs]
+        return Shapes(
+            {self.inputs[spec.name]: Ragged(spec.pad, spec.axis, spec.ends) for spec in ragged},
+            fixed=True,
+            whole=whole,
+        )
 
     @property
     def output_name(self) -> str:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from inprocml import __version__
-from inprocml.cli import bundles, check, keys, moves, predict, versions
+from inprocml.cli import bundles, check, keys, moves, predict, sizing, versions
 from inprocml.cli.output import Commands, plain
 from inprocml.errors import InprocmlError
 
@@ -24,6 +24,7 @@ _GROUPS: tuple[Callable[[Commands], None], ...] = (
     bundles.declare,
     keys.declare,
     check.declare,
+    sizing.declare,
     predict.declare,
 )
 """One line a group; each declares its commands with the function that runs them."""

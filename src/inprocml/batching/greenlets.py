@@ -45,7 +45,8 @@ class Hubs:
                 0
             ) as timer:  # after ``sleep(0)`` the loop need not have looked at its sockets
                 hub.wait(timer)
-            self.company = len(self._arriving) > 1
+            if len(self._arriving) > 1:
+                self.company = True  # for those who come back after this one, too, down to the last
         finally:
             self._arriving.discard(who)
         return not self.company

@@ -17,8 +17,10 @@ import weakref
 from collections.abc import Hashable, Iterable
 from typing import Protocol, cast
 
-from inprocml.batching.calls import Call, anew, pass_on, tell, wake
+from inprocml.batching.calls import Call, Gate, anew, pass_on, tell, wake
 from inprocml.batching.compute import failed
+from inprocml.batching.greenlets import HubGate, hubs, join
+from inprocml.batching.primitives import Thread, current_thread, lock_maker, start_thread
 from inprocml.batching.queue import LESSON_SECONDS, Queue
 from inprocml.batching.refusals import drained, too_late
 from inprocml.batching.shapes import Shapes
@@ -37,6 +39,9 @@ _log.addHandler(logging.NullHandler())  # without one, Python prints a host's un
 # Seconds an ending interpreter waits for a running batch: a runtime that is torn down under one may crash.
 _EXIT_PATIENCE = 1.0
 _SECOND_LOOK = 0.5  # seconds after the first at which a run that does not return is given up
+
+# Seconds of a run for which a greenlet may stop its hub: to hand it to the worker costs a lone one 80 us.
+_BRIEF = 200e-6
 
 
 class Turn(Protocol):
@@ -81,14 +86,16 @@ class Core:
         self.lost: BackendFailed | None = None  # why this runner can compute nothing any more
         self.strays: set[Ticket] = set()  # inline runs that were given up and have not returned
         self.pid = os.getpid()
-        self.lock = threading.Lock()
-        self.thread: threading.Thread | None = None
-        self.idle_gates: list[threading.Lock] = []  # callers of close() that wait for the device
+        self.new_lock = new_lock = lock_maker()  # decided here: whoever patches threads has done so by now
+        self.hubs = hubs()
+        self.lock = new_lock()
+        self.thread: Thread | None = None
+        self.idle_gates: list[Gate] = []  # callers of close() that wait for the device
         # A clock that can be moved by hand announces its jumps: then real time decides nothing.
         self.manual = hasattr(clock, "subscribe")
         self.dog: Watchdog = watchdog()
-        self._starting = threading.Lock()
-        self._wake = threading.Lock()
+        self._starting = new_lock()
+        self._wake = new_lock()
         self._wake.acquire()
         self._stopping = False
         self._grumbled: set[int] = set()
@@ -134,6 +141,28 @@ class Core:
             self.turn.release(call, seconds if seconds > 0 else 0.0)
         self.strays.discard(call)
 
+    def closed_gate(self) -> Gate:
+        """Return what the caller waits at: a greenlet on its hub, any thread in a lock."""
+        hub = None if self.hubs is None else self.hubs.find()
+        if hub is not None:
+            return HubGate(hub)
+        gate = self.new_lock()
+        gate.acquire()
+        return gate
+
+    def join(self, thread: Thread, timeout: float | None) -> None:
+        """Wait for ``thread`` to end; a greenlet does so on its hub, which the thread may need."""
+        if self.hubs is None or self.hubs.find() is None:
+            thread.join(timeout)
+        else:
+            join(thread, timeout)
+
+    def brief(self, call: Call) -> bool:
+        """Whether the device is idle, and known to be so quick with a call that a hub may stand still."""
+        with self.lock:
+            cost = self.queue.forecast.cost(call.shape)
+            return not self.queue.busy and cost.settled and call.rows * cost.seconds(1) < _BRIEF
+
     def summon(self) -> None:
         """Wake the worker; start it on first need. Once too often does no harm."""
         if self.thread is None:
@@ -148,12 +177,12 @@ class Core:
         Only the worker itself sets ``thread``, on its own thread, where no signal handler runs: a caller that
         is interrupted here leaves behind a worker or none, never a name without a thread.
         """
-        claimed = threading.Lock()
+        claimed = self.new_lock()
         claimed.acquire()
         _living.add(self)
         name = f"inprocml-{self.queue.name}"
         try:
-            threading.Thread(target=work, args=(self, claimed), name=name, daemon=True).start()
+            start_thread(work, (self, claimed), name)
         except RuntimeError as error:  # no thread to be had, or the interpreter is ending
             self.collapse(Unavailable(f"model {self.queue.name!r}: no thread could be started: {error}"))
         else:
@@ -243,7 +272,7 @@ class Core:
     def collapse(self, error: InprocmlError) -> None:
         """Answer everybody with ``error``: there is no worker, and nobody may hang."""
         with self.lock:
-            if self.thread is threading.current_thread():
+            if self.thread is current_thread():
                 self.thread = None
             lost = cast("list[Call]", self.queue.abandon())
             self.announce_idle()

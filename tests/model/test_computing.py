@@ -465,3 +465,12 @@ def test_a_stream_whose_version_is_lost_says_so(declare, gate, row):
         model._process().slot.peek().runner._core.lose(DeviceLost("gone"))
         with pytest.raises(DeviceLost):
             next(stream)
+
+
+def test_a_lost_version_is_not_evicted_for_others(declare, gate, row):
+    """What it may still be inside of would be waited for, by the model that needs the room."""
+    model = declare()
+    model.predict(row)
+    slot = model._process().slot
+    slot.peek().runner._core.lose(BackendFailed("it hangs"))
+    assert not slot.evict()

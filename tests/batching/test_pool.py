@@ -23,6 +23,21 @@ def call(pool):
     return thread
 
 
+class Refused(threading.Thread):
+    """A call that ends in an error."""
+
+    def __init__(self, pool):
+        super().__init__(daemon=True)
+        self.pool, self.error = pool, None
+        self.start()
+
+    def run(self):
+        try:
+            self.pool.run(ONE)
+        except Exception as error:
+            self.error = error
+
+
 def pool_of(*backends, **limits):
     return Pool([Runner(backend, name="late", **limits) for backend in backends])
 
@@ -138,4 +153,24 @@ def test_callers_of_a_model_with_shapes_go_where_their_own_shape_is_done_first()
     for thread in threads:
         thread.join(PATIENCE)
     assert min(depths) >= 2, depths
+    assert pool.close(PATIENCE)
+
+
+def test_a_run_that_does_not_return_ends_the_pool_which_can_be_loaded_anew():
+    first, second = FakeBackend(), FakeBackend()
+    pool = pool_of(first, second, run_timeout=0.2)
+    with first.hold():
+        stuck = call(pool)
+        first.wait_running()
+        with second.hold():
+            busy = call(pool)
+            second.wait_running()
+            waits = Refused(pool)
+            waits.join(PATIENCE)
+        busy.join(PATIENCE)
+        assert isinstance(waits.error, Drained)
+        assert pool.lost is not None
+        with pytest.raises(Drained):
+            pool.run(ONE)
+    stuck.join(PATIENCE)
     assert pool.close(PATIENCE)

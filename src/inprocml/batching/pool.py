@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from inprocml.batching.refusals import drained
 from inprocml.batching.runner import Result, Runner
 from inprocml.batching.ticket import Drained
-from inprocml.errors import BackendFailed
+from inprocml.errors import BackendFailed, DeviceLost
 from inprocml.values import Tensors
 
 __all__ = ["Pool"]
@@ -18,9 +19,9 @@ __all__ = ["Pool"]
 class Pool:
     """Runners of one model that share its callers; used as one ``Runner`` is.
 
-    They may compute on the same device, side by side, or on several, of unlike speed. An instance that is
-    lost (a run that did not return, a device that failed) gets no more calls; the last one takes the pool
-    with it.
+    They may compute on the same device, side by side, or on several, of unlike speed. An instance whose
+    device is lost gets no more calls; the last one takes the pool with it. A run that does not return ends
+    the whole pool, for that can be loaded anew: callers get ``Drained``.
     """
 
     def __init__(self, runners: Sequence[Runner]) -> None:
@@ -42,9 +43,10 @@ class Pool:
 
     @property
     def lost(self) -> BackendFailed | None:
-        """Why no instance can compute anything any more."""
+        """Why this pool shall be asked no more: all devices are lost, or one run has not returned."""
         errors = [runner.lost for runner in self._runners]
-        return errors[0] if all(errors) else None
+        hangs = [error for error in errors if error is not None and not isinstance(error, DeviceLost)]
+        return next(iter(hangs), errors[0] if all(errors) else None)
 
     @property
     def observer_failures(self) -> int:
@@ -69,8 +71,8 @@ class Pool:
             runner = self._choose(rows, inputs)
             try:
                 return runner.run(inputs, rows=rows, deadline=deadline, patient=patient, priority=priority)
-            except Drained as drained:
-                self._go_on(runner, drained)
+            except Drained as error:
+                self._go_on(runner, error)
 
     async def arun(
         self,
@@ -88,8 +90,8 @@ class Pool:
                 return await runner.arun(
                     inputs, rows=rows, deadline=deadline, patient=patient, priority=priority
                 )
-            except Drained as drained:
-                self._go_on(runner, drained)
+            except Drained as error:
+                self._go_on(runner, error)
 
     def drain(self) -> None:
         """Refuse new callers with ``Drained`` from now on; serve those that wait. Returns at once."""
@@ -107,6 +109,8 @@ class Pool:
     def _choose(self, rows: int, inputs: Tensors) -> Runner:
         """Return the idle instance that is quickest, or a busy one that is known to be done before it."""
         able = self._able()
+        if len(able) < len(self._runners) and self.lost is not None:
+            raise drained(self.name)
         idle = [runner for runner in able if runner.idle]
         busy = [runner for runner in able if runner not in idle]
         first = min(idle, key=lambda runner: runner.expected(rows, inputs), default=None)
@@ -117,7 +121,7 @@ class Pool:
             return chosen
         return other if 0 < other.expected(rows, inputs) < first.expected(rows, inputs) else first
 
-    def _go_on(self, runner: Runner, drained: Drained) -> None:
-        """Raise ``drained``, unless only this instance was lost and another can answer."""
+    def _go_on(self, runner: Runner, error: Drained) -> None:
+        """Raise ``error``, unless only this instance was lost and another can answer."""
         if runner.lost is None or self.lost is not None:
-            raise drained
+            raise error

@@ -13,6 +13,7 @@ from inprocml import BackendFailed, DeviceLost, Model, NotReady, Overloaded
 from inprocml.backends import open_backend
 from inprocml.serving import Memory
 from inprocml.testing import FakeBackend
+from inprocml.values import Readiness
 
 
 class Gate:
@@ -299,6 +300,49 @@ def test_a_model_that_hangs_again_and_again_is_loaded_later_and_later(declare, g
     assert model.failure == "BackendFailed"
     assert not model.ready
     gate.hold(False)
+
+
+@pytest.mark.parametrize("served", [False, True])
+def test_a_load_that_never_returns_ends_says_so_and_is_tried_again(store, served, row):
+    stuck, hangs, runs, closed = threading.Event(), [not served], [], []
+
+    class Hanging(FakeBackend):
+        def close(self):
+            closed.append(self)
+            super().close()
+
+    def open_one(bundle):
+        real = open_backend(bundle.runtime, bundle.model, threads=1)
+
+        def run(inputs):
+            if hangs[0]:
+                runs.append(1)
+                stuck.wait(30)
+            return real.run(inputs)
+
+        return Hanging(run)
+
+    model = Model(store, backend=open_one, run_timeout=0.1)
+    if served:
+        model.predict(row)
+        hangs[0] = True
+        first = Asked(model, row)  # inline: inside the runtime
+        wait_for(lambda: runs)
+    asked = [Asked(model, row) for _ in range(3)]
+    assert {type(one.end()) for one in asked} == {BackendFailed}
+    assert "run_timeout" in str(asked[0].outcome)
+    assert model.failure == "BackendFailed"
+    assert model.ready is Readiness.FAILED
+    assert not closed, "a runtime that is inside a run may not be freed"
+    hangs[0] = False
+    stuck.set()
+    wait_for(lambda: closed)
+    if served:
+        assert first.end().value
+    else:
+        wait_for(lambda: model.ready)
+        assert model.predict(row).value
+    model.close()
 
 
 def test_a_lost_device_is_not_loaded_again_in_this_process(declare, gate, row):

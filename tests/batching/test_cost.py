@@ -93,3 +93,23 @@ def test_one_hiccup_is_capped():
 def test_forgetting_is_a_share(forgetting):
     with pytest.raises(ValueError, match="forgetting"):
         Cost(forgetting)
+
+
+def test_what_other_sizes_cost_is_not_forgotten_while_all_batches_are_alike():
+    rng = random.Random(5)
+    cost = Cost()
+    for rows in (1, 2, 16, 32) * 4:
+        cost.observe(rows, 0.002 + 0.0002 * rows)
+    for _ in range(5000):
+        rows = rng.choice([30, 31, 32])
+        cost.observe(rows, (0.002 + 0.0002 * rows) * rng.uniform(0.95, 1.05))
+    assert cost.a == pytest.approx(0.002, rel=0.2)
+    assert cost.c == pytest.approx(0.0002, rel=0.1)
+
+
+def test_sizes_are_forgotten_when_there_are_too_many():
+    cost = Cost()
+    for rows in range(1, 1000):
+        cost.observe(rows, 0.01 + 0.0001 * rows)
+    assert len(cost._points) <= 256
+    assert cost.seconds(500) == pytest.approx(0.06, rel=0.01)

@@ -20,9 +20,9 @@ import math
 
 __all__ = ["Pace"]
 
-_MOST = 0.9  # of those who were answered are back: the rest can join the next batch
-_PAYS = 0.5  # of a batch's fixed cost, the longest hold that makes one batch of two
-_BUSY = 0.9  # share of the time that the device computes, at least, in spite of such holds
+_MOST = 0.95  # of those who were answered are back: the rest can join the next batch
+_PAYS = 0.8  # of a batch's fixed cost, the longest hold that makes one batch of two
+_BUSY = 0.85  # share of the time that the device computes, at least, in spite of such holds
 _SOME = 0.25  # of those who were answered are back: enough for a batch where the device idles
 _WHILE = 0.25  # of the last batch's time, the longest hold for some
 _FEW = 4  # callers: fewer in a batch say nothing of idleness

@@ -406,12 +406,59 @@ def test_a_candidate_that_hangs_costs_no_request(declare, gate, store, add_versi
         ({"precision": "int4"}, ValueError),
         ({"device": []}, ValueError),
         ({"device": ["cpu", "gpu"]}, ValueError),
+        ({"device": 3}, TypeError),
+        ({"device": None}, TypeError),
+        ({"backend": {}}, ValueError),
+        ({"deterministic": "no"}, TypeError),
     ],
     ids=str,
 )
 def test_impossible_options_are_refused_by_name(store, option, error):
     with pytest.raises(error, match=next(iter(option))):
         Model(store, **option)
+
+
+@pytest.mark.parametrize("option", [{"idle": "5"}, {"idle": None}, {"measure": 3}], ids=str)
+def test_impossible_options_of_a_budget_are_refused_by_name(option):
+    with pytest.raises(TypeError, match=next(iter(option))):
+        Memory("1 GB", **option)
+
+
+def test_on_the_cpu_the_best_precision_is_that_of_the_model(store, row):
+    with Model(store, precision="auto") as fast, Model(store) as exact:
+        assert fast.predict(row).probability == exact.predict(row).probability
+
+
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [
+        ({"timeout": "1"}, TypeError),
+        ({"timeout": True}, TypeError),
+        ({"timeout": float("nan")}, ValueError),
+        ({"priority": "1"}, TypeError),
+        ({"priority": 1.5}, TypeError),
+        ({"priority": None}, TypeError),
+    ],
+    ids=str,
+)
+def test_impossible_arguments_of_a_call_are_refused_before_anybody_has_to_wait(declare, row, how, error):
+    model = declare()
+    name = next(iter(how))
+    with pytest.raises(error, match=name):
+        model.predict(row, **how)
+    with pytest.raises(error, match=name):
+        asyncio.run(model.apredict(row, **how))
+    if "timeout" in how:
+        with pytest.raises(error, match=name):
+            model.predict_many([row], **how)
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e308, 10**400, 10**10, np.float32(60)], ids=str)
+def test_any_number_of_seconds_will_do_as_a_timeout(declare, row, timeout):
+    model = declare()
+    assert model.predict(row, timeout=timeout, priority=np.int64(99)).value  # the first load waits for it too
+    assert asyncio.run(model.apredict(row, timeout=timeout)).value
+    assert model.predict_many([row], timeout=timeout)
 
 
 def test_a_closed_model_says_so_rather_than_hang(declare, row):

@@ -15,7 +15,7 @@ __all__ = ["replay"]
 
 
 def replay(bundle: Bundle, opened: list[Backend], seconds: float | None, hung: Callable[[], None]) -> None:
-    """Replay the golden rows of ``bundle`` on the last backend of ``opened``, within ``seconds`` (``None``: any).
+    """Replay the golden rows of ``bundle`` on the last backend of ``opened``, within ``seconds`` if told.
 
     What the replay raises passes through. ``BackendFailed`` where it takes longer: ``hung`` is called, and
     the backend leaves ``opened``, for what is inside a run may not be freed; it is when the run returns.

@@ -148,7 +148,7 @@ class Slot:
             self._patience = self._lost_wait()
 
     def _lost_wait(self) -> float:
-        wait = min(LOST_SECONDS * (2**self._losses - 1), MOST_LOST_SECONDS)
+        wait = min(LOST_SECONDS * ((1 << min(self._losses, 16)) - 1), MOST_LOST_SECONDS)
         self._losses += 1
         return wait
 

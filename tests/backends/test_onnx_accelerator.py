@@ -179,6 +179,7 @@ def test_all_runs_of_a_session_with_graphs_are_on_one_thread():
     [
         (CudaError("cuMemAlloc_v2", 2, "CUDA_ERROR_OUT_OF_MEMORY"), Trouble.MEMORY),
         (CudaError("cuEventSynchronize", 719, "CUDA_ERROR_LAUNCH_FAILED"), Trouble.STICKY),
+        (CudaError("cuEventSynchronize", 900, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"), Trouble.RECORDING),
         (CudaError("cuEventRecord", 400, "CUDA_ERROR_INVALID_HANDLE"), Trouble.ORDINARY),
         (RuntimeError("Failed to allocate memory for requested buffer of size 4096"), Trouble.MEMORY),
         (RuntimeError("CUDA failure 700: an illegal memory access ; GPU=0"), Trouble.STICKY),

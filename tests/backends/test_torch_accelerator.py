@@ -116,6 +116,7 @@ def test_a_closed_backend_says_so(net):
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 MiB"), Trouble.MEMORY),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), Trouble.MEMORY),
         (RuntimeError("CUDA error: device-side assert triggered"), Trouble.STICKY),
+        (RuntimeError("CUDA error: operation not permitted when stream is capturing"), Trouble.RECORDING),
         (RuntimeError("CUDA error: an illegal memory access was encountered"), Trouble.STICKY),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), Trouble.ORDINARY),
         (ValueError("out of memory, says a row"), Trouble.ORDINARY),
@@ -260,3 +261,43 @@ def test_tf32_is_switched_for_the_launch_alone(cuda, precision, switch):
     device.compute(None, {"features": span(device, ROWS)})
     assert seen == [(switch, switch)]
     assert (matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision) == before
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32"])
+@pytest.mark.parametrize("host", [None, "legacy", "medium", "new"])
+def test_the_switches_can_be_read_while_they_are_turned_and_are_as_before_afterwards(cuda, precision, host):
+    matmul, cudnn, every = torch.backends.cuda.matmul, torch.backends.cudnn, torch.backends
+    fresh = (matmul.allow_tf32, cudnn.allow_tf32)
+
+    def told():
+        exact = (matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision)
+        return (*exact, every.fp32_precision, torch.get_float32_matmul_precision())
+
+    class Reader(torch.nn.Module):
+        def forward(self, x):
+            assert cudnn.allow_tf32 == (precision == "tf32")  # torch raises where the two ways differ
+            with cudnn.flags(enabled=True, allow_tf32=False):
+                return x
+
+    try:
+        if host == "legacy":
+            matmul.allow_tf32, cudnn.allow_tf32 = True, False
+        elif host == "medium":
+            torch.set_float32_matmul_precision("medium")
+        elif host == "new":
+            cudnn.conv.fp32_precision = "ieee"
+        before, legacy = told(), _read(cudnn)
+        device = accelerator(cuda, Reader(), precision=precision)
+        device.compute(None, {"features": span(device, ROWS)})
+        assert told() == before
+        assert legacy in (_read(cudnn), None)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+        matmul.allow_tf32, cudnn.allow_tf32 = fresh
+
+
+def _read(cudnn):
+    try:
+        return cudnn.allow_tf32
+    except RuntimeError:  # the old way and the new one differ
+        return None

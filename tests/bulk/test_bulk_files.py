@@ -20,6 +20,7 @@ from tests.conftest import make_rows, pack_small
 import inprocml
 from inprocml import BulkError, CannotResume, InvalidRow, Model
 from inprocml.backends import open_backend
+from inprocml.bulk import Parts
 from inprocml.values import Written
 
 ROWS, _ = make_rows(500, seed=12)
@@ -140,6 +141,26 @@ def test_a_key_of_several_types_is_refused(model, tmp_path):
     mixed = (row | {"user": place if place < 90 else "x"} for place, row in enumerate(ROWS))
     with pytest.raises(BulkError, match="'user'"):
         model.predict_many(mixed, to=tmp_path / "out.parquet", key="user")
+
+
+@pytest.mark.parametrize("values", [["a", 1], [1, 10**400]], ids=["text, then a number", "too large"])
+def test_a_key_that_no_column_holds_is_refused(model, tmp_path, values):
+    mixed = [row | {"user": values[place >= 90]} for place, row in enumerate(ROWS)]
+    with pytest.raises(BulkError, match="'user'"):
+        model.predict_many(iter([mixed[:90], mixed[90:]]), to=tmp_path / "out.parquet", key="user")
+
+
+def test_a_key_without_values_at_first_is_text(model, tmp_path):
+    rows = (row | {"user": None if place < 90 else "x"} for place, row in enumerate(ROWS))
+    done = model.predict_many(rows, to=tmp_path / "out.parquet", key="user")
+    assert read(done.path, model)["user"].isna().tolist() == [True] * 90 + [False] * 410
+
+
+@pytest.mark.parametrize("key", [[1], [1, 2, 3], iter([1, 2])])
+def test_a_key_of_another_length_is_refused(model, tmp_path, key):
+    table = {"amount": [80.0, 1.0], "country": ["us", "de"], "user": key}
+    with pytest.raises(BulkError, match="2 rows"):
+        model.predict_many(table, to=tmp_path / "out.parquet", key="user")
 
 
 def test_refusals_are_kept_in_their_places(model, tmp_path):
@@ -404,6 +425,79 @@ def test_two_writers_at_once_are_told(model, tmp_path):
     with pytest.raises(BulkError):
         model.predict_many(rows(), to=path)
     read(path, model, 300)
+
+
+@pytest.mark.parametrize("change", [{"model": None}, {"model": {}}, {"refused": None}, {"refused": "many"}])
+def test_a_file_whose_note_was_tampered_with_is_told(model, rows, tmp_path, change):
+    path = model.predict_many(rows, to=tmp_path / "out.parquet").path
+    table = pq.read_table(path)
+    note = json.loads(table.schema.metadata[b"inprocml"]) | change
+    pq.write_table(table.replace_schema_metadata({"inprocml": json.dumps(note)}), path)
+    with pytest.raises(BulkError, match="is there already"):
+        model.predict_many(rows, to=path)
+
+
+def test_large_answers_make_small_parts_and_groups(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("inprocml.bulk.parts.PART_ROWS", 10**6)
+    monkeypatch.setattr("inprocml.bulk.parts.PART_BYTES", 4000)
+    sizes = []
+    flush = Parts.flush
+
+    def flushed(parts):
+        sizes.append(sum(table.nbytes for table in parts._waiting))
+        flush(parts)
+
+    monkeypatch.setattr(Parts, "flush", flushed)
+    done = model.predict_many(
+        iter([ROWS[at : at + 20] for at in range(0, 500, 20)]), to=tmp_path / "out.parquet"
+    )
+    frame = read(done.path, model)
+    assert frame["row"].tolist() == list(range(500))
+    assert len(sizes) > 5
+    assert max(sizes) < 8000
+    metadata = pq.ParquetFile(done.path).metadata
+    rows = [metadata.row_group(place).num_rows for place in range(metadata.num_row_groups)]
+    assert sum(rows) == 500
+    assert max(rows) < 200
+
+
+def test_of_two_that_begin_at_once_one_is_told(model, tmp_path, monkeypatch):
+    path = tmp_path / "out.parquet"
+    begin = Parts.begin
+
+    def second(parts, note):
+        monkeypatch.setattr(Parts, "begin", begin)
+        with pytest.raises(OSError, match="killed"):
+            model.predict_many(killed(), to=path)  # somebody else, who has begun since this one looked
+        begin(parts, note)
+
+    def killed():
+        yield from ROWS[100:300]
+        raise OSError("killed")
+
+    monkeypatch.setattr(Parts, "begin", second)
+    with pytest.raises(BulkError, match="made by somebody else"):
+        model.predict_many(iter(ROWS), to=path)
+    monkeypatch.undo()
+    done = model.predict_many(iter(ROWS[100:300]), to=path)
+    assert (done.rows, left(tmp_path)) == (200, [])
+    assert done.answered < 200  # it went on
+
+
+def test_nothing_is_written_over_where_there_are_no_links(model, tmp_path, monkeypatch):
+    path = tmp_path / "out.parquet"
+
+    def no_links(*_):
+        raise OSError(errno.EPERM, "no links here")
+
+    def rows():
+        yield from ROWS
+        path.write_bytes(b"of somebody else")
+
+    monkeypatch.setattr(os, "link", no_links)
+    with pytest.raises(BulkError, match="made by somebody else"):
+        model.predict_many(rows(), to=path)
+    assert path.read_bytes() == b"of somebody else"
 
 
 def test_a_folder_that_may_not_be_written_to(model, tmp_path):

@@ -132,6 +132,36 @@ def test_a_file_that_cannot_be_read_is_named(model, tmp_path, name, content, tol
         list(model.predict_many(tmp_path / name))
 
 
+@pytest.mark.parametrize("errors", ["raise", "keep"])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("amount;country\n80;us\n", "names none of the model's columns"),
+        ("a,b\n1,2\n", "names none of the model's columns"),
+        ("amount,country,amount\n80,us,90\n", "names 'amount' twice"),
+    ],
+)
+def test_a_csv_file_with_another_header_loses_no_rows_in_silence(model, tmp_path, content, told, errors):
+    path = tmp_path / "rows.csv"
+    path.write_text(content)
+    with pytest.raises(inprocml.BulkError, match=told):
+        list(model.predict_many(path, errors=errors))
+
+
+def test_a_folder_called_like_a_file_is_told(model, tmp_path):
+    (tmp_path / "rows.jsonl").mkdir()
+    with pytest.raises(inprocml.BulkError, match="cannot be read"):
+        list(model.predict_many(tmp_path))
+
+
+@pytest.mark.parametrize("extra", ["a note", 5, [1, 2, 3], None])
+def test_what_is_no_column_of_the_model_changes_nothing(model, extra):
+    table = {"amount": [80.0, "x"], "country": ["us", "us"], "extra": extra}
+    good, bad = model.predict_many(table, errors="keep")
+    assert good.value == "fraud"
+    assert set(bad.issues) == {"amount"}
+
+
 @pytest.mark.parametrize("name", ["rows.parquet", "rows.csv", "folder", "s3://bucket/rows.parquet"])
 def test_a_file_that_is_not_there_is_told_at_the_call(model, tmp_path, name):
     (tmp_path / "folder").mkdir()
@@ -208,7 +238,11 @@ def test_an_early_end_closes_the_generator_and_frees_the_version(model, end):
     assert source.closed
     servable = model._servable(model._process())
     assert servable.leases._streams == 0
-    assert not [t.name for t in threading.enumerate() if t.name.startswith("inprocml-bulk")]
+    beside = [t for t in threading.enumerate() if t.name.startswith("inprocml-bulk")]
+    if end == "drop":  # nobody waited for it
+        wait_for(lambda: not any(t.is_alive() for t in beside))
+    else:
+        assert not beside
     if end == "close":
         with pytest.raises(StopIteration):
             next(answers)

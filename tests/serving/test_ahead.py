@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 
 import pytest
@@ -101,11 +102,51 @@ def test_a_computation_that_nobody_waits_for_is_told():
         return item
 
     ticks = iter(range(10**6))
-    running = iter(
-        Ahead(
-            items(), compute, urgent=lambda _: False, took=lambda *_: None, clock=lambda: float(next(ticks))
-        )
+    both = Ahead(
+        items(), compute, urgent=lambda _: False, took=lambda *_: None, clock=lambda: float(next(ticks))
     )
+    running = iter(both)
     assert [next(running)[1], next(running)[1]] == [0, 1]
     running.close()  # item 2 computes for as long as anybody waits
+    both.join()
     assert told == [(0, True), (1, True), (2, False)]
+
+
+def test_what_the_collector_finds_waits_for_no_thread():
+    """The collector runs wherever memory is asked for: under a lock, perhaps, that the computation wants."""
+    lock, entered = threading.Lock(), threading.Event()
+
+    def items():
+        yield from (0, 1)
+        assert entered.wait(20)
+        yield 2
+
+    def compute(item, wanted):
+        if item == 2:
+            with lock:
+                ended.set()
+        elif item == 1:
+            entered.set()
+        return item
+
+    def drop():
+        ticks = map(float, range(10**6))
+        both = Ahead(
+            items(), compute, urgent=lambda _: False, took=lambda *_: None, clock=lambda: next(ticks)
+        )
+        cycle = [iter(both)]
+        del both
+        cycle.append(cycle)
+        assert [next(cycle[0])[1], next(cycle[0])[1]] == [0, 1]
+
+    ended, collected = threading.Event(), threading.Event()
+
+    def collect():
+        with lock:
+            drop()
+            gc.collect()
+        collected.set()
+
+    threading.Thread(target=collect, daemon=True).start()
+    assert collected.wait(10), "the collector waits for a thread that waits for its lock"
+    assert ended.wait(20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import threading
@@ -17,7 +18,7 @@ from inprocml import Model
 from inprocml.backends import open_backend
 from inprocml.serving import Leases, Memory, Slot
 from inprocml.serving.memory import as_bytes, resident
-from inprocml.values import Readiness
+from inprocml.values import Readiness, Version
 
 MB = 10**6
 
@@ -128,6 +129,34 @@ def test_what_is_loading_or_closed_is_not_evicted():
     assert slot.evict()
     slot.close()
     assert not slot.evict()
+
+
+def test_many_models_are_all_counted(monkeypatch):
+    monkeypatch.setattr("inprocml.serving.memory.SIZES_KEPT", 3)
+    world = World(100 * MB, dict.fromkeys("abcdefgh", MB))
+    for name in "abcdefgh":
+        world.use(name)
+    assert world.memory.used == world.taken() == 8 * MB
+    for name in "abcde":
+        world.slots[name].evict()
+    for name in "ab":
+        world.use(name)
+    assert world.memory.used == world.taken() == 5 * MB
+
+
+def test_a_candidate_that_never_served_is_counted_no_longer_than_it_lives(store, add_version, row):
+    memory = Memory("1 GB", measure=lambda: None)
+    with Model(store, version="1", memory=memory) as model:
+        model.predict(row)
+        one = memory.used
+        add_version()
+        process = model._process()
+        candidate = model._versions.load(process, Version("2", store / "2"), "rollout")
+        assert memory.used > 1.5 * one
+        candidate.retire(5.0)
+        del candidate
+        gc.collect()
+        assert memory.used == one
 
 
 def test_a_load_that_fails_takes_no_room():

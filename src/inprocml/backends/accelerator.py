@@ -28,6 +28,7 @@ class Trouble(Enum):
     """What an error of a device means for the work that comes after it."""
 
     ORDINARY = "ordinary"  # this run failed; the next may succeed
+    RECORDING = "recording"  # refused while another model is recorded; nothing has failed
     MEMORY = "memory"  # less at once may succeed
     STICKY = "sticky"  # nothing will succeed in this process: CUDA's context is broken
 

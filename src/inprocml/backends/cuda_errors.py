@@ -16,6 +16,12 @@ from inprocml.backends.accelerator import Trouble
 __all__ = ["by_code", "by_text"]
 
 _MEMORY: Final = frozenset({2})
+_RECORDING: Final = frozenset(
+    {
+        900,  # not permitted while a stream is capturing; of one thread it stops others (TensorRT#2888)
+        906,  # the same, by way of the legacy stream
+    }
+)
 _STICKY: Final = frozenset(
     {
         4,  # deinitialized
@@ -35,6 +41,7 @@ _STICKY: Final = frozenset(
     }
 )
 
+_RECORDING_WORDS: Final = "not permitted when stream is capturing"
 _MEMORY_WORDS: Final = (
     "out of memory",
     "alloc_failed",  # CUBLAS_STATUS_ALLOC_FAILED, CUDNN_STATUS_ALLOC_FAILED
@@ -60,6 +67,8 @@ def by_code(code: int) -> Trouble:
     """Sort a ``cudaError_t`` or ``CUresult``."""
     if code in _MEMORY:
         return Trouble.MEMORY
+    if code in _RECORDING:
+        return Trouble.RECORDING
     return Trouble.STICKY if code in _STICKY else Trouble.ORDINARY
 
 
@@ -68,4 +77,6 @@ def by_text(text: str) -> Trouble:
     words = text.lower()
     if any(word in words for word in _STICKY_WORDS):
         return Trouble.STICKY
+    if _RECORDING_WORDS in words:
+        return Trouble.RECORDING
     return Trouble.MEMORY if any(word in words for word in _MEMORY_WORDS) else Trouble.ORDINARY

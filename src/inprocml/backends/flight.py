@@ -59,8 +59,7 @@ class StagedFlight:
 
     def abandon(self) -> None:
         """Let nothing of this flight be on its way any more: others will use its slot."""
-        if self._staged.healthy:
-            self._staged.attempt(self._staged.accelerator.drain)
+        self._staged.settle()
         self._end()
 
     def _end(self) -> None:
@@ -73,7 +72,7 @@ class StagedFlight:
         error = self.error
         while self.pieces:
             if error is None:
-                error = staged.attempt(lambda: staged.accelerator.synchronise(self._slot.done))
+                error = staged.synchronise(self._slot)
             low, high = self.pieces.popleft()
             if not staged.healthy:
                 raise staged.lost() from error
@@ -95,7 +94,7 @@ class StagedFlight:
         if trouble is Trouble.ORDINARY:
             raise error
         if self._size <= 1:
-            staged.accelerator.release()
+            staged.release()
             raise staged.too_large() from error
         staged.shrink(self._size)
         self.pieces = deque(chunks(low, self._rows, min(staged.sizes[-1], -(-(high - low) // 2))))

@@ -168,8 +168,7 @@ class Staged:
         if self._closed:
             return
         self._closed = True
-        if self.healthy:
-            self.attempt(self._accelerator.drain)
+        self.settle()
         self._graphs.clear()
         self._accelerator.close()
 
@@ -219,13 +218,39 @@ class Staged:
     def sort(self, error: Exception) -> Trouble:
         """Say what ``error`` means. Nothing is in flight afterwards, or the device is lost."""
         trouble = self._accelerator.trouble(error)
-        if trouble is not Trouble.STICKY and self.attempt(self._accelerator.drain) is None:
-            return trouble
+        if trouble is not Trouble.STICKY and self._drained() is None:
+            return Trouble.ORDINARY if trouble is Trouble.RECORDING else trouble
         # Whatever was raised first: a device on which nobody can wait any more is lost.
-        if self._lost is None:
-            self._lost = f"{type(error).__name__}: {error}"
-            _log.error("device %s is lost for this process: %s", self.device, self._lost)
+        self._lose(error)
         return Trouble.STICKY
+
+    def synchronise(self, slot: Slot) -> Exception | None:
+        """Wait for the batch in ``slot``; returns what was raised. Nothing is lost to another's recording."""
+        error = self.attempt(lambda: self._accelerator.synchronise(slot.done))
+        if error is not None and self._accelerator.trouble(error) is Trouble.RECORDING:
+            error = self.attempt(self.drain)
+        return error
+
+    def settle(self) -> None:
+        """Let nothing be in flight any more; a device that cannot be waited for is lost."""
+        error = self._drained() if self.healthy else None
+        if error is not None:
+            self._lose(error)
+
+    def drain(self) -> None:
+        """Wait for the device while none of this process's models is recorded: CUDA refuses it meanwhile."""
+        with _launching():
+            self._accelerator.drain()
+
+    def release(self) -> None:
+        """Give cached memory back to the device; not either while a model is recorded."""
+        with _launching():
+            self._accelerator.release()
+
+    def block(self, size: int) -> Any:
+        """Return bytes on the device; not either while a model is recorded."""
+        with _launching():
+            return self._accelerator.block(size)
 
     def lost(self) -> DeviceLost:
         """Return the error that everything raises from now on."""
@@ -247,7 +272,7 @@ class Staged:
         self._short_of, self._shrunk_at = max(size, self._short_of), self._clock()
         for layout, recorded in [key for key in self._graphs if key[1] > self._limit]:
             del self._graphs[layout, recorded]
-        self._accelerator.release()
+        self.release()
         _log.warning(
             "device %s ran out of memory at %d rows: batches hold %d from now on",
             self.device,
@@ -265,6 +290,22 @@ class Staged:
         return next((size for size in self.sizes if size >= rows), rows)
 
     # -- inside
+
+    def _drained(self) -> Exception | None:
+        """Wait for the device; returns why that cannot be done.
+
+        At first without the lock, under which a device that hangs would hold up all others. What is refused
+        may be refused because another model is recorded: then once more, when it is not.
+        """
+        error = self.attempt(self._accelerator.drain)
+        if error is None or self._accelerator.trouble(error) is Trouble.STICKY:
+            return error
+        return self.attempt(self.drain)
+
+    def _lose(self, error: Exception) -> None:
+        if self._lost is None:
+            self._lost = f"{type(error).__name__}: {error}"
+            _log.error("device %s is lost for this process: %s", self.device, self._lost)
 
     def _refuse(self) -> None:
         if self._lost is not None:

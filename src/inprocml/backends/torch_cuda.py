@@ -240,11 +240,19 @@ class TorchAccelerator:
         cudnn = self._torch.backends.cudnn
         switches = (self._torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn)
         before = [switch.fp32_precision for switch in switches]
+        legacy = None
+        with contextlib.suppress(RuntimeError):  # the host has mixed the two ways itself
+            legacy = cudnn.allow_tf32
+        # The old switch too: where it says otherwise than the new ones, torch raises for who reads it, and
+        # ``cudnn.flags`` in a module's forward does.
+        cudnn.allow_tf32 = self._precision == "tf32"
         for switch in switches:
             switch.fp32_precision = "tf32" if self._precision == "tf32" else "ieee"
         try:
             yield
         finally:
+            if legacy is not None:
+                cudnn.allow_tf32 = legacy
             for switch, was in zip(switches, before, strict=True):
                 switch.fp32_precision = was
 

@@ -36,7 +36,7 @@ def largest_that_fits(staged: Staged, rows: Tensors, largest: int) -> tuple[int,
     sizes: list[int] = []
     tried = [size for size in (1 << power for power in range(largest.bit_length())) if size < largest]
     for size in (*tried, largest):
-        staged.accelerator.release()  # what is cached after the run is then what the run needed
+        staged.release()  # what is cached after the run is then what the run needed
         error = _rehearse(staged, rows, size)
         if error is not None and staged.sort(error) is Trouble.STICKY:
             raise staged.lost() from error
@@ -45,7 +45,7 @@ def largest_that_fits(staged: Staged, rows: Tensors, largest: int) -> tuple[int,
         if error is not None or (sizes and not _roomy(staged)):
             break
         sizes.append(size)
-    staged.accelerator.release()
+    staged.release()
     if not sizes:
         raise staged.too_large()
     return tuple(sizes)
@@ -60,7 +60,7 @@ def record(staged: Staged, rows: Tensors, sizes: tuple[int, ...]) -> None:
     layout = layout_of(rows, staged.inputs)
     form = form_of(layout, sizes[-1])
     blocks: list[Any] = []
-    error = staged.attempt(lambda: blocks.append(staged.accelerator.block(total(form))))
+    error = staged.attempt(lambda: blocks.append(staged.block(total(form))))
     for size in reversed(sizes if error is None else ()):
         static = spans_in(blocks[0], form_of(layout, size))
         outcome = _recorded(staged, rows, layout, size, static)
@@ -77,7 +77,7 @@ def _rehearse(staged: Staged, rows: Tensors, size: int) -> Exception | None:
         if error is not None:
             return error
     for slot in staged.slots:
-        error = staged.attempt(partial(staged.accelerator.synchronise, slot.done))
+        error = staged.synchronise(slot)
         if error is not None:
             return error
     return None
@@ -91,18 +91,18 @@ def _recorded(
     error = _rehearse(staged, rows, size)
     expected = slot.collect(size) if error is None else {}
     made: list[bool] = []
-    staged.accelerator.release()  # a recorded run brings its own memory
+    staged.release()  # a recorded run brings its own memory
     if error is None:
         error = staged.attempt(lambda: made.append(staged.record_graph(slot, layout, size, static)))
     if error is None:  # the slot is about to be filled again, and no event orders that with the recording
-        error = staged.attempt(staged.accelerator.drain)
+        error = staged.attempt(staged.drain)
     if error is None and made == [True]:
         error = _rehearse(staged, rows, size)
         if error is None and _close(slot, size, expected) and _roomy(staged):
             return None
     staged.forget_graph(layout, size)
     if error is None and made == [True]:  # it takes too much memory, or answers otherwise
-        staged.accelerator.release()
+        staged.release()
         return Trouble.MEMORY
     trouble = Trouble.ORDINARY if error is None else staged.sort(error)
     if trouble is Trouble.STICKY and error is not None:

@@ -89,7 +89,7 @@ class Answers:
             return pa.array(np.arange(block.first, block.first + block.rows, dtype=np.int64))
         try:
             return block.key if isinstance(block.key, pa.Array | pa.ChunkedArray) else pa.array(block.key)
-        except (pa.ArrowException, TypeError, ValueError) as error:
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise self._mixed(block.first) from error
 
     def _fitted(self, table: Any) -> Any:
@@ -100,6 +100,8 @@ class Answers:
                 field.with_type(pa.string()) if field.type == pa.null() else field for field in table.schema
             ]
             self._schema = pa.schema(fields)
+        if _is_text(self._schema.types[0]) and not _is_text(table.schema.types[0]):
+            raise self._mixed(None)  # Arrow would spell anything as text
         try:
             return table.cast(self._schema)
         except (pa.ArrowException, ValueError) as error:
@@ -108,6 +110,13 @@ class Answers:
     def _mixed(self, row: int | None) -> BulkError:
         where = "" if row is None else f" from row {row} on"
         return BulkError(f"the column {self._key!r}{where} holds values of several types; make them of one")
+
+
+def _is_text(kind: Any) -> bool:
+    """Whether a column is text; one of nulls alone, or of a dictionary, may be."""
+    types = arrow().types
+    asked = (types.is_string, types.is_large_string, types.is_string_view, types.is_null, types.is_dictionary)
+    return any(each(kind) for each in asked)
 
 
 def _spelt(labels: tuple[Any, ...]) -> list[Any]:

@@ -27,6 +27,7 @@ Note: TypeAlias = Mapping[str, Any]
 
 PART_ROWS = 65_536
 PART_SECONDS = 10.0  # what a killed run has to do again, at most
+PART_BYTES = 2**26  # rows of a thousand labels are large
 GROUP_ROWS = 131_072  # of the finished file
 _NAME = b"inprocml"
 _LARGEST_NOTE = 2**22  # bytes
@@ -75,12 +76,23 @@ class Parts:
             raise self._torn("its run.json cannot be read") from error
 
     def begin(self, note: Note) -> None:
-        """Make the folder, whatever was left there, and the note in it."""
+        """Make the folder with the note in it, both at once: of two that begin, one learns of the other."""
         with self._told():
             sweep(self._path.parent)
-            self.discard()
-            self._folder.mkdir()
-            self._appear(self._folder / "run.json", [dump(note).encode()])
+            made = temporary_in(self._path.parent)
+            made.mkdir()
+            write_new(made / "run.json", [dump(note).encode()])
+            sync_folder(made)
+            if self.note() is None:
+                self.discard()
+            try:
+                os.rename(made, self._folder)  # noqa: PTH104 - fails where there is one with anything in it
+            except OSError as error:
+                shutil.rmtree(made, ignore_errors=True)
+                if self.note() is None:
+                    raise
+                raise self._taken(self._folder) from error
+            sync_folder(self._path.parent)
 
     def resume(self) -> None:
         """Count what is safe; raises ``CannotResume`` where parts are missing."""
@@ -97,7 +109,8 @@ class Parts:
             self._began = self._clock()
         self._waiting.append(table)
         rows = sum(table.num_rows for table in self._waiting)
-        if rows >= PART_ROWS or self._clock() - self._began > PART_SECONDS:
+        size = sum(table.nbytes for table in self._waiting)
+        if rows >= PART_ROWS or size >= PART_BYTES or self._clock() - self._began > PART_SECONDS:
             self.flush()
 
     def flush(self) -> None:
@@ -171,12 +184,16 @@ class Parts:
         try:
             os.link(temporary, path)
         except FileExistsError:
-            raise BulkError(
-                f"{path} was made by somebody else meanwhile: let one process at a time write "
-                f"{self._path.name}"
-            ) from None
+            raise self._taken(path) from None
         except OSError:  # no hard links here
+            if os.path.lexists(path):
+                raise self._taken(path) from None
             os.rename(temporary, path)  # noqa: PTH104
+
+    def _taken(self, path: Path) -> BulkError:
+        return BulkError(
+            f"{path} was made by somebody else meanwhile: let one process at a time write {self._path.name}"
+        )
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
@@ -223,17 +240,19 @@ class _File:
 
 
 def _write(path: Path, schema: Any, tables: Iterator[Any]) -> None:
-    """Write a Parquet file in row groups of one size, and force it to disk."""
+    """Write a Parquet file in row groups of one size, of two parts' bytes at most, and force it to disk."""
     pa, pq = arrow(), parquet()
     file = _File(path)
     repeated = [name for name in schema.names if name in {"value", "version", "issues"}]
     with contextlib.closing(file), pq.ParquetWriter(file, schema, use_dictionary=repeated) as writer:
         waiting: list[Any] = []
+        most = GROUP_ROWS
         for table in tables:
+            most = min(most, max(1, 2 * PART_BYTES * table.num_rows // max(table.nbytes, 1)))
             waiting.append(table.replace_schema_metadata(schema.metadata))
-            while (rows := sum(part.num_rows for part in waiting)) >= GROUP_ROWS:
+            while (rows := sum(part.num_rows for part in waiting)) >= most:
                 whole = pa.concat_tables(waiting)
-                writer.write_table(whole.slice(0, GROUP_ROWS), row_group_size=GROUP_ROWS)
-                waiting = [whole.slice(GROUP_ROWS)] if rows > GROUP_ROWS else []
+                writer.write_table(whole.slice(0, most), row_group_size=most)
+                waiting = [whole.slice(most)] if rows > most else []
         if waiting:
-            writer.write_table(pa.concat_tables(waiting), row_group_size=GROUP_ROWS)
+            writer.write_table(pa.concat_tables(waiting), row_group_size=most)

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from inprocml.bulk.block import Block, Size, after
-from inprocml.bulk.tables import cut, is_table, keyed, length
+from inprocml.bulk.tables import asked, cut, is_table, keyed, length
 from inprocml.protocols import Clock
 from inprocml.values import Table
 
@@ -23,8 +23,8 @@ class Whole:
     exact: Final = False
 
     def __init__(self, table: Table, key: str | None, names: frozenset[str]) -> None:
-        self._table, self._key, self._names = table, key, names
-        self.total = length(table)
+        self._table, self.total = asked(table, key, names)
+        self._key, self._names = key, names
         self.document: Mapping[str, Any] = {"kind": "table", "rows": self.total}
 
     def blocks(self, size: Size, start: int = 0) -> Iterator[Block]:

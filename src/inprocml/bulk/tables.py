@@ -9,7 +9,7 @@ from inprocml.errors import BulkError
 from inprocml.schema.raw import maker
 from inprocml.values import Table
 
-__all__ = ["cut", "is_table", "keyed", "length", "take"]
+__all__ = ["asked", "cut", "is_table", "keyed", "length", "take"]
 
 
 def is_table(source: object) -> bool:
@@ -26,6 +26,24 @@ def length(table: Table) -> int:
     if isinstance(table, Mapping):
         return max((_count(column) for column in table.values()), default=0)
     return int(table.num_rows) if hasattr(table, "num_rows") else _count(table)
+
+
+def asked(table: Table, key: str | None, names: frozenset[str]) -> tuple[Table, int]:
+    """Return a mapping without what nobody asks for, which may be no column at all; and its number of rows.
+
+    Other tables stay as they are. Raises ``BulkError`` for a column ``key`` of another length.
+    """
+    if not isinstance(table, Mapping):
+        return table, length(table)
+    fields = {name: column for name, column in table.items() if name in names}
+    rows = length(fields or table)
+    if key is None or key not in table or not fields:
+        return fields or table, rows
+    if _count(table[key]) != rows:
+        raise BulkError(
+            f"the column {key!r} has {_count(table[key])} values for {rows} rows; give one to each"
+        )
+    return fields | {key: table[key]}, rows
 
 
 def _count(column: object) -> int:

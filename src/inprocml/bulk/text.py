@@ -56,7 +56,11 @@ class JsonLines(_Files):
     kind = "jsonl"
 
     def _read(self, path: Path) -> Iterator[dict[str, object]]:
-        with path.open("rb") as lines:
+        try:
+            lines = path.open("rb")
+        except OSError as error:
+            raise BulkError(f"{path} cannot be read ({error.strerror}): mend or replace it") from error
+        with lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield self._known(line, path, number)
@@ -79,10 +83,9 @@ class CsvFiles(_Files):
         pa = arrow()
         from pyarrow import csv
 
-        wanted = {*self._fields, self._key}
         try:
             with csv.open_csv(path) as reader:
-                names = [name for name in reader.schema.names if name in wanted]
+                names = self._known(reader.schema.names, path)
             options = csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()),
                 include_columns=names,
@@ -95,6 +98,19 @@ class CsvFiles(_Files):
                     yield self._typed(batch, names)
         except (pa.ArrowException, OSError) as error:
             raise BulkError(f"{path} cannot be read as CSV ({type(error).__name__}): mend it") from error
+
+    def _known(self, header: Sequence[str], path: Path) -> list[str]:
+        """Return the columns to read. Without one, pyarrow would read all, and no row would come of them."""
+        if self._fields.keys().isdisjoint(header):
+            raise BulkError(
+                f"{path}: its header names none of the model's columns ({', '.join(self._fields)}); "
+                "check the header, and that commas separate the cells"
+            )
+        names = [name for name in header if name in self._fields or name == self._key]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise BulkError(f"{path}: its header names {twice[0]!r} twice; rename one of the columns")
+        return names
 
     def _typed(self, batch: Any, names: Sequence[str]) -> Any:
         """Make numbers of what should be numbers; where a cell is none, rows that hold it as it is."""

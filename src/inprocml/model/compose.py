@@ -39,10 +39,13 @@ def build(
     with room:
         backends = open_instances(bundle, options, sizes, slot.left_behind, clock=clock)
     try:
-        return _assemble(bundle, backends, options, clock)
+        servable = _assemble(bundle, backends, options, clock)
     except BaseException:
         close_all(backends)
         raise
+    if options.memory is not None:
+        options.memory.landed(slot, servable)
+    return servable
 
 
 def _room(bundle: Bundle, options: Options, slot: Slot) -> contextlib.AbstractContextManager[None]:

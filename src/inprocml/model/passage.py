@@ -49,14 +49,17 @@ class Passage:
         while not self.servable.leases.begin():  # swapped away a moment ago
             self.servable = host._servable(self._process, deadline)  # noqa: SLF001
         self._held = True
-        self._batch = self._size = self.servable.runner.max_batch_size
+        self._join: Callable[[], None] | None = None
+        self._batch = self.servable.runner.max_batch_size
+        self._call = self.servable.portion
+        self._least = self._size = self._batch * self.servable.flights
 
     def size(self) -> int:
         """Return how many rows the next block should have: whole batches, the more the quicker they are."""
         return self._size
 
     def answered(self, blocks: Iterator[Block], *, keep: bool) -> Iterator[tuple[Sifted, list[Tensors]]]:
-        """Yield each block, encoded, with the outputs of its good rows, batch by batch.
+        """Yield each block, encoded, with the outputs of its good rows, in one piece or several.
 
         Raises ``NotReady`` if the model is closed meanwhile, and in a child of the process that began.
         """
@@ -66,6 +69,7 @@ class Passage:
         ahead: Ahead[Sifted, list[Tensors]] = Ahead(
             sifted, self._compute, urgent=lambda item: item.block.prompt, took=self._took, clock=self.clock
         )
+        self._join = ahead.join
         try:
             for item, outputs in ahead:
                 yield item, outputs
@@ -83,20 +87,20 @@ class Passage:
 
     def _compute(self, item: Sifted, wanted: Callable[[], bool]) -> list[Tensors]:
         outputs: list[Tensors] = []
-        made, batch = item.tensors, self._batch
-        for start in range(0, item.good, batch):
+        made = item.tensors
+        for start in range(0, item.good, self._call):
             if not wanted():
                 break
-            stop = start + batch
+            stop = start + self._call
             part = {n: a[start:stop] for n, a in made.items()} if type(made) is dict else made[start:stop]
             outputs.append(self.servable.compute(part, self._deadline))
         return outputs
 
     def _took(self, item: Sifted, seconds: float) -> None:
-        if not self.servable.light:  # pictures: never more of them in memory than one batch
+        if not self.servable.light:  # pictures: never more of them in memory than the device takes at once
             return
         if seconds > BLOCK_SECONDS:
-            self._size = max(self._batch, self._size // 2 // self._batch * self._batch)
+            self._size = max(self._least, self._size // 2 // self._batch * self._batch)
         elif self._size < BLOCK_ROWS and seconds < BLOCK_SECONDS / 4 and item.block.rows >= self._size:
             self._size *= 2
 
@@ -108,10 +112,15 @@ class Passage:
             )
 
     def end(self, *, sweep: bool = True) -> None:
-        """Give the lease back; ``sweep`` frees a version that was replaced. May be called twice."""
+        """Give the lease back; ``sweep`` waits for what computes and frees a version that was replaced.
+
+        May be called twice.
+        """
         held, self._held = self._held, False
         if not held or os.getpid() != self._pid:
             return
+        if sweep and self._join is not None:
+            self._join()
         self.servable.leases.end()
         if sweep and self._process.slot.peek() is not self.servable:
             self._process.slot.sweep()

@@ -106,13 +106,17 @@ def _was_done(path: Path, parts: Parts, note: Note, rows: Input) -> Written:
     kept, total = found
     _check(kept, note, path)
     if kept.get("model") != note["model"]:
-        version = kept["model"]["version"]
+        by = kept.get("model")
+        version = by.get("version") if isinstance(by, dict) else None
         raise BulkError(
             f"{path} is there already, from version {version}; the model serves version "
             f"{note['model']['version']} now. Move the file away, or give another name."
         )
+    refused = kept.get("refused")
+    if not isinstance(refused, int):
+        raise BulkError(f"{path} is there already and does not say how it was made; move it away")
     parts.discard()
-    return Written(path, total, int(kept["refused"]), note["model"]["version"], 0, 0.0)
+    return Written(path, total, refused, note["model"]["version"], 0, 0.0)
 
 
 def _check(found: Note, note: Note, path: Path) -> None:

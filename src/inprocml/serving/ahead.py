@@ -48,16 +48,27 @@ class Ahead(Generic[T, R]):
         self._pays = False
         self._prepared = 0.0
         self._failure: Exception | None = None
+        self._beside: ThreadPoolExecutor | None = None
 
     def __iter__(self) -> Iterator[tuple[T, R]]:
         """Yield each item with its result; what ``items`` raises comes after the results before it."""
-        with ThreadPoolExecutor(1, thread_name_prefix="inprocml-bulk") as beside:
-            try:
-                yield from self._results(beside)
-            finally:
-                self._stopped.set()
+        waits = True
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="inprocml-bulk")
+        try:
+            yield from self._results(self._beside)
+        except GeneratorExit:
+            waits = False  # the collector may run under the very lock that the computation waits for
+            raise
+        finally:
+            self._stopped.set()
+            self._beside.shutdown(waits)
         if self._failure is not None:
             raise self._failure
+
+    def join(self) -> None:
+        """Wait until nothing computes any more; to be called after an iterator that was closed early."""
+        if self._beside is not None:
+            self._beside.shutdown()
 
     def _results(self, beside: ThreadPoolExecutor) -> Iterator[tuple[T, R]]:
         last: _Coming[T, R] | None = None

@@ -88,6 +88,10 @@ class Memory:
         finally:
             share.end(need)
 
+    def landed(self, slot: Slot, servable: object) -> None:
+        """Count what ``slot`` has loaded while ``servable`` lives: a candidate may never serve there."""
+        self._share().landed(slot, servable)
+
     def _make_room(self, share: _Share, slot: Slot) -> None:
         for other in share.candidates(slot, self._clock() - self._idle):
             if share.fits(self.limit):
@@ -117,6 +121,7 @@ class _Share:
         self._sizes: dict[str, int] = {}  # of models by digest, measured where that was possible
         self._coming: list[int] = []
         self._landing: weakref.WeakKeyDictionary[Slot, str] = weakref.WeakKeyDictionary()
+        self._landed: weakref.WeakKeyDictionary[Slot, weakref.ref[object]] = weakref.WeakKeyDictionary()
         self._complained = False
 
     def begin(self, slot: Slot, digest: str, size: int) -> int:
@@ -135,10 +140,22 @@ class _Share:
     def learn(self, slot: Slot, digest: str, size: int) -> None:
         with self.lock:
             self._landing[slot] = digest  # built, and in its slot in a moment
+            self._landed.pop(slot, None)
             self._sizes.pop(digest, None)
             if len(self._sizes) >= SIZES_KEPT:
-                del self._sizes[next(iter(self._sizes))]
+                self._forget_one()
             self._sizes[digest] = size
+
+    def landed(self, slot: Slot, servable: object) -> None:
+        with self.lock:
+            self._landed[slot] = weakref.ref(servable)
+
+    def _forget_one(self) -> None:
+        """Forget the size that was learnt first, of those that nobody holds: the others are counted."""
+        held = {digest for slot in list(self._slots) for digest in self._held(slot)}
+        oldest = next((digest for digest in self._sizes if digest not in held), None)
+        if oldest is not None:
+            del self._sizes[oldest]
 
     def used(self) -> int:
         return sum(self._sizes.get(digest, 0) for slot in list(self._slots) for digest in self._held(slot))
@@ -148,7 +165,8 @@ class _Share:
         landing = self._landing.get(slot)
         if landing is None:
             return held
-        if landing in held or slot.evicted is not None:
+        landed = self._landed.get(slot)
+        if landing in held or slot.evicted is not None or (landed is not None and landed() is None):
             self._landing.pop(slot, None)
             return held
         return [*held, landing]

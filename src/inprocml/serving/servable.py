@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from inprocml.protocols import Pipelined
 from inprocml.serving.heap import trim
 from inprocml.serving.warm import Sizes
 from inprocml.values import FEATURES, Columns, Prediction, Row, Table, Tensors
@@ -40,6 +41,7 @@ class Output(Protocol):
     def columns(self, outputs: Tensors) -> Columns: ...
 
 
+PORTION_ROWS = 4096
 _BULK = -1  # priority of many rows: they yield to requests, for some seconds
 
 
@@ -53,7 +55,7 @@ def prediction_ids() -> Callable[[], str]:
     return lambda: f"{prefix}-{next(numbers):x}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True)
 class Servable:
     """One version, loaded and verified; ``predict`` may be called from any thread."""
 
@@ -92,7 +94,7 @@ class Servable:
         Yields the answers so far known, in order. Holds a lease: a swap lets the table end on this version.
         """
         with self.leases:
-            for part in self._parts(table, self.runner.max_batch_size):
+            for part in self._parts(table, self.portion):
                 yield self._answer(part, deadline)
 
     @property
@@ -105,6 +107,21 @@ class Servable:
         """Whether it takes features alone, which are small enough to be made of many rows at once."""
         return len(self.transform.tensors) == 1 and FEATURES in self.inputs
 
+    @property
+    def flights(self) -> int:
+        """How many batches its device holds at once."""
+        return max((each.depth for each in self.backends if isinstance(each, Pipelined)), default=1)
+
+    @property
+    def portion(self) -> int:
+        """How many of many rows to compute in one call.
+
+        A batch; where the device holds several, so many that it always has them: it was given one after the
+        other, and never had two.
+        """
+        least = self.flights * self.runner.max_batch_size
+        return max(least, PORTION_ROWS) if self.flights > 1 and self.light else least
+
     def _parts(self, table: Table, rows: int) -> Iterator[Any]:
         if not self.light:
             return self.transform.batches(table, rows=rows)
@@ -115,7 +132,7 @@ class Servable:
         return self.predictions(self.compute(part, deadline))
 
     def compute(self, part: Any, deadline: float | None) -> Tensors:
-        """Run encoded rows, at most ``max_batch_size``, in turn with other callers; return the outputs."""
+        """Run encoded rows in turn with other callers; return the outputs."""
         inputs = {
             given: part if type(part) is not dict else part[name] for name, given in self.inputs.items()
         }

@@ -115,8 +115,6 @@ class CsvFiles(_Files):
     def _typed(self, batch: Any, names: Sequence[str]) -> Any:
         """Make numbers of what should be numbers; where a cell is none, rows that hold it as it is."""
         pa = arrow()
-        if not names:  # of a table made of no columns pyarrow forgets the rows, which must be refused
-            return batch.select([])
         try:
             return pa.table({name: _cast(batch.column(name), self._kind(name)) for name in names})
         except pa.ArrowInvalid:  # the schema says which cell of which row it is

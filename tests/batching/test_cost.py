@@ -89,6 +89,16 @@ def test_one_hiccup_is_capped():
     assert struck.seconds(4) < 2 * calm.seconds(4)
 
 
+def test_an_estimate_of_slow_first_runs_is_given_up_as_soon_as_runs_are_quick():
+    cost = Cost()
+    for _ in range(10):
+        cost.observe(1, 10.0)  # pages came from disk
+    for _ in range(4):
+        cost.observe(1, 0.005)
+    assert cost.seconds(1) < 0.02
+    assert cost.sigma < 0.02
+
+
 @pytest.mark.parametrize("forgetting", [0, -0.1, 1.1])
 def test_forgetting_is_a_share(forgetting):
     with pytest.raises(ValueError, match="forgetting"):

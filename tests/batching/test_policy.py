@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from collections import deque
 
 import pytest
 from hypothesis import settings
@@ -232,10 +233,30 @@ def test_the_next_batch_starts_when_the_device_is_about_to_be_free():
     wait(queue)
     step = queue.take(0.001)
     assert step.batch == []
-    assert step.ready_at == pytest.approx(0.003)
+    assert step.ready_at == pytest.approx(0.8 * 0.004 - 0.001)
     assert len(queue.take(0.0031).batch) == 1
     assert queue.flying
     assert queue.settle([first]) == [first]
+
+
+def test_an_estimate_that_is_too_high_does_not_confirm_itself():
+    """A batch is brought in once the next one has started: held too long, it seems to have run so long."""
+    queue = learnt(Queue(max_batch_size=64), a=0.008, c=0.0)
+    now, landed, flying = 0.0, 0.0, deque()
+    for _ in range(1000):
+        wait(queue, now)
+        step = queue.take(now)
+        if step.ready_at is not None:
+            now = step.ready_at
+            step = queue.take(now)
+        flying.append((step.batch, now))
+        if len(flying) == 2:
+            batch, began = flying.popleft()
+            now = max(now, max(began, landed) + 0.004)  # what it takes in truth
+            queue.ran(None, len(batch), now - max(began, landed), now)
+            queue.settle(batch, now)
+            landed = now
+    assert queue.forecast.cost(None).seconds(1) < 0.0055
 
 
 def test_a_full_batch_starts_at_once_beside_the_one_that_runs():
@@ -253,6 +274,76 @@ def test_the_device_is_not_given_back_while_a_batch_is_in_flight():
     queue.settle([first])
     queue.take(0.0)
     assert not queue.busy
+
+
+# --- estimates that do not hold for everybody ---------------------------------------------------------
+
+
+def test_who_goes_first_is_not_refused_for_those_behind():
+    queue = learnt(Queue(max_batch_size=4))
+    busy(queue)
+    for _ in range(100):
+        wait(queue)
+    assert wait(queue, deadline=0.1, priority=8).state is State.WAITING  # 103 rows take more than 0.15 s
+    queue = learnt(Queue(max_batch_size=4, slo=0.02))
+    busy(queue)
+    while queue.wait(None, queue.depth + 1, 0.0) <= 0.02:
+        wait(queue)
+    assert wait(queue, priority=8).state is State.WAITING
+
+
+def test_rows_of_a_cheap_shape_are_not_taken_for_dear_ones():
+    queue = learnt(learnt(Queue(), shape="dear", a=0.1, c=0.1), shape="cheap", a=0.0, c=1e-5)
+    busy(queue)
+    for _ in range(20):
+        wait(queue, shape="cheap")
+    assert wait(queue, shape="dear", deadline=1.0).state is State.WAITING
+    with pytest.raises(DeadlineExceeded):
+        wait(queue, shape="dear", deadline=0.11)
+
+
+@pytest.mark.parametrize("c", [0.0, 1e-6])
+def test_an_objective_that_no_row_can_keep_does_not_keep_rows_apart(c):
+    """Company costs nothing here: one by one, they would only wait for each other."""
+    queue = learnt(Queue(slo=0.005), a=0.003, c=c)
+    running = busy(queue)
+    tickets = [wait(queue, deadline=1.0) for _ in range(8)]
+    free(queue, running, 0.003)
+    assert queue.take(0.003).batch == tickets
+
+
+def test_shapes_that_were_only_asked_for_forget_no_cost():
+    queue = learnt(Queue(), shape="known")
+    for k in range(200):
+        queue.wait(("strange", k), 1, 0.0)
+    assert queue.forecast.cost("known").settled
+
+
+# --- clocks -------------------------------------------------------------------------------------------
+
+
+def test_a_clock_that_is_set_back_holds_no_batch_until_it_is_there_again():
+    queue = learnt(Queue(max_queue_delay=0.01), 3600.0)
+    wait(queue, 3600.0)
+    step = queue.take(5.0)
+    assert step.batch or step.ready_at <= 5.01
+    queue = learnt(Queue(max_batch_size=4), 3600.0)
+    busy(queue, 3600.0, rows=2)
+    wait(queue, 3600.0)
+    assert queue.take(5.0).batch or queue.take(5.0).ready_at <= 5.01
+    pace = Pace()
+    for k in range(20):  # two callers who return at once
+        pace.answered(2, 3600.0 + k, fixed=1.0, seconds=1.0)
+        pace.arrived(3600.001 + k)
+        pace.arrived(3600.002 + k)
+    pace.answered(2, 3620.0, fixed=1.0, seconds=1.0)
+    assert pace.hold_until(1, 3620.0) > 3620.0
+    assert pace.hold_until(1, 5.0) < 5.0
+
+
+def test_a_clock_that_is_set_back_makes_no_estimate_fresh_for_ever():
+    queue = learnt(Queue(), 3600.0, a=1.0, c=0.0)
+    assert wait(queue, 5.0, deadline=5.1).state is State.INLINE
 
 
 # --- holds --------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from inprocml.batching import Drained, Pool, Runner
+from inprocml.batching import Drained, Pool, Runner, Shapes
 from inprocml.errors import DeviceLost
 from inprocml.testing import FakeBackend, ManualClock
 
@@ -117,3 +117,25 @@ def test_many_callers_at_three_instances_have_their_own_answers():
 def test_a_pool_needs_an_instance():
     with pytest.raises(ValueError, match="at least one"):
         Pool([])
+
+
+def test_callers_of_a_model_with_shapes_go_where_their_own_shape_is_done_first():
+    """What waits counts at what its shape costs, and not as if nothing were known."""
+    first, second = FakeBackend(), FakeBackend()
+    pool = pool_of(first, second, shapes=Shapes())
+    for runner in pool._runners:
+        for rows in (1, 2, 4, 8) * 3:
+            runner._core.queue.ran(Shapes().of(ONE), rows, 0.5 * rows, time.monotonic())
+    with first.hold(), second.hold():
+        threads = [call(pool), call(pool)]
+        first.wait_running()
+        second.wait_running()
+        threads += [call(pool) for _ in range(8)]
+        limit = time.monotonic() + PATIENCE
+        while pool.depth < 8:
+            assert time.monotonic() < limit
+        depths = [runner.depth for runner in pool._runners]
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert min(depths) >= 2, depths
+    assert pool.close(PATIENCE)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.conftest import pack_small, wait_for
 
-from inprocml import BackendFailed, DeviceLost, Model, NotReady, Overloaded
+from inprocml import BackendFailed, DeviceLost, Model, NotReady, Overloaded, Unavailable
 from inprocml.backends import open_backend
 from inprocml.serving import Memory
 from inprocml.testing import FakeBackend
@@ -389,6 +389,24 @@ def test_a_candidate_that_hangs_costs_no_request(declare, gate, store, add_versi
     assert all(one.end().value for one in asked)
 
 
+def test_a_lost_candidate_that_is_asked_by_name_is_refused_and_not_asked_for_ever(
+    declare, gate, add_version, row
+):
+    add_version()
+    model = declare(version="1", rollout={"2": 0.0})
+    expected = model.predict(row).probability
+    wait_for(lambda: "2" in model.offered)
+    gate.fault = lambda: DeviceLost("gone")
+    with pytest.raises(DeviceLost):
+        model.predict(row, version="2")
+    gate.fault = lambda: None
+    asked = Asked(model, row, version="2")
+    assert isinstance(asked.end(), Unavailable)
+    with pytest.raises(Unavailable):
+        asyncio.run(model.apredict(row, version="2"))
+    assert model.predict(row).probability == expected
+
+
 # --- what is refused at the declaration ---------------------------------------------------------------
 
 
@@ -475,3 +493,66 @@ def test_an_objective_is_kept_from_the_first_crowd_on(declare, gate, row):
     forecast = model._process().slot.current().runner._core.queue.forecast
     assert forecast.cost(None).settled
     assert forecast.cost(None).seconds(1) > 0
+
+
+@pytest.mark.parametrize("made", [lambda bundle: None, lambda bundle: object()])
+def test_a_factory_that_makes_no_backend_is_told_so(declare, row, made):
+    model = declare(backend=made)
+    with pytest.raises(BackendFailed, match=r"backend=.* Backend"):
+        model.predict(row)
+
+
+def test_a_factory_that_gives_one_backend_to_two_instances_is_told_so(declare, gate, row):
+    """Two runs at once would meet in it."""
+    made = []
+
+    def one(bundle):
+        made.append(gate(bundle))
+        return made[0]
+
+    model = declare(backend=one, instances=2)
+    with pytest.raises(BackendFailed, match="the same backend twice"):
+        model.predict(row)
+
+
+def test_what_a_function_cannot_obey_is_refused(store, gate):
+    with pytest.raises(ValueError, match="precision"):
+        Model(store, backend=gate, device="cuda", precision="bf16")
+
+
+def test_a_model_that_was_lost_often_is_still_given_up_without_an_error(declare, gate, row):
+    model = declare()
+    model.predict(row)
+    slot = model._process().slot
+    slot._losses, slot._lost_at = 5000, model._clock()
+    slot.peek().runner._core.lose(BackendFailed("it hangs"))
+    slot.give_up()
+    assert slot.peek() is None
+    with pytest.raises(BackendFailed):
+        model.predict(row)
+
+
+def test_what_was_lost_long_ago_is_forgiven(declare, gate, row):
+    model = declare()
+    expected = model.predict(row).probability
+    slot = model._process().slot
+    slot._losses, slot._lost_at = 5, model._clock() - 4000.0
+    slot.peek().runner._core.lose(BackendFailed("it hangs"))
+    assert model.predict(row).probability == expected
+
+
+def test_a_lost_device_is_told_before_anybody_asks(declare, gate, row):
+    model = declare()
+    model.predict(row)
+    model._process().slot.peek().runner._core.lose(DeviceLost("gone"))
+    assert model.failure == "DeviceLost"
+
+
+def test_a_stream_whose_version_is_lost_says_so(declare, gate, row):
+    """Nobody has closed the model."""
+    model = declare()
+    model.predict(row)
+    with model.predict_many(iter([row])) as stream:
+        model._process().slot.peek().runner._core.lose(DeviceLost("gone"))
+        with pytest.raises(DeviceLost):
+            next(stream)

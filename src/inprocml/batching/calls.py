@@ -7,19 +7,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import itertools
 import math
 import threading
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from inprocml.batching.compute import cut
 from inprocml.batching.ticket import State, Ticket
 from inprocml.errors import InprocmlError
 from inprocml.values import Tensors
 
-__all__ = ["Bell", "Call", "CountingBell", "finish", "pass_on", "pieces", "raise_fault", "wake"]
+__all__ = [
+    "Bell",
+    "Call",
+    "CountingBell",
+    "anew",
+    "finish",
+    "pass_on",
+    "pieces",
+    "raise_fault",
+    "tell",
+    "wake",
+]
 
+E = TypeVar("E", bound=InprocmlError)
 _Gate = type(threading.Lock())
 
 
@@ -32,7 +45,18 @@ class Bell(Protocol):
 class Call(Ticket):
     """A ticket with what the driver needs: the question, the way to wake its caller, the answer."""
 
-    __slots__ = ("batch_rows", "error", "future", "gate", "inputs", "mates", "outputs", "start", "started")
+    __slots__ = (
+        "batch_rows",
+        "error",
+        "future",
+        "gate",
+        "gone",
+        "inputs",
+        "mates",
+        "outputs",
+        "start",
+        "started",
+    )
 
     def __init__(
         self, inputs: Tensors, rows: int, deadline: float, priority: int = 0, shape: Hashable = None
@@ -47,6 +71,7 @@ class Call(Ticket):
         self.inputs = inputs
         self.gate: Bell | None = None
         self.future: asyncio.Future[None] | None = None
+        self.gone = False  # its caller waits no more, though its answer may be on the way
         self.mates: Sequence[Call] = ()  # those whom this caller wakes when it is awake itself
         self.outputs: Tensors = {}  # of the whole batch; the caller cuts its own rows, off the worker's path
         self.start = 0
@@ -74,6 +99,23 @@ def raise_fault(call: Call) -> None:
             raise error
     finally:
         del error
+
+
+def tell(calls: Iterable[Call], error: InprocmlError) -> None:
+    """Give each of several callers the error as new: one object would mix their tracebacks, and keep them."""
+    for call in calls:
+        call.error = anew(error)
+
+
+def anew(error: E) -> E:
+    """Return ``error`` without the frames in which it was raised, and with its cause."""
+    try:
+        own = copy.copy(error)
+    except Exception:  # noqa: BLE001 - a backend's own class, whose arguments do not make it again
+        return error
+    own.__traceback__ = None
+    own.__cause__ = error.__cause__
+    return own
 
 
 class CountingBell:
@@ -129,6 +171,8 @@ def wake(calls: Sequence[Call]) -> None:
     if leaders > 1:
         for at in range(leaders):
             threads[at].mates = threads[leaders + at :: leaders]
+            if threads[at].gone:  # too early to be told whom to wake
+                pass_on(threads[at])
         del threads[leaders:]
     for call in threads:
         call.gate.release()  # type: ignore[union-attr]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import math
 import os
 import threading
 import time
@@ -16,9 +17,9 @@ import weakref
 from collections.abc import Hashable, Iterable
 from typing import Protocol, cast
 
-from inprocml.batching.calls import Call, pass_on, wake
+from inprocml.batching.calls import Call, anew, pass_on, tell, wake
 from inprocml.batching.compute import failed
-from inprocml.batching.queue import Queue
+from inprocml.batching.queue import LESSON_SECONDS, Queue
 from inprocml.batching.refusals import drained, too_late
 from inprocml.batching.shapes import Shapes
 from inprocml.batching.ticket import Ticket
@@ -90,6 +91,7 @@ class Core:
         self._wake.acquire()
         self._stopping = False
         self._grumbled: set[int] = set()
+        self._suspect = -math.inf  # when the run began that seemed to hang at the last look
         if not self.manual:
             self.dog.watch(self)
 
@@ -103,7 +105,7 @@ class Core:
             if self.turn is not None or self.lost is not None:
                 self._returned(call, seconds)
             queue = self.queue
-            if seconds >= 0 and (call.arrived >= queue.curious_at):
+            if seconds >= 0 and not 0.0 < queue.curious_at - call.arrived <= LESSON_SECONDS:
                 queue.ran(call.shape, call.rows, seconds, call.arrived + seconds)
             owed = queue.release(call)
             if self.idle_gates and not owed:
@@ -119,6 +121,7 @@ class Core:
             owed = self.queue.worker
             if not self.queue.busy:
                 self.announce_idle()
+        call.gone = True  # before it looks whom to wake: else it may be told just after
         pass_on(call)
         if owed:  # perhaps by the one who leaves; to wake the worker once too often does no harm
             self.summon()
@@ -193,9 +196,11 @@ class Core:
             self._wake.acquire(timeout=max(0.0, min(seconds, threading.TIMEOUT_MAX)))
 
     def take_turn(self, who: Hashable) -> None:
-        """Wait for the device, where it is shared with other models."""
+        """Wait for the device, where it is shared with other models; who waits is not stuck."""
         if self.turn is not None:
+            self.queue.began = math.inf
             self.turn.acquire(who)
+            self.queue.began = self.clock()
 
     def give_turn(self, who: Hashable, seconds: float) -> None:
         """Leave the device to the others after ``seconds``."""
@@ -241,8 +246,7 @@ class Core:
                 self.thread = None
             lost = cast("list[Call]", self.queue.abandon())
             self.announce_idle()
-        for call in lost:
-            call.error = error
+        tell(lost, error)
         wake(lost)
 
     def lose(self, error: BackendFailed) -> None:
@@ -256,7 +260,8 @@ class Core:
         wake(waiting)
 
     def _lose(self, error: BackendFailed) -> None:
-        self.lost = type(error)(str(error))  # as new: a traceback keeps the inputs
+        self.lost = anew(error)  # a traceback keeps the inputs
+        self.lost.__cause__ = None
         self.queue.draining = True
 
     def check(self) -> None:
@@ -268,6 +273,9 @@ class Core:
             stuck = stuck_for(self.queue, self.clock(), self.run_timeout)
             if stuck is None or self.lost is not None:
                 return
+            if not self.manual and self._suspect != self.queue.began:
+                self._suspect = self.queue.began  # perhaps the process was stopped, or its clock set forward:
+                return  # then the run has ended when the watchdog looks again
             error = failed(self.backend, self.queue.name, f"has not returned for {stuck:.1f} s")
             self._lose(error)
             running = set(self.queue.running())
@@ -278,8 +286,10 @@ class Core:
         if self.turn is not None:
             self.turn.leave()
         _log.error("%s; its %d callers were told so, and the model is loaded anew", error, len(running))
+        tell([call for call in calls if call in running], error)
         for call in calls:
-            call.error = error if call in running else drained(self.queue.name)
+            if call not in running:
+                call.error = drained(self.queue.name)
         wake(calls)
 
     def announce_idle(self) -> None:

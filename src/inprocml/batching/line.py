@@ -58,19 +58,27 @@ class Line:
         """Whether there is room."""
         return not self.waiting or self.rows + ticket.rows <= self.size
 
-    def ahead(self, deadline: float) -> int:
-        """Return the rows that go before a newcomer; 0, the best case, where that would need counting."""
-        return self.rows if deadline >= self._latest and not self._mixed else 0
-
-    def add(self, ticket: Ticket) -> None:
-        """Give a ticket its place."""
+    def due(self, ticket: Ticket) -> float:
+        """Return the place in line that a newcomer will have."""
         patience = self.patience
         if ticket.priority:
             patience *= STEP ** -max(-MOST_PRIORITY, min(MOST_PRIORITY, ticket.priority))
         due = ticket.arrived + patience
-        if ticket.deadline < due:  # noqa: PLR1730 - ``min`` takes three times as long
-            due = ticket.deadline
-        ticket.due = due
+        if ticket.deadline < due:
+            return ticket.deadline
+        return due
+
+    def ahead(self, ticket: Ticket) -> int:
+        """Return the rows that go before a newcomer; 0, the best case, where that would need counting."""
+        return self.rows if not self._mixed and self.due(ticket) >= self._latest else 0
+
+    def alike(self, ticket: Ticket) -> int:
+        """Return the rows that wait and are of the ticket's shape."""
+        return sum([other.rows for other in self.waiting if other.shape == ticket.shape])
+
+    def add(self, ticket: Ticket) -> None:
+        """Give a ticket its place."""
+        ticket.due = due = self.due(ticket)
         if due < self._latest and self.waiting:
             self._mixed = True
         else:

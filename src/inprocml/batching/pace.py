@@ -97,8 +97,10 @@ class Pace:
             self._some.came(now - self._since)
         return back >= self._goal > 0
 
-    def hold_until(self, waiting: int) -> float:
+    def hold_until(self, waiting: int, now: float) -> float:
         """Return until when to wait for those about to return; minus infinity: go on with the ``waiting``."""
+        if now < self._since:  # the clock was set back
+            return -math.inf
         if self._most.reliable:
             returns = self._most
         elif not waiting and self._callers >= _FEW and self._idle >= _RELIABLE and self._some.reliable:

@@ -51,9 +51,9 @@ class Pool:
         """How often an observer raised, which no caller ever sees."""
         return sum(runner.observer_failures for runner in self._runners)
 
-    def expected(self, rows: int = 1) -> float:
-        """Return the seconds until ``rows`` more rows would be ready at the best instance; an estimate."""
-        return min(runner.expected(rows) for runner in self._able())
+    def expected(self, rows: int = 1, inputs: Tensors | None = None) -> float:
+        """Return the seconds until ``rows`` more rows would be ready at the best instance, as ``Runner``."""
+        return min(runner.expected(rows, inputs) for runner in self._able())
 
     def run(
         self,
@@ -66,7 +66,7 @@ class Pool:
     ) -> Result:
         """Compute ``rows`` rows at the instance that is expected to be done first; as ``Runner.run``."""
         while True:
-            runner = self._choose(rows)
+            runner = self._choose(rows, inputs)
             try:
                 return runner.run(inputs, rows=rows, deadline=deadline, patient=patient, priority=priority)
             except Drained as drained:
@@ -83,7 +83,7 @@ class Pool:
     ) -> Result:
         """Compute ``rows`` rows from a coroutine; as ``run``."""
         while True:
-            runner = self._choose(rows)
+            runner = self._choose(rows, inputs)
             try:
                 return await runner.arun(
                     inputs, rows=rows, deadline=deadline, patient=patient, priority=priority
@@ -104,18 +104,18 @@ class Pool:
     def _able(self) -> list[Runner]:
         return [runner for runner in self._runners if runner.lost is None] or list(self._runners)
 
-    def _choose(self, rows: int) -> Runner:
+    def _choose(self, rows: int, inputs: Tensors) -> Runner:
         """Return the idle instance that is quickest, or a busy one that is known to be done before it."""
         able = self._able()
         idle = [runner for runner in able if runner.idle]
         busy = [runner for runner in able if runner not in idle]
-        first = min(idle, key=lambda runner: runner.expected(rows), default=None)
-        other = min(busy, key=lambda runner: (runner.expected(rows), runner.depth), default=None)
+        first = min(idle, key=lambda runner: runner.expected(rows, inputs), default=None)
+        other = min(busy, key=lambda runner: (runner.expected(rows, inputs), runner.depth), default=None)
         if first is None or other is None:
             chosen = first or other
             assert chosen is not None
             return chosen
-        return other if 0 < other.expected(rows) < first.expected(rows) else first
+        return other if 0 < other.expected(rows, inputs) < first.expected(rows, inputs) else first
 
     def _go_on(self, runner: Runner, drained: Drained) -> None:
         """Raise ``drained``, unless only this instance was lost and another can answer."""

@@ -35,9 +35,10 @@ from inprocml.batching.pace import Pace
 from inprocml.batching.refusals import drained, full, never_on_time, over_objective, too_late
 from inprocml.batching.ticket import Move, State, Take, Ticket, check_limits
 
-__all__ = ["Queue"]
+__all__ = ["LESSON_SECONDS", "Queue"]
 
-_LESSON_SECONDS: Final = 0.01  # between two inline runs that are learnt from
+LESSON_SECONDS: Final = 0.01  # between two inline runs that are learnt from
+_EARLY: Final = 0.8  # of what a batch is expected to take, after which the next may start on its way
 
 
 class _Worker(enum.Enum):
@@ -182,6 +183,8 @@ class Queue:
         if self.holder is not _WORKER:
             return Take([], [], None)
         self._holding = False
+        if now < self.began < math.inf:  # the clock was set back
+            self.began = self._free = now
         self._line.sort()
         expired = self._shed(now)
         ready_at = self._ready_at(now)
@@ -197,7 +200,7 @@ class Queue:
     def ran(self, shape: Hashable, rows: int, seconds: float, now: float) -> None:
         """Learn what a run of ``rows`` rows has taken."""
         self.forecast.observe(shape, self.padded(rows), seconds, now)
-        self.curious_at = now + _LESSON_SECONDS if self.forecast.cost(shape).settled else -math.inf
+        self.curious_at = now + LESSON_SECONDS if self.forecast.cost(shape).settled else -math.inf
 
     def settle(self, tickets: Iterable[Ticket], now: float = 0.0) -> list[Ticket]:
         """Close computed tickets; return those whose callers still wait, in order."""
@@ -246,17 +249,14 @@ class Queue:
     def wait(self, shape: Hashable, rows: int, now: float) -> float:
         """Return the seconds until the device has done what it does, and ``rows`` rows after that."""
         cost, cap = self.forecast.cost(shape), self._cap(shape)
-        full, rest = divmod(rows, cap)
-        seconds = full * cost.seconds(cap) + (cost.seconds(rest) if rest else 0.0)
+        whole, rest = divmod(rows, cap)
+        seconds = whole * cost.seconds(cap) + (cost.seconds(rest) if rest else 0.0)
         return seconds if self.holder is None else seconds + max(0.0, self._free_at() - now)
 
     def padded(self, rows: int) -> int:
         """Return the size at which a batch of ``rows`` rows runs."""
-        sizes = self.sizes
-        if not sizes:
-            return rows
-        at = bisect_left(sizes, rows)
-        return sizes[at] if at < len(sizes) else rows
+        at = bisect_left(self.sizes, rows)
+        return self.sizes[at] if at < len(self.sizes) else rows
 
     def running(self) -> list[Ticket]:
         """Return what is being computed: the inline caller's ticket, or those of the worker's batches."""
@@ -272,10 +272,9 @@ class Queue:
 
     def _hopeless(self, ticket: Ticket, now: float) -> bool:
         """Whether it is late, or would be if it started now."""
-        if ticket.deadline == math.inf:
-            return False
-        return self.forecast.soonest(ticket.shape, self.padded(ticket.rows), now) > ticket.deadline or (
-            ticket.deadline <= now
+        deadline = ticket.deadline
+        return deadline < math.inf and (
+            self.forecast.soonest(ticket.shape, self.padded(ticket.rows), now) > deadline or deadline <= now
         )
 
     def _shed(self, now: float) -> list[Ticket]:
@@ -295,7 +294,11 @@ class Queue:
         limit = ticket.deadline
         if not self.forecast.sure(ticket.shape, now):
             return True
-        wait = self.wait(ticket.shape, self._line.ahead(limit) + ticket.rows, now)
+        ahead = self._line.ahead(ticket)
+        wait = self.wait(ticket.shape, ahead + ticket.rows, now)
+        if ahead and ticket.shape is not None and wait > min(limit - now, self.slo or math.inf):
+            ahead = self._line.alike(ticket)  # those of other shapes may cost much less
+            wait = self.wait(ticket.shape, ahead + ticket.rows, now)
         if now + wait - self.forecast.cost(ticket.shape).sigma > limit:
             raise never_on_time(self.name, self.depth, wait)
         if self.slo is None or wait <= self.slo or limit < math.inf:
@@ -307,22 +310,23 @@ class Queue:
     def _free_at(self) -> float:
         """When the device is expected to have done what it was given."""
         holder = self.holder
-        if isinstance(holder, Ticket):
-            return self.began + self.forecast.cost(holder.shape).seconds(self.padded(holder.rows))
-        return self._free
+        if not isinstance(holder, Ticket):
+            return self._free
+        return self.began + self.forecast.cost(holder.shape).seconds(self.padded(holder.rows))
 
     def _ready_at(self, now: float) -> float:
         """Until when the next batch had better wait: for company, or because the device is not free yet."""
         first = self._line.first
-        if self.draining or (first is not None and self.depth >= self._cap(first.shape)):
+        if self.draining or (self._running if first is None else self.depth >= self._cap(first.shape)):
             return -math.inf
         if self._running:
-            return self._free_at() - self.lead if first is not None else -math.inf
-        until = self._pace.hold_until(self._line.rows)
+            # Not to the very end: a batch is brought in only after that, and would confirm any estimate.
+            return self.began + _EARLY * (self._free - self.began) - self.lead
+        until = self._pace.hold_until(self._line.rows, now)
         if first is None:
             return until
         if self.max_queue_delay:
-            until = max(until, first.arrived + self.max_queue_delay)
+            until = max(until, min(first.arrived, now) + self.max_queue_delay)
         if until > now and first.deadline < math.inf:
             until = min(until, first.deadline - self.forecast.surely(first.shape, self.depth))
         return until

@@ -127,10 +127,14 @@ class Runner:
         with core.lock:
             core.queue.ran(core.shape_of(inputs), rows, seconds, core.clock())
 
-    def expected(self, rows: int = 1) -> float:
-        """Return the seconds until ``rows`` more rows would be ready; an estimate, taken without a lock."""
+    def expected(self, rows: int = 1, inputs: Tensors | None = None) -> float:
+        """Return the seconds until ``rows`` more rows would be ready; an estimate, taken without a lock.
+
+        ``inputs`` are such rows, where what they cost depends on their shape.
+        """
         core = self._core
-        return core.queue.wait(None, core.queue.depth + rows, core.clock())
+        shape = None if inputs is None else core.shape_of(inputs)
+        return core.queue.wait(shape, core.queue.depth + rows, core.clock())
 
     def run(
         self,
@@ -237,7 +241,7 @@ class Runner:
         core = self._core
         turn = core.turn
         try:
-            mine = turn is None or turn.claim(call)
+            mine = turn is None or (not core.queue.busy and turn.claim(call))
             with core.lock:
                 move = core.queue.arrive(call, core.clock(), inline=mine, patient=patient)
                 if move is not Move.RUN:
@@ -353,7 +357,12 @@ def _collect(parts: Sequence[Call], shapes: Shapes) -> Result:
             False,
             first.batch_rows,
         )
-    answers = [shapes.trimmed(part.answer(), part.inputs) for part in parts]
+    try:
+        answers = [shapes.trimmed(part.answer(), part.inputs) for part in parts]
+    except BaseException:
+        for part in parts:  # as ``raise_fault`` for the one that was raised
+            part.error = None
+        raise
     outputs = {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
     largest = max(part.batch_rows for part in parts)
     return Result(outputs, first.started - first.arrived, False, largest)

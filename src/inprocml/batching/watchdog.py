@@ -6,12 +6,16 @@ It is started when a caller has to wait, and ends when no runner is busy.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import weakref
 from typing import Protocol
 
 from inprocml.batching.queue import Queue
+
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
 
 __all__ = ["Watchdog", "stuck_for", "watchdog"]
 
@@ -46,6 +50,7 @@ class Watchdog:
     def __init__(self) -> None:
         self.asleep = True  # there is no thread
         self._cores: weakref.WeakSet[Watched] = weakref.WeakSet()
+        self._grumbled: weakref.WeakSet[Watched] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._bell = threading.Lock()
         self._bell.acquire()
@@ -86,16 +91,26 @@ class Watchdog:
     def _look(self) -> float | None:
         """Check whoever is busy; return the seconds until the next look, ``None`` if nobody is."""
         with self._lock:
+            self.asleep = True  # before it looks: who comes from now on calls it back
             busy = [core for core in self._cores if core.busy]
             if not busy:
-                self._thread, self.asleep = None, True
+                self._thread = None
                 return None
+            self.asleep = False
         for core in busy:
-            core.check()
+            try:
+                core.check()
+            except Exception:  # noqa: BLE001 - its backend cannot say what it is; the others are watched still
+                if core not in self._grumbled:
+                    self._grumbled.add(core)
+                    _log.exception(
+                        "a model that computes cannot be looked at; a run that hangs goes unnoticed"
+                    )
         return min([_SECONDS, *(core.run_timeout / 4 for core in busy)])
 
 
 _dogs: dict[int, Watchdog] = {}
+os.register_at_fork(after_in_child=_dogs.clear)  # a child may get the number of an ancestor
 
 
 def watchdog() -> Watchdog:

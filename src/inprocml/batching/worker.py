@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from inprocml.batching.calls import Call, wake
+from inprocml.batching.calls import Call, tell, wake
 from inprocml.batching.compute import compute, failed, join, receive
 from inprocml.batching.ticket import State, Take
 from inprocml.errors import BackendFailed, DeviceLost
@@ -47,8 +47,8 @@ def work(core: Core, claimed: threading.Lock) -> None:
     claimed.release()
     if second:
         return
-    worker = _Worker(core)
     try:
+        worker = _Worker(core)
         while worker.step():
             pass
     except BaseException as error:  # noqa: BLE001  the last resort: whatever it is, no caller may hang
@@ -98,14 +98,25 @@ class _Worker:
         core.park(None if step.ready_at is None else step.ready_at - now)
 
     def _start(self, calls: list[Call], now: float) -> None:
-        core = self._core
-        for call in calls:
-            call.started = now
         batch = _Batch(calls, now)
         if self._pipeline is not None:
-            core.take_turn(batch)
+            self._take_turn(batch)
             batch.land = self._launch(self._pipeline, batch)
+        for call in calls:
+            call.started = batch.began
         self._flying.append(batch)
+
+    def _take_turn(self, batch: _Batch) -> None:
+        """Wait for the device, where it is shared, and hold none of it meanwhile.
+
+        Two models that each kept one flight up and waited for room for another would wait for one another.
+        """
+        core = self._core
+        if core.turn is not None and not core.turn.claim(batch):
+            while self._flying:
+                self._land()
+            core.take_turn(batch)
+            batch.began = core.queue.began  # a wait for others is no cost of this model's
 
     def _launch(self, pipeline: Pipelined, batch: _Batch) -> Callable[[], Tensors]:
         """Give a batch to the device; what goes wrong is told when it lands, as all else that goes wrong."""
@@ -137,6 +148,7 @@ class _Worker:
                 alone = _Batch([call], core.clock())
                 if self._pipeline is not None:
                     core.take_turn(alone)
+                    core.queue.began = alone.began = core.clock()
                     alone.land = self._launch(self._pipeline, alone)
                 self._attempt(alone, last=True)
 
@@ -146,7 +158,7 @@ class _Worker:
         outputs: Tensors = {}
         if self._pipeline is None:
             core.take_turn(batch)
-            batch.began = core.clock()
+            core.queue.began = batch.began = core.clock()
         try:
             outputs = self._outputs(batch)
         except BackendFailed as raised:
@@ -199,8 +211,12 @@ class _Worker:
             if error is None:
                 core.queue.ran(batch.calls[0].shape, batch.rows, seconds, now)
             staying = cast("list[Call]", core.queue.settle(batch.calls, now))
+        if error is not None and len(staying) > 1:
+            tell(staying, error)
         for call in staying:  # the others were refused meanwhile, and their error must stand
-            call.outputs, call.batch_rows, call.error = outputs, batch.rows, error
+            call.outputs, call.batch_rows = outputs, batch.rows
+            if call.error is None:
+                call.error = error
         wake(staying)
 
 

@@ -69,6 +69,8 @@ class Attempt:
             self._process.slot.give_up()
             if self._chosen.runner.lost is not None:
                 self._blamed = self._trial or self._blamed  # a candidate that hangs is not asked again
+                if self._version is not None and self._on_trial(error):
+                    return False
             self._trial = None
             return True
         self._chosen.telemetry.failed(self._clock() - self._began, error)
@@ -81,6 +83,15 @@ class Attempt:
         elif trial is None and self._version is None and isinstance(error, _FAILURES):
             for other in self._process.trials:
                 other.erred()
+        return False
+
+    def _on_trial(self, error: Exception) -> bool:
+        """Count it against the lost candidate that was asked by name; nobody else may answer for it."""
+        for trial in self._process.trials:
+            if trial.servable is self._chosen:
+                trial.failed()
+                self._chosen.telemetry.failed(self._clock() - self._began, error)
+                return True
         return False
 
     def answered(self, prediction: Prediction, result: Result) -> Prediction:

@@ -257,6 +257,7 @@ class Model(ManyRows):
         keeps a newer version from serving.
         """
         process = self._process()
+        process.slot.give_up()
         failure = process.slot.failure
         if process.closed:
             return "closed"

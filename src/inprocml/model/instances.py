@@ -26,6 +26,7 @@ _LESSON_SECONDS = 1.0
 _FIRST_RUN_SECONDS = 2.0  # a first run takes longer than others, whatever run_timeout says of those
 _FLIGHTS = 2  # runs at once on a device that computes one batch while it copies the next
 _turns: dict[tuple[int, str], Turns] = {}  # by process and device
+os.register_at_fork(after_in_child=_turns.clear)  # a child may get the number of an ancestor
 
 
 def open_instances(
@@ -39,9 +40,12 @@ def open_instances(
     rows = _golden(bundle)
     devices = [device for device in options.devices for _ in range(options.instances)]
     opened: list[Backend] = []
+    made: list[Backend] = []  # as they were opened
     try:
         for device in devices:
-            opened.append(_open(bundle, options, device, rows))
+            made.append(_open(bundle, options, device, rows))
+            _check_own(bundle, made)
+            opened.append(made[-1])
             replay(bundle, opened, _limit(options, device), hung)
             opened[-1] = backend = _prepared(bundle, opened[-1], options, rows)
             warm(backend, rows, sizes, clock=clock)
@@ -49,6 +53,14 @@ def open_instances(
         close_all(opened)
         raise
     return tuple(opened)
+
+
+def _check_own(bundle: Bundle, made: list[Backend]) -> None:
+    if any(made[-1] is other for other in made[:-1]):
+        raise BackendFailed(
+            f"model {bundle.name!r}: the function given as backend= returned the same backend twice; each "
+            "instance needs one of its own"
+        )
 
 
 def _limit(options: Options, device: str) -> float | None:
@@ -143,7 +155,13 @@ def _turn(device: str, options: Options) -> Turn | None:
 def _open(bundle: Bundle, options: Options, device: str, rows: Tensors) -> Backend:
     with _told(bundle):
         if callable(options.backend):
-            return options.backend(bundle)
+            made = options.backend(bundle)
+            if not isinstance(made, Backend):
+                raise BackendFailed(
+                    f"model {bundle.name!r}: the function given as backend= made {type(made).__name__}, "
+                    "which is no Backend: it lacks name, device, run or close (inprocml.protocols)"
+                )
+            return made
         if options.precision == "fp32":
             return _open_as(bundle, options, device, Variant())
         golden = bundle.manifest.golden

@@ -86,6 +86,8 @@ class Options:
         for device in self.devices:
             check_device(device)
         check_precision(self.precision, ("auto", *PRECISIONS))
+        if callable(self.backend) and self.precision != "fp32":
+            raise ValueError("precision is up to the function given as backend=; leave precision= out")
         check_threads(self.threads)
         if type(self.instances) is not int or self.instances < 1:
             raise ValueError(f"instances is {self.instances!r} and must be a whole number, at least 1")

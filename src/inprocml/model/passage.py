@@ -10,7 +10,7 @@ from inprocml.batching import Drained
 from inprocml.bulk import Block, Sifted, sift
 from inprocml.errors import NotReady
 from inprocml.protocols import Clock
-from inprocml.serving import Ahead, Process, Servable
+from inprocml.serving import Ahead, Process, Servable, anew
 from inprocml.values import Tensors
 
 __all__ = ["Host", "Passage"]
@@ -61,7 +61,8 @@ class Passage:
     def answered(self, blocks: Iterator[Block], *, keep: bool) -> Iterator[tuple[Sifted, list[Tensors]]]:
         """Yield each block, encoded, with the outputs of its good rows, in one piece or several.
 
-        Raises ``NotReady`` if the model is closed meanwhile, and in a child of the process that began.
+        Raises ``NotReady`` if the model is closed meanwhile, and in a child of the process that began;
+        ``BackendFailed`` if the version hangs or its device is lost.
         """
         transform = self.servable.transform
         names = [field.name for field in transform.schema.fields]
@@ -77,6 +78,9 @@ class Passage:
         except Drained:
             self._process.slot.give_up()
             name, version = self.servable.name, self.servable.version
+            lost = self.servable.runner.lost
+            if lost is not None:
+                raise anew(lost) from None
             raise NotReady(
                 f"model {name!r} was closed while version {version} answered many rows; make a new Model to "
                 "go on"

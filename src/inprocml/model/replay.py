@@ -33,7 +33,7 @@ def replay(bundle: Bundle, opened: list[Backend], seconds: float | None, hung: C
     finally:  # after an interruption too
         returned = outcome.done()
         if not returned:
-            opened.remove(backend)
+            opened.pop()
             outcome.add_done_callback(lambda _: backend.close())
     if not returned:
         hung()

@@ -26,6 +26,7 @@ RETRY_SECONDS = 1.0
 RETIRE_SECONDS = 30.0
 LOST_SECONDS = 10.0  # between the second and the third load of a model whose runs do not return; then doubled
 MOST_LOST_SECONDS = 600.0
+FORGIVEN_SECONDS = 3600.0  # without a loss, after which the next one counts as the first
 
 
 class Slot:
@@ -47,6 +48,7 @@ class Slot:
         self._stuck: list[Servable] = []
         self._losses = 0
         self._patience = 0.0  # before the next load, for the last one has left something behind
+        self._lost_at = -math.inf
         self._pointing = threading.Lock()  # for the moment of pointing elsewhere; no load holds it
         self._evicted: tuple[str, str] | None = None
 
@@ -123,8 +125,8 @@ class Slot:
     def give_up(self) -> None:
         """Take out a version that can compute nothing any more; never waits.
 
-        The next use loads again: at once the first time, later and later if it happens again. After a
-        ``DeviceLost`` there is nothing to load in this process: uses are refused with it.
+        The next use loads again: at once the first time, later and later if it happens again within the hour.
+        After a ``DeviceLost`` there is nothing to load in this process: uses are refused with it.
         """
         with self._pointing:
             servable = self._servable
@@ -133,10 +135,11 @@ class Slot:
                 return
             self._servable = None
             self._stuck.append(servable)
-            wait = self._lost_wait()
+            now = self._clock()
+            wait = self._lost_wait(now)
             if isinstance(lost, DeviceLost):
                 wait = math.inf
-            self._failure, self._retry_at = (anew(lost) if wait else None), self._clock() + wait
+            self._failure, self._retry_at = (anew(lost) if wait else None), now + wait
         _log.error("model %s: version %s is given up: %s", servable.name, servable.version, lost)
 
     def left_behind(self) -> None:
@@ -145,11 +148,13 @@ class Slot:
         Later and later, as after ``give_up``: each takes a thread and the memory of a model.
         """
         with self._pointing:
-            self._patience = self._lost_wait()
+            self._patience = self._lost_wait(self._clock())
 
-    def _lost_wait(self) -> float:
+    def _lost_wait(self, now: float) -> float:
+        if now - self._lost_at > FORGIVEN_SECONDS:
+            self._losses = 0
         wait = min(LOST_SECONDS * ((1 << min(self._losses, 16)) - 1), MOST_LOST_SECONDS)
-        self._losses += 1
+        self._losses, self._lost_at = self._losses + 1, now
         return wait
 
     def evict(self) -> bool:
@@ -163,7 +168,10 @@ class Slot:
             old = self._servable
             if old is None or not old.idle or not old.leases.seal():
                 return False
-            self._servable, self._evicted = None, (old.version, old.digest)
+            with self._pointing:  # given up meanwhile: it is not ours to free
+                if self._servable is not old or old.runner.lost is not None:
+                    return False
+                self._servable, self._evicted = None, (old.version, old.digest)
         finally:
             self._lock.release()
         _log.info("model %s: version %s was idle and is evicted", old.name, old.version)
@@ -182,7 +190,8 @@ class Slot:
         """Drain and free; later uses are refused with ``NotReady``."""
         with self._lock:
             self._closed = True
-            old, self._servable = self._servable, None
+            with self._pointing:
+                old, self._servable = self._servable, None
         self._retire(old, closing=True)
         self.sweep(closing=True)
 

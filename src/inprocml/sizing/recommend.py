@@ -25,7 +25,10 @@ _STEPS = 7  # halvings of the range in which a limit lies
 _PRECISE = 32  # a number of callers is found to so many parts of it
 _DELAYS = (0.5, 2.0)  # times the duration of one row
 _HALF = 0.5
-_REFUSES_NOBODY = "slo_ms refuses nobody here, not even at twice what it can do: requests wait for Python, not in the queue."
+_REFUSES_NOBODY = (
+    "slo_ms refuses nobody here, not even at twice what it can do: "
+    "requests wait for Python, not in the queue."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,11 +10,12 @@ import contextlib
 import copy
 import itertools
 import math
-import threading
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from inprocml.batching.compute import cut
+from inprocml.batching.greenlets import HubGate, open_gates
+from inprocml.batching.primitives import lock_maker
 from inprocml.batching.ticket import State, Ticket
 from inprocml.errors import InprocmlError
 from inprocml.values import Tensors
@@ -23,6 +24,7 @@ __all__ = [
     "Bell",
     "Call",
     "CountingBell",
+    "Gate",
     "anew",
     "finish",
     "pass_on",
@@ -33,13 +35,19 @@ __all__ = [
 ]
 
 E = TypeVar("E", bound=InprocmlError)
-_Gate = type(threading.Lock())
+_Lock = type(lock_maker()())
 
 
 class Bell(Protocol):
-    """What wakes a thread: a raw lock, or a ``CountingBell``."""
+    """What wakes a caller: a ``Gate``, or a ``CountingBell`` before one."""
 
     def release(self) -> None: ...
+
+
+class Gate(Bell, Protocol):
+    """What a caller waits at: a native lock, or a greenlet's ``HubGate``."""
+
+    def acquire(self, *, timeout: float = -1.0) -> bool: ...
 
 
 class Call(Ticket):
@@ -123,7 +131,7 @@ class CountingBell:
 
     __slots__ = ("_bell", "_count", "_rung")
 
-    def __init__(self, bell: threading.Lock, count: int) -> None:
+    def __init__(self, bell: Bell, count: int) -> None:
         self._bell = bell
         self._count = count
         self._rung = itertools.count(1)  # its ``next`` is atomic
@@ -152,21 +160,34 @@ def pieces(call: Call, most: int) -> list[Call]:
 
 
 def wake(calls: Sequence[Call]) -> None:
-    """Wake the callers: one semaphore each for threads, one call per event loop for all its coroutines.
+    """Wake the callers: one semaphore each for threads, one call for all who wait on an event loop or hub.
 
     To wake a thread takes several microseconds, in which the device would idle. Of many, some are woken here
     and each wakes its share of the others (``pass_on``): two steps instead of one, and most of the work while
     the next batch computes.
     """
     loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    hubs: dict[Any, list[HubGate]] = {}
     threads: list[Call] = []
     for call in calls:
-        if type(call.gate) is _Gate:
+        gate = call.gate
+        if type(gate) is _Lock:
             threads.append(call)
-        elif call.gate is not None:  # wakes nobody before all its pieces are answered
-            call.gate.release()
+        elif type(gate) is HubGate:
+            hubs.setdefault(gate.hub, []).append(gate)
+        elif gate is not None:  # wakes nobody before all its pieces are answered
+            gate.release()
         elif call.future is not None:
             loops.setdefault(call.future.get_loop(), []).append(call.future)
+    _wake_threads(threads)
+    for loop, futures in loops.items():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+            loop.call_soon_threadsafe(finish, futures)
+    for hub, gates in hubs.items():
+        open_gates(hub, gates)
+
+
+def _wake_threads(threads: list[Call]) -> None:
     leaders = math.isqrt(len(threads))
     if leaders > 1:
         for at in range(leaders):
@@ -176,9 +197,6 @@ def wake(calls: Sequence[Call]) -> None:
         del threads[leaders:]
     for call in threads:
         call.gate.release()  # type: ignore[union-attr]
-    for loop, futures in loops.items():
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
-            loop.call_soon_threadsafe(finish, futures)
 
 
 def pass_on(call: Call) -> None:

@@ -17,8 +17,10 @@ import weakref
 from collections.abc import Hashable, Iterable
 from typing import Protocol, cast
 
-from inprocml.batching.calls import Call, anew, pass_on, tell, wake
+from inprocml.batching.calls import Call, Gate, anew, pass_on, tell, wake
 from inprocml.batching.compute import failed
+from inprocml.batching.greenlets import HubGate, hubs, join
+from inprocml.batching.primitives import Thread, current_thread, lock_maker, start_thread
 from inprocml.batching.queue import LESSON_SECONDS, Queue
 from inprocml.batching.refusals import drained, too_late
 from inprocml.batching.shapes import Shapes
@@ -36,6 +38,10 @@ _log.addHandler(logging.NullHandler())  # without one, Python prints a host's un
 
 # Seconds an ending interpreter waits for a running batch: a runtime that is torn down under one may crash.
 _EXIT_PATIENCE = 1.0
+_SECOND_LOOK = 0.5  # seconds after the first at which a run that does not return is given up
+
+# Seconds of a run for which a greenlet may stop its hub: to hand it to the worker costs a lone one 80 us.
+_BRIEF = 200e-6
 
 
 class Turn(Protocol):
@@ -80,18 +86,20 @@ class Core:
         self.lost: BackendFailed | None = None  # why this runner can compute nothing any more
         self.strays: set[Ticket] = set()  # inline runs that were given up and have not returned
         self.pid = os.getpid()
-        self.lock = threading.Lock()
-        self.thread: threading.Thread | None = None
-        self.idle_gates: list[threading.Lock] = []  # callers of close() that wait for the device
+        self.new_lock = new_lock = lock_maker()  # decided here: whoever patches threads has done so by now
+        self.hubs = hubs()
+        self.lock = new_lock()
+        self.thread: Thread | None = None
+        self.idle_gates: list[Gate] = []  # callers of close() that wait for the device
         # A clock that can be moved by hand announces its jumps: then real time decides nothing.
         self.manual = hasattr(clock, "subscribe")
         self.dog: Watchdog = watchdog()
-        self._starting = threading.Lock()
-        self._wake = threading.Lock()
+        self._starting = new_lock()
+        self._wake = new_lock()
         self._wake.acquire()
         self._stopping = False
         self._grumbled: set[int] = set()
-        self._suspect = -math.inf  # when the run began that seemed to hang at the last look
+        self._suspect: tuple[float, float] | None = None  # a run that takes too long, and since when
         if not self.manual:
             self.dog.watch(self)
 
@@ -133,6 +141,28 @@ class Core:
             self.turn.release(call, seconds if seconds > 0 else 0.0)
         self.strays.discard(call)
 
+    def closed_gate(self) -> Gate:
+        """Return what the caller waits at: a greenlet on its hub, any thread in a lock."""
+        hub = None if self.hubs is None else self.hubs.find()
+        if hub is not None:
+            return HubGate(hub)
+        gate = self.new_lock()
+        gate.acquire()
+        return gate
+
+    def join(self, thread: Thread, timeout: float | None) -> None:
+        """Wait for ``thread`` to end; a greenlet does so on its hub, which the thread may need."""
+        if self.hubs is None or self.hubs.find() is None:
+            thread.join(timeout)
+        else:
+            join(thread, timeout)
+
+    def brief(self, call: Call) -> bool:
+        """Whether the device is idle, and known to be so quick with a call that a hub may stand still."""
+        with self.lock:
+            cost = self.queue.forecast.cost(call.shape)
+            return not self.queue.busy and cost.settled and call.rows * cost.seconds(1) < _BRIEF
+
     def summon(self) -> None:
         """Wake the worker; start it on first need. Once too often does no harm."""
         if self.thread is None:
@@ -147,12 +177,12 @@ class Core:
         Only the worker itself sets ``thread``, on its own thread, where no signal handler runs: a caller that
         is interrupted here leaves behind a worker or none, never a name without a thread.
         """
-        claimed = threading.Lock()
+        claimed = self.new_lock()
         claimed.acquire()
         _living.add(self)
         name = f"inprocml-{self.queue.name}"
         try:
-            threading.Thread(target=work, args=(self, claimed), name=name, daemon=True).start()
+            start_thread(work, (self, claimed), name)
         except RuntimeError as error:  # no thread to be had, or the interpreter is ending
             self.collapse(Unavailable(f"model {self.queue.name!r}: no thread could be started: {error}"))
         else:
@@ -242,7 +272,7 @@ class Core:
     def collapse(self, error: InprocmlError) -> None:
         """Answer everybody with ``error``: there is no worker, and nobody may hang."""
         with self.lock:
-            if self.thread is threading.current_thread():
+            if self.thread is current_thread():
                 self.thread = None
             lost = cast("list[Call]", self.queue.abandon())
             self.announce_idle()
@@ -273,9 +303,8 @@ class Core:
             stuck = stuck_for(self.queue, self.clock(), self.run_timeout)
             if stuck is None or self.lost is not None:
                 return
-            if not self.manual and self._suspect != self.queue.began:
-                self._suspect = self.queue.began  # perhaps the process was stopped, or its clock set forward:
-                return  # then the run has ended when the watchdog looks again
+            if not self.manual and not self._suspected():
+                return  # perhaps the process was stopped, or its clock set forward: the next look will tell
             error = failed(self.backend, self.queue.name, f"has not returned for {stuck:.1f} s")
             self._lose(error)
             running = set(self.queue.running())
@@ -291,6 +320,13 @@ class Core:
             if call not in running:
                 call.error = drained(self.queue.name)
         wake(calls)
+
+    def _suspected(self) -> bool:
+        """Whether this very run was found at the last look, a while ago in real time."""
+        run, now = self.queue.began, time.monotonic()
+        if self._suspect is None or self._suspect[0] != run:
+            self._suspect = run, now
+        return now - self._suspect[1] >= min(_SECOND_LOOK, self.run_timeout / 8)
 
     def announce_idle(self) -> None:
         """Let those go who wait for the device to be idle; the caller holds the lock."""

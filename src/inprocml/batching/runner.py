@@ -13,15 +13,15 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
-import numpy as np
-
-from inprocml.batching.calls import Bell, Call, CountingBell, finish, pass_on, pieces
+from inprocml.batching.calls import Bell, Call, CountingBell, Gate, finish, pass_on, pieces
 from inprocml.batching.compute import check_inputs, compute
 from inprocml.batching.core import Core, Turn
+from inprocml.batching.greenlets import Hubs
+from inprocml.batching.primitives import current_thread
 from inprocml.batching.queue import Queue
 from inprocml.batching.refusals import too_late
+from inprocml.batching.result import Result, assemble, collect
 from inprocml.batching.shapes import Shapes
 from inprocml.batching.ticket import Move
 from inprocml.errors import BackendFailed, DeviceLost
@@ -31,20 +31,6 @@ from inprocml.values import Tensors
 __all__ = ["Result", "Runner"]
 
 _PIECES = 4  # a call that has to wait is cut into pieces of a quarter of a batch, to fill up others
-
-
-class Result(NamedTuple):
-    """One caller's answer.
-
-    ``outputs`` holds only this caller's rows; ``queued`` is the seconds they waited for the device;
-    ``inline`` says that the caller computed them itself; ``batch_rows`` is the size of their batch (of the
-    largest, if there were several).
-    """
-
-    outputs: Tensors
-    queued: float
-    inline: bool
-    batch_rows: int
 
 
 class Runner:
@@ -159,9 +145,12 @@ class Runner:
         check_inputs(inputs, rows)
         core = self._core
         call = Call(inputs, rows, math.inf if deadline is None else deadline, priority, core.shape_of(inputs))
-        if rows > self._piece and (rows > self.max_batch_size or core.queue.busy):
-            return self._run_pieces(call, patient=patient)
+        hubs = core.hubs
         try:
+            if hubs is not None and hubs.find() is not None:
+                return self._run_green(call, hubs, patient=patient)
+            if rows > self._piece and (rows > self.max_batch_size or core.queue.busy):
+                return self._run_pieces(call, patient=patient)
             return self._ask(call, patient=patient)
         except BaseException:
             core.leave(call)  # once more: an interruption on the way out (a second Ctrl-C) must strand nobody
@@ -183,26 +172,25 @@ class Runner:
         check_inputs(inputs, rows)
         core = self._core
         call = Call(inputs, rows, math.inf if deadline is None else deadline, priority, core.shape_of(inputs))
-        parts = pieces(call, self._piece) if rows > self._piece else [call]
+        if rows > self._piece:
+            return await self._arun_pieces(call, patient=patient)
         loop = asyncio.get_running_loop()
-        timers: list[asyncio.TimerHandle] = []
+        timer: asyncio.TimerHandle | None = None
         try:
-            for part in parts:
-                part.future = loop.create_future()
-            now = self._enter(parts, patient=patient)
+            call.future = future = loop.create_future()
+            with core.lock:
+                move = core.queue.arrive(call, core.clock(), inline=False, patient=patient)
+            self._rouse(move)
             if call.deadline < math.inf and not core.manual:
-                timers += [loop.call_later(call.deadline - now, self._ring, part) for part in parts]
-            for part in parts:
-                if part.future is not None:
-                    await part.future
+                timer = loop.call_later(call.deadline - call.arrived, self._ring, call)
+            await future
         except BaseException:
-            for part in parts:
-                core.leave(part)
+            core.leave(call)
             raise
         finally:
-            for timer in timers:
+            if timer is not None:
                 timer.cancel()
-        return _collect(parts, core.shapes)
+        return collect(call, core.shapes)
 
     def drain(self) -> None:
         """Refuse new callers with ``Drained`` from now on; serve those that wait. Returns at once."""
@@ -221,12 +209,14 @@ class Runner:
         until = None if timeout is None else time.monotonic() + timeout
         core = self._core
         self.drain()
-        gate = threading.Lock()
+        gate: Gate | None = None
         with core.lock:
             if core.queue.busy:
-                gate.acquire()
+                gate = core.closed_gate()
                 core.idle_gates.append(gate)
-        ended = core.thread is not threading.current_thread() and gate.acquire(timeout=_remaining(until))
+        ended = core.thread is not current_thread() and (
+            gate is None or gate.acquire(timeout=_remaining(until))
+        )
         thread = core.thread
         core.stop()
         core.dog.rest()
@@ -234,7 +224,7 @@ class Runner:
             return ended and not core.strays
         if core.lost is not None and until is None:
             until = time.monotonic()  # who does not return is not waited for
-        thread.join(None if until is None else _remaining(until))
+        core.join(thread, None if until is None else _remaining(until))
         return not thread.is_alive() and not core.strays
 
     def _ask(self, call: Call, *, patient: bool) -> Result:
@@ -245,9 +235,7 @@ class Runner:
             with core.lock:
                 move = core.queue.arrive(call, core.clock(), inline=mine, patient=patient)
                 if move is not Move.RUN:
-                    gate = threading.Lock()
-                    gate.acquire()
-                    call.gate = gate  # closed already: the worker opens whatever gate it finds
+                    call.gate = gate = core.closed_gate()  # the worker opens whatever gate it finds
             if move is Move.RUN:
                 return self._run_inline(call)
             if turn is not None:
@@ -257,15 +245,23 @@ class Runner:
         except BaseException:
             core.leave(call)
             raise
-        return _collect([call], core.shapes)
+        return collect(call, core.shapes)
+
+    def _run_green(self, call: Call, hubs: Hubs, *, patient: bool) -> Result:
+        """Wait as a coroutine does, off the hub; only a lone greenlet computes a short run itself."""
+        core = self._core
+        if call.rows <= self._piece and core.brief(call) and hubs.alone(call):
+            return self._ask(call, patient=patient)
+        result = self._run_pieces(call, patient=patient)
+        hubs.company = result.batch_rows > call.rows or core.queue.busy
+        return result
 
     def _run_pieces(self, call: Call, *, patient: bool) -> Result:
         """Wait for a call in pieces, which fill up the batches of others."""
         core = self._core
         parts = pieces(call, self._piece)
-        gate = threading.Lock()
-        gate.acquire()
-        bell = CountingBell(gate, len(parts))
+        gate = core.closed_gate()
+        bell = gate if len(parts) == 1 else CountingBell(gate, len(parts))
         try:
             self._enter(parts, patient=patient, bell=bell)
             self._wait(parts, gate)
@@ -273,19 +269,44 @@ class Runner:
             for part in parts:
                 core.leave(part)
             raise
-        return _collect(parts, core.shapes)
+        return assemble(parts, core.shapes)
+
+    async def _arun_pieces(self, call: Call, *, patient: bool) -> Result:
+        """Wait on the event loop for a call in pieces."""
+        core = self._core
+        parts = pieces(call, self._piece)
+        loop = asyncio.get_running_loop()
+        timers: list[asyncio.TimerHandle] = []
+        try:
+            futures = [loop.create_future() for _ in parts]
+            for part, future in zip(parts, futures, strict=True):
+                part.future = future
+            now = self._enter(parts, patient=patient)
+            if call.deadline < math.inf and not core.manual:
+                timers += [loop.call_later(call.deadline - now, self._ring, part) for part in parts]
+            for future in futures:
+                await future
+        except BaseException:
+            for part in parts:
+                core.leave(part)
+            raise
+        finally:
+            for timer in timers:
+                timer.cancel()
+        return assemble(parts, core.shapes)
 
     def _enter(self, parts: Sequence[Call], *, patient: bool, bell: Bell | None = None) -> float:
         """Put the parts of a call in line; once the first has found room, the others wait for theirs."""
         core = self._core
-        moves = set()
+        move = Move.WAIT
         with core.lock:
             now = core.clock()
             for part in parts:
                 part.gate = bell
-                moves.add(core.queue.arrive(part, now, inline=False, patient=patient))
+                if core.queue.arrive(part, now, inline=False, patient=patient) is Move.WAKE:
+                    move = Move.WAKE
                 patient = True
-        self._rouse(Move.WAKE if Move.WAKE in moves else Move.WAIT)
+        self._rouse(move)
         return now
 
     def _rouse(self, move: Move) -> None:
@@ -318,7 +339,7 @@ class Runner:
             outputs = core.shapes.trimmed(outputs, call.inputs)
         return Result(outputs, 0.0, True, call.rows)
 
-    def _wait(self, parts: Sequence[Call], gate: threading.Lock) -> None:
+    def _wait(self, parts: Sequence[Call], gate: Gate) -> None:
         """Block until the answers are there or the deadline is; real time says when to look at the clock."""
         core = self._core
         deadline = parts[0].deadline
@@ -345,27 +366,6 @@ class Runner:
         elif core.leave(call):
             call.error = too_late(self.name, waited=True)
             finish([call.future])
-
-
-def _collect(parts: Sequence[Call], shapes: Shapes) -> Result:
-    """Put a call's answer together."""
-    first = parts[0]
-    if len(parts) == 1:
-        return Result(
-            shapes.trimmed(first.answer(), first.inputs),
-            first.started - first.arrived,
-            False,
-            first.batch_rows,
-        )
-    try:
-        answers = [shapes.trimmed(part.answer(), part.inputs) for part in parts]
-    except BaseException:
-        for part in parts:  # as ``raise_fault`` for the one that was raised
-            part.error = None
-        raise
-    outputs = {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
-    largest = max(part.batch_rows for part in parts)
-    return Result(outputs, first.started - first.arrived, False, largest)
 
 
 def _remaining(until: float | None) -> float:

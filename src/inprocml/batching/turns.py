@@ -12,6 +12,8 @@ import threading
 from collections.abc import Hashable
 from numbers import Real
 
+from inprocml.batching.primitives import lock_maker
+
 __all__ = ["Turn", "Turns", "check_weight"]
 
 
@@ -26,7 +28,8 @@ class Turns:
 
     def __init__(self, most: int = 1) -> None:
         self._most = most
-        self._lock = threading.Lock()
+        self._new_lock = lock_maker()
+        self._lock = self._new_lock()
         self._holders: dict[Hashable, Turn] = {}
         self._waiting: dict[Hashable, tuple[Turn, threading.Lock]] = {}
         self._now = 0.0  # the virtual time of the last run that began
@@ -50,7 +53,7 @@ class Turns:
             if not self._waiting and len(self._holders) < self._most:
                 self._grant(who, turn)
                 return
-            gate = threading.Lock()
+            gate = self._new_lock()
             gate.acquire()
             turn.virtual = max(turn.virtual, self._now)
             self._waiting[who] = turn, gate

@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import threading
 import weakref
 from typing import Protocol
 
+from inprocml.batching.primitives import Thread, current_thread, lock_maker, start_thread
 from inprocml.batching.queue import Queue
 
 _log = logging.getLogger(__name__)
@@ -51,10 +51,11 @@ class Watchdog:
         self.asleep = True  # there is no thread
         self._cores: weakref.WeakSet[Watched] = weakref.WeakSet()
         self._grumbled: weakref.WeakSet[Watched] = weakref.WeakSet()
-        self._lock = threading.Lock()
-        self._bell = threading.Lock()
+        new_lock = lock_maker()
+        self._lock = new_lock()
+        self._bell = new_lock()
         self._bell.acquire()
-        self._thread: threading.Thread | None = None
+        self._thread: Thread | None = None
 
     def watch(self, core: Watched) -> None:
         """Look after ``core`` for as long as it lives."""
@@ -66,15 +67,14 @@ class Watchdog:
 
         The thread itself says that it is there: a caller who is interrupted here leaves one behind or none.
         """
-        thread = threading.Thread(target=self._watch, name="inprocml-watchdog", daemon=True)
         with contextlib.suppress(RuntimeError):  # no thread to be had: nobody is watched
-            thread.start()
+            start_thread(self._watch, (), "inprocml-watchdog")
 
     def rest(self) -> None:
         """Let the thread end now, if no runner is busy; returns when it has."""
         with self._lock:
             thread = self._thread
-            if thread is None or thread is threading.current_thread() or any(c.busy for c in self._cores):
+            if thread is None or thread is current_thread() or any(c.busy for c in self._cores):
                 return
         with contextlib.suppress(RuntimeError):  # rung already
             self._bell.release()
@@ -84,7 +84,7 @@ class Watchdog:
         with self._lock:
             if self._thread is not None:  # several were roused at once
                 return
-            self._thread, self.asleep = threading.current_thread(), False
+            self._thread, self.asleep = current_thread(), False
         while (seconds := self._look()) is not None:
             self._bell.acquire(timeout=seconds)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from inprocml.batching.calls import Call, tell, wake
 from inprocml.batching.compute import compute, failed, join, receive
+from inprocml.batching.primitives import current_thread
 from inprocml.batching.ticket import State, Take
 from inprocml.errors import BackendFailed, DeviceLost
 from inprocml.protocols import Flight, Pipelined
@@ -43,7 +44,7 @@ def work(core: Core, claimed: threading.Lock) -> None:
     with core.lock:
         second = core.thread is not None  # an interrupted start and the next one both made a thread
         if not second:
-            core.thread = threading.current_thread()
+            core.thread = current_thread()
     claimed.release()
     if second:
         return

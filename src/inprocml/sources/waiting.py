@@ -7,11 +7,13 @@ again on the caller's own thread: nothing is left behind, and nothing is inherit
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from pathlib import Path
+from types import BuiltinFunctionType
 from typing import Any
 
 __all__ = ["prepare", "wait_for_change"]
@@ -46,7 +48,13 @@ def wait_for_change(
 
 
 def prepare() -> Callable[..., Generator[set[Any], None, None]] | None:
-    """Import watchfiles where it is installed; return what it watches with."""
+    """Import watchfiles where it is installed; return what it watches with.
+
+    ``None``, too, where gevent has made greenlets of threads: a watch is a wait outside Python, in which the
+    hub and all other greenlets would stand still.
+    """
+    if not isinstance(_thread.start_new_thread, BuiltinFunctionType):
+        return None
     try:
         from watchfiles import watch
     except ImportError:

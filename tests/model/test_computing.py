@@ -364,17 +364,15 @@ def test_a_lost_device_is_not_loaded_again_in_this_process(declare, gate, row):
 def test_a_candidate_that_hangs_costs_no_request(declare, gate, store, add_version, row):
     add_version()
     stuck = threading.Event()
+    stuck.set()  # golden rows and the warm-up are answered
 
     def open_one(bundle):
         real = open_backend(bundle.runtime, bundle.model, threads=1)
         if bundle.version == "1":
             return real
-        started = []
 
         def run(inputs):
-            started.append(1)
-            if len(started) > 1:  # the golden rows are answered
-                stuck.wait(20)
+            stuck.wait(20)
             return real.run(inputs)
 
         return FakeBackend(run)
@@ -382,6 +380,7 @@ def test_a_candidate_that_hangs_costs_no_request(declare, gate, store, add_versi
     model = declare(backend=open_one, version="1", rollout={"2": 1.0}, run_timeout=0.2)
     model.predict(row)
     wait_for(lambda: model._process().trials)
+    stuck.clear()
     asked = [Asked(model, row) for _ in range(4)]
     wait_for(lambda: sum(not one.is_alive() for one in asked) >= 3)
     assert {one.outcome.version for one in asked if not one.is_alive()} == {"1"}
@@ -556,3 +555,12 @@ def test_a_stream_whose_version_is_lost_says_so(declare, gate, row):
         model._process().slot.peek().runner._core.lose(DeviceLost("gone"))
         with pytest.raises(DeviceLost):
             next(stream)
+
+
+def test_a_lost_version_is_not_evicted_for_others(declare, gate, row):
+    """What it may still be inside of would be waited for, by the model that needs the room."""
+    model = declare()
+    model.predict(row)
+    slot = model._process().slot
+    slot.peek().runner._core.lose(BackendFailed("it hangs"))
+    assert not slot.evict()

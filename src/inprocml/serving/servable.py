@@ -99,8 +99,8 @@ class Servable:
 
     @property
     def idle(self) -> bool:
-        """Whether it computes nothing, and answers no table and no stream."""
-        return self.runner.idle and self.leases.idle
+        """Whether it computes nothing, not even a lost run, and answers no table and no stream."""
+        return self.runner.idle and self.runner.lost is None and self.leases.idle
 
     @property
     def light(self) -> bool:

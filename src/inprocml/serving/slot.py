@@ -169,7 +169,7 @@ class Slot:
             if old is None or not old.idle or not old.leases.seal():
                 return False
             with self._pointing:  # given up meanwhile: it is not ours to free
-                if self._servable is not old or old.runner.lost is not None:
+                if self._servable is not old:
                     return False
                 self._servable, self._evicted = None, (old.version, old.digest)
         finally:

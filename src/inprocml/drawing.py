@@ -63,13 +63,13 @@ def lines(
     y: str,
     alone: bool = False,
 ) -> Markup:
-    """Return curves (name -> (x, y) pairs, in order) as one SVG element; y is logarithmic.
+    """Return curves (name -> (x, y) pairs, in any order) as one SVG element; y is logarithmic.
 
     Curves differ in their dashes and bear their names, so that no colour is needed. What is negative, 0 in y
     or not finite is left out. ``alone``: for a file of its own, light or dark as its reader's pages are.
     """
     kept = {
-        name: [(a, b) for a, b in points if 0 <= a <= _MOST and _LEAST <= b <= _MOST]
+        name: sorted((a, b) for a, b in points if 0 <= a <= _MOST and _LEAST <= b <= _MOST)
         for name, points in series.items()
     }
     every = [point for points in kept.values() for point in points] or [(1.0, 1.0)]

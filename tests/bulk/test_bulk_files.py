@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.conftest import make_rows, pack_small
 
 import inprocml
-from inprocml import BulkError, CannotResume, Model
+from inprocml import BulkError, CannotResume, InvalidRow, Model
 from inprocml.backends import open_backend
 from inprocml.bulk import Parts
 from inprocml.values import Written
@@ -106,6 +106,20 @@ def test_answers_beside_a_key(model, rows, tmp_path, source):
 def test_a_key_that_is_not_there(model, rows, tmp_path, source):
     with pytest.raises(BulkError, match="key= names"):
         model.predict_many(source(rows), to=tmp_path / "out.parquet", key="nobody")
+
+
+@pytest.mark.parametrize("errors", ["raise", "keep"])
+def test_a_parquet_file_without_any_column_of_the_model_is_refused(model, tmp_path, errors):
+    pd.DataFrame({"user": ["u1", "u2"]}).to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(InvalidRow, match="no column of this name"):
+        model.predict_many(tmp_path / "rows.parquet", to=tmp_path / "out.parquet", errors=errors)
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_answers_are_not_written_under_the_name_of_another_kind_of_file(model, tmp_path):
+    with pytest.raises(ValueError, match="name it .parquet"):
+        model.predict_many(ROWS, to=tmp_path / "answers.csv")
+    assert left(tmp_path) == []
 
 
 def test_a_key_may_be_a_field(model, tmp_path):

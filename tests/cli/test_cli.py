@@ -273,6 +273,8 @@ def test_a_missing_file_is_told_with_what_to_do(run, path):
         ("verify", "URL"),
         ("sign", "URL", "--key", "KEY"),
         ("check", "URL@2", "--against", "URL"),
+        ("predict", "URL", "rows.csv", "--to", "out.parquet"),
+        ("predict", "URL@2", "rows.csv", "--to", "out.parquet"),
     ],
 )
 def test_the_password_of_a_url_is_not_printed(run, tmp_path, arguments):

@@ -13,6 +13,7 @@ from inprocml import BackendFailed, DeviceLost, Model, NotReady, Overloaded, Una
 from inprocml.backends import open_backend
 from inprocml.serving import Memory
 from inprocml.testing import FakeBackend
+from inprocml.values import Readiness
 
 
 class Gate:
@@ -301,6 +302,49 @@ def test_a_model_that_hangs_again_and_again_is_loaded_later_and_later(declare, g
     gate.hold(False)
 
 
+@pytest.mark.parametrize("served", [False, True])
+def test_a_load_that_never_returns_ends_says_so_and_is_tried_again(store, served, row):
+    stuck, hangs, runs, closed = threading.Event(), [not served], [], []
+
+    class Hanging(FakeBackend):
+        def close(self):
+            closed.append(self)
+            super().close()
+
+    def open_one(bundle):
+        real = open_backend(bundle.runtime, bundle.model, threads=1)
+
+        def run(inputs):
+            if hangs[0]:
+                runs.append(1)
+                stuck.wait(30)
+            return real.run(inputs)
+
+        return Hanging(run)
+
+    model = Model(store, backend=open_one, run_timeout=0.1)
+    if served:
+        model.predict(row)
+        hangs[0] = True
+        first = Asked(model, row)  # inline: inside the runtime
+        wait_for(lambda: runs)
+    asked = [Asked(model, row) for _ in range(3)]
+    assert {type(one.end()) for one in asked} == {BackendFailed}
+    assert "run_timeout" in str(asked[0].outcome)
+    assert model.failure == "BackendFailed"
+    assert model.ready is Readiness.FAILED
+    assert not closed, "a runtime that is inside a run may not be freed"
+    hangs[0] = False
+    stuck.set()
+    wait_for(lambda: closed)
+    if served:
+        assert first.end().value
+    else:
+        wait_for(lambda: model.ready)
+        assert model.predict(row).value
+    model.close()
+
+
 def test_a_lost_device_is_not_loaded_again_in_this_process(declare, gate, row):
     model = declare()
     model.predict(row)
@@ -379,12 +423,59 @@ def test_a_lost_candidate_that_is_asked_by_name_is_refused_and_not_asked_for_eve
         ({"precision": "int4"}, ValueError),
         ({"device": []}, ValueError),
         ({"device": ["cpu", "gpu"]}, ValueError),
+        ({"device": 3}, TypeError),
+        ({"device": None}, TypeError),
+        ({"backend": {}}, ValueError),
+        ({"deterministic": "no"}, TypeError),
     ],
     ids=str,
 )
 def test_impossible_options_are_refused_by_name(store, option, error):
     with pytest.raises(error, match=next(iter(option))):
         Model(store, **option)
+
+
+@pytest.mark.parametrize("option", [{"idle": "5"}, {"idle": None}, {"measure": 3}], ids=str)
+def test_impossible_options_of_a_budget_are_refused_by_name(option):
+    with pytest.raises(TypeError, match=next(iter(option))):
+        Memory("1 GB", **option)
+
+
+def test_on_the_cpu_the_best_precision_is_that_of_the_model(store, row):
+    with Model(store, precision="auto") as fast, Model(store) as exact:
+        assert fast.predict(row).probability == exact.predict(row).probability
+
+
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [
+        ({"timeout": "1"}, TypeError),
+        ({"timeout": True}, TypeError),
+        ({"timeout": float("nan")}, ValueError),
+        ({"priority": "1"}, TypeError),
+        ({"priority": 1.5}, TypeError),
+        ({"priority": None}, TypeError),
+    ],
+    ids=str,
+)
+def test_impossible_arguments_of_a_call_are_refused_before_anybody_has_to_wait(declare, row, how, error):
+    model = declare()
+    name = next(iter(how))
+    with pytest.raises(error, match=name):
+        model.predict(row, **how)
+    with pytest.raises(error, match=name):
+        asyncio.run(model.apredict(row, **how))
+    if "timeout" in how:
+        with pytest.raises(error, match=name):
+            model.predict_many([row], **how)
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e308, 10**400, 10**10, np.float32(60)], ids=str)
+def test_any_number_of_seconds_will_do_as_a_timeout(declare, row, timeout):
+    model = declare()
+    assert model.predict(row, timeout=timeout, priority=np.int64(99)).value  # the first load waits for it too
+    assert asyncio.run(model.apredict(row, timeout=timeout)).value
+    assert model.predict_many([row], timeout=timeout)
 
 
 def test_a_closed_model_says_so_rather_than_hang(declare, row):

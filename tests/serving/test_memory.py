@@ -32,6 +32,7 @@ class Loaded:
         self.leases = Leases()
         self.computing = self.retired = False
         self.sizes = SimpleNamespace(used=clock())
+        self.runner = SimpleNamespace(lost=None)
 
     @property
     def idle(self):

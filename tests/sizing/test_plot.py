@@ -50,6 +50,12 @@ def test_an_svg_is_whole_whatever_the_numbers(series):
         assert 0 <= float(circle.get("cy")) <= 380
 
 
+def test_a_curve_never_runs_backwards_whatever_the_order_of_its_points():
+    tree = ET.fromstring(lines({"p99": [(10.0, 1.0), (90.0, 3.0), (20.0, 2.0)]}, "caption", x="x", y="y"))
+    across = [float(circle.get("cx")) for circle in tree.iter() if circle.get("cx")]
+    assert across == sorted(across)
+
+
 def test_names_are_escaped_and_nothing_is_loaded():
     drawn = lines({"<script>": [(1.0, 1.0)]}, '"><b>', x="<i>", y="&", alone=False)
     assert "<script>" not in drawn

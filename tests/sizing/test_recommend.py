@@ -79,6 +79,15 @@ def test_python_as_the_limit_is_told():
     assert any("Python (100 us a request) is the limit here" in line for line in advice.why)
 
 
+def test_an_objective_for_the_queue_is_not_praised_where_rows_wait_elsewhere():
+    quick = device(linear(1e-5, 1e-6), Overhead(before=1e-4, hand=1e-4))
+    advice = recommend(quick, Objective(slo=0.02, rate=200.0))
+    assert any("wait for Python, not in the queue" in line for line in advice.why)
+    assert not any("refuses at once" in line for line in advice.why)
+    slow = recommend(device(linear(0.0025, 0.0003)), Objective(slo=0.05, rate=500.0))
+    assert any("refuses at once" in line for line in slow.why)
+
+
 def test_callers_in_a_closed_loop():
     measured = device(linear(0.01, 0.0001))
     advice = recommend(measured, Objective(slo=0.05, callers=32))

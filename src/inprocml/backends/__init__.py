@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inprocml.backends.checks import check_device, check_precision, check_threads
+from inprocml.backends.checks import PRECISIONS, check_device, check_precision, check_threads
 from inprocml.backends.onnx_providers import cache_folder
 from inprocml.backends.precision import Variant
 from inprocml.backends.precision import choose as choose_precision
@@ -16,6 +16,7 @@ from inprocml.errors import Unsupported
 from inprocml.protocols import Backend
 
 __all__ = [
+    "PRECISIONS",
     "Variant",
     "cache_folder",
     "check_device",

@@ -72,6 +72,8 @@ def _model(given: argparse.Namespace) -> Model:
     from inprocml.store import Store
 
     policy = policy_of(given)
+    if "://" in given.model:  # not repeated: it may hold a secret
+        raise ValueError("MODEL is a folder on disk; a URL is followed with inprocml.Model(url)")
     store, at, version = given.model.rpartition("@")
     pinned = None
     if at and store and not Path(given.model).exists():

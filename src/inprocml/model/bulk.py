@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, overload
 
 from inprocml.batching import Drained
 from inprocml.bulk import Block, is_held, open_input
+from inprocml.model.options import deadline_of
 from inprocml.model.passage import Host, Passage
 from inprocml.model.writing import write
 from inprocml.serving import Progress
@@ -152,7 +153,7 @@ class ManyRows:
             raise ValueError(f"errors must be 'raise' or 'keep', not {errors!r}")
         if key is not None and to is None:
             raise ValueError("key= names a column for the file of answers: give to= as well, or leave it out")
-        deadline = None if timeout is None else self._clock() + timeout
+        deadline = deadline_of(self._clock, timeout)
         if to is not None:
             return write(self, source, Path(to), key=key, errors=errors, deadline=deadline)
         held = is_held(source)

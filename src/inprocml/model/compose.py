@@ -37,7 +37,7 @@ def build(
         bundle = replace(bundle, version=found.name)
     room = contextlib.nullcontext() if options.memory is None else _room(bundle, options, slot)
     with room:
-        backends = open_instances(bundle, options, sizes, clock=clock)
+        backends = open_instances(bundle, options, sizes, slot.left_behind, clock=clock)
     try:
         servable = _assemble(bundle, backends, options, clock)
     except BaseException:

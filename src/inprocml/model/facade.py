@@ -14,7 +14,7 @@ from inprocml.bundle import Policy
 from inprocml.errors import InprocmlError, NotReady, UnknownVersion
 from inprocml.model.attempt import Attempt
 from inprocml.model.bulk import ManyRows
-from inprocml.model.options import BackendChoice, Device, Options, as_pins, check_version
+from inprocml.model.options import BackendChoice, Device, Options, as_pins, check_version, deadline_of
 from inprocml.model.versions import Versions
 from inprocml.protocols import Source, Watchable
 from inprocml.serving import (
@@ -175,7 +175,7 @@ class Model(ManyRows):
         pinned = self._pinned(process, version)
         if pinned is not None:
             return pinned.predict(row, timeout=timeout, priority=priority)
-        deadline = None if timeout is None else self._clock() + timeout
+        deadline = deadline_of(self._clock, timeout, priority)
         attempt = Attempt(process, row, key, version, self._clock)
         while True:
             try:
@@ -207,7 +207,7 @@ class Model(ManyRows):
         pinned = self._pinned(process, version)
         if pinned is not None:
             return await pinned.apredict(row, timeout=timeout, priority=priority)
-        deadline = None if timeout is None else self._clock() + timeout
+        deadline = deadline_of(self._clock, timeout, priority)
         attempt = Attempt(process, row, key, version, self._clock)
         while True:
             if process.slot.peek() is None:

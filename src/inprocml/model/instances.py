@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from inprocml.batching import Pool, Runner, Turn, Turns, fixed
 from inprocml.bundle import Bundle
 from inprocml.errors import BackendFailed, InprocmlError
 from inprocml.model.options import Options
+from inprocml.model.replay import replay
 from inprocml.protocols import Backend, Clock, Observer, Pipelined
 from inprocml.serving import warm
 from inprocml.values import Tensors
@@ -22,17 +23,19 @@ __all__ = ["close_all", "open_instances", "run_instances"]
 _LESSONS = 4  # pairs of runs, a small one and a large one, that a queue with an objective starts with
 _LESSON_ROWS = 32
 _LESSON_SECONDS = 1.0
+_FIRST_RUN_SECONDS = 2.0  # a first run takes longer than others, whatever run_timeout says of those
 _FLIGHTS = 2  # runs at once on a device that computes one batch while it copies the next
 _turns: dict[tuple[int, str], Turns] = {}  # by process and device
 os.register_at_fork(after_in_child=_turns.clear)  # a child may get the number of an ancestor
 
 
 def open_instances(
-    bundle: Bundle, options: Options, sizes: tuple[int, ...], *, clock: Clock
+    bundle: Bundle, options: Options, sizes: tuple[int, ...], hung: Callable[[], None], *, clock: Clock
 ) -> tuple[Backend, ...]:
     """Open the backends of ``bundle``, each with its golden rows replayed and warmed up at ``sizes``.
 
-    What a backend raises passes through; what the host's own factory raises becomes ``BackendFailed``.
+    What a backend raises passes through; what the host's own factory raises becomes ``BackendFailed``, and
+    so does a backend that does not return from its golden rows: ``hung`` is then called.
     """
     rows = _golden(bundle)
     devices = [device for device in options.devices for _ in range(options.instances)]
@@ -43,7 +46,8 @@ def open_instances(
             made.append(_open(bundle, options, device, rows))
             _check_own(bundle, made)
             opened.append(made[-1])
-            opened[-1] = backend = _checked(bundle, opened[-1], options, rows)
+            replay(bundle, opened, _limit(options, device), hung)
+            opened[-1] = backend = _prepared(bundle, opened[-1], options, rows)
             warm(backend, rows, sizes, clock=clock)
     except BaseException:
         close_all(opened)
@@ -59,9 +63,13 @@ def _check_own(bundle: Bundle, made: list[Backend]) -> None:
         )
 
 
-def _checked(bundle: Bundle, backend: Backend, options: Options, rows: Tensors) -> Backend:
-    """Replay the golden rows, and make the backend ready to serve."""
-    bundle.replay(backend)
+def _limit(options: Options, device: str) -> float | None:
+    """How long the first run may take; TensorRT builds its engine in it, which takes minutes."""
+    return None if device.startswith("tensorrt") else max(options.run_timeout, _FIRST_RUN_SECONDS)
+
+
+def _prepared(bundle: Bundle, backend: Backend, options: Options, rows: Tensors) -> Backend:
+    """Make a backend that has answered its golden rows ready to serve."""
     prepare = getattr(backend, "prepare", None)  # of a GPU: batch sizes that fit, recorded runs
     if prepare is not None:
         prepare(rows, options.max_batch_size)

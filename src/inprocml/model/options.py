@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from typing import Any
 
-from inprocml.backends import check_device, check_precision, check_threads
+from inprocml.backends import PRECISIONS, check_device, check_precision, check_threads
 from inprocml.batching import check_limits, check_weight
 from inprocml.bundle import Bundle, Policy
-from inprocml.protocols import Backend
+from inprocml.protocols import Backend, Clock
 from inprocml.serving import Memory, Rollout
 from inprocml.sources import valid_version
 
-__all__ = ["BackendChoice", "Device", "Options", "as_pins", "check_version"]
+__all__ = ["BackendChoice", "Device", "Options", "as_pins", "check_version", "deadline_of"]
 
 Device = str | Sequence[str]  # "cpu", "cuda", "cuda:1", "tensorrt", "auto": see ``check_device``
 BackendChoice = str | Callable[[Bundle], Backend] | None
 
+_LONGEST_TIMEOUT = 1e9  # seconds, 31 years: a lock cannot wait for more than nine times that
 _BACKENDS = ("onnx", "torch", "numpy")
 
 
@@ -61,7 +63,7 @@ class Options:
             check_version(pin)
         if not isinstance(self.name, str | None):
             raise TypeError(f"name must be text, not {type(self.name).__name__}")
-        if not callable(self.backend) and self.backend not in {None, *_BACKENDS}:
+        if not callable(self.backend) and self.backend not in (None, *_BACKENDS):  # may be unhashable
             raise ValueError(f"backend must be one of {_BACKENDS}, or a function from Bundle to Backend")
         self._check_computing()
         check_limits(
@@ -75,16 +77,22 @@ class Options:
             _check_positive("slo_ms", self.slo_ms, "milliseconds")
 
     def _check_computing(self) -> None:
+        if not isinstance(self.device, Sequence):
+            raise TypeError(
+                f"device must be text such as 'cuda:1', or a list of it, not {type(self.device).__name__}"
+            )
         if not self.devices:
             raise ValueError("device is an empty list; name one, such as 'cuda:0'")
         for device in self.devices:
             check_device(device)
-        check_precision(self.precision)
+        check_precision(self.precision, ("auto", *PRECISIONS))
         if callable(self.backend) and self.precision != "fp32":
             raise ValueError("precision is up to the function given as backend=; leave precision= out")
         check_threads(self.threads)
         if type(self.instances) is not int or self.instances < 1:
             raise ValueError(f"instances is {self.instances!r} and must be a whole number, at least 1")
+        if not isinstance(self.deterministic, bool):
+            raise TypeError(f"deterministic must be True or False, not {type(self.deterministic).__name__}")
         if self.weight is not None:
             check_weight(self.weight)
         if not isinstance(self.memory, Memory | None):
@@ -111,6 +119,23 @@ def _check_positive(name: str, value: object, unit: str) -> None:
         raise TypeError(f"{name} must be {unit}, not {type(value).__name__}")
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{name} must be a finite number of {unit}, more than 0")
+
+
+def deadline_of(clock: Clock, timeout: object, priority: object = 0) -> float | None:
+    """Return when a call's ``timeout`` is over, ``None`` for never; judges both before any load or queue.
+
+    Otherwise what is wrong would show only under load, when the call has to wait. Raises ``TypeError`` for
+    what is no number, ``ValueError`` for NaN. A priority beyond -8 or 8 is taken for these.
+    """
+    if priority.__class__ is not int and not isinstance(priority, Integral):
+        raise TypeError(f"priority must be a whole number from -8 to 8, not {type(priority).__name__}")
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, Real):
+        raise TypeError(f"timeout must be seconds, or None for no limit, not {type(timeout).__name__}")
+    if timeout != timeout:  # noqa: PLR0124 - math.isnan takes no whole number beyond 1e308
+        raise ValueError("timeout is NaN and must be a number of seconds, or None for no limit")
+    return clock() + (float(timeout) if timeout < _LONGEST_TIMEOUT else _LONGEST_TIMEOUT)
 
 
 def as_pins(pins: object) -> tuple[str, ...]:

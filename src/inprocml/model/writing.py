@@ -21,12 +21,16 @@ from inprocml.values import Columns, Tensors, Written
 __all__ = ["write"]
 
 FORMAT = 1
+_OTHERS = {".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt"}
+"""Names that promise what is not written: nothing could read such a file by its name."""
 
 
 def write(
     host: Host, source: Any, path: Path, *, key: str | None, errors: str, deadline: float | None
 ) -> Written:
     """Answer all rows of ``source`` into the Parquet file ``path``; raises as ``Model.predict_many``."""
+    if path.suffix.lower() in _OTHERS:
+        raise ValueError(f"to={path.name!r}: answers are written as Parquet; name it .parquet")
     clock = host._clock  # noqa: SLF001 - the host is the facade, of which this is a part
     parts = Parts(path, clock)
     done = os.path.lexists(path)

@@ -35,7 +35,9 @@ def as_column(values: object) -> Column:
     if isinstance(values, (list, Instants)):
         return values
     if isinstance(values, (str, bytes, bytearray, Mapping, AbstractSet)) or not isinstance(values, Iterable):
-        raise Refused("must be a column: a list or a one-dimensional array (for one row use transform_one)")
+        raise Refused(
+            "must be a column: a list or a one-dimensional array (for one row use transform_one, or predict)"
+        )
     return _from_frame(values)
 
 

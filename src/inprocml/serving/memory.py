@@ -50,6 +50,10 @@ class Memory:
         clock: Clock = time.monotonic,
     ) -> None:
         self.limit = as_bytes(limit)
+        if isinstance(idle, bool) or not isinstance(idle, int | float):
+            raise TypeError(f"idle must be seconds, not {type(idle).__name__}")
+        if measure is not None and not callable(measure):
+            raise TypeError(f"measure must be a function that returns bytes, not {type(measure).__name__}")
         if not 0 <= idle < float("inf"):
             raise ValueError(f"idle must be a finite number of seconds, 0 or more, not {idle!r}")
         self._idle = idle

@@ -47,6 +47,7 @@ class Slot:
         self._closed = False
         self._stuck: list[Servable] = []
         self._losses = 0
+        self._patience = 0.0  # before the next load, for the last one has left something behind
         self._lost_at = -math.inf
         self._pointing = threading.Lock()  # for the moment of pointing elsewhere; no load holds it
         self._evicted: tuple[str, str] | None = None
@@ -97,7 +98,8 @@ class Slot:
             servable = self._load_first()
         except Exception as error:
             now = self._clock()
-            self._failure, self._retry_at = anew(error), now + max(RETRY_SECONDS, now - began)
+            self._failure, self._retry_at = anew(error), now + max(RETRY_SECONDS, now - began, self._patience)
+            self._patience = 0.0
             raise
         self._servable, self._failure, self._evicted = servable, None, None
         _log.info("model %s: version %s serves now", servable.name, servable.version)
@@ -134,14 +136,26 @@ class Slot:
             self._servable = None
             self._stuck.append(servable)
             now = self._clock()
-            if now - self._lost_at > FORGIVEN_SECONDS:
-                self._losses = 0
-            wait = min(LOST_SECONDS * (2 ** min(self._losses, 16) - 1), MOST_LOST_SECONDS)
-            self._losses, self._lost_at = self._losses + 1, now
+            wait = self._lost_wait(now)
             if isinstance(lost, DeviceLost):
                 wait = math.inf
             self._failure, self._retry_at = (anew(lost) if wait else None), now + wait
         _log.error("model %s: version %s is given up: %s", servable.name, servable.version, lost)
+
+    def left_behind(self) -> None:
+        """Take note of a load that does not return: it keeps what it has, so the next one comes later.
+
+        Later and later, as after ``give_up``: each takes a thread and the memory of a model.
+        """
+        with self._pointing:
+            self._patience = self._lost_wait(self._clock())
+
+    def _lost_wait(self, now: float) -> float:
+        if now - self._lost_at > FORGIVEN_SECONDS:
+            self._losses = 0
+        wait = min(LOST_SECONDS * ((1 << min(self._losses, 16)) - 1), MOST_LOST_SECONDS)
+        self._losses, self._lost_at = self._losses + 1, now
+        return wait
 
     def evict(self) -> bool:
         """Free the version unless it is in use; the next use loads again. Whether it was freed.

@@ -25,6 +25,10 @@ _STEPS = 7  # halvings of the range in which a limit lies
 _PRECISE = 32  # a number of callers is found to so many parts of it
 _DELAYS = (0.5, 2.0)  # times the duration of one row
 _HALF = 0.5
+_REFUSES_NOBODY = (
+    "slo_ms refuses nobody here, not even at twice what it can do: "
+    "requests wait for Python, not in the queue."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +195,8 @@ class _Search:
             return settings, seen, ""
         heavy = {name: type(value)(2 * max(value, limit)) for name, value in self._objective.load.items()}
         open_end, kept = self._try(settings, **heavy), self._try(guarded, **heavy)
+        if kept.refusals <= open_end.refusals:
+            return guarded, with_slo, _REFUSES_NOBODY
         told = (
             f"With slo_ms the queue refuses at once who would wait longer: at twice what it can do "
             f"{self._p} is {_ms(self._seen(kept))} and {kept.refusals:.0%} are refused; without it, "

@@ -311,10 +311,10 @@ def test_t6_a_sparse_tensor_is_not_unfolded():
 
 CHILD = """
 import resource, sys
-from inprocml.backends.onnx import OnnxBackend, _import_runtime
+from inprocml.backends.onnx import OnnxBackend, import_runtime
 from inprocml.errors import InprocmlError
 {before}
-_import_runtime()
+import_runtime()
 now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (now + (700 << 20),) * 2)
 try:

@@ -344,16 +344,22 @@ def test_a_closed_model_says_so(store, row):
         model.predict(row)
 
 
+def ours(before):
+    """Names of the threads that this test's models have started; those of other tests may still be ending."""
+    return [t.name for t in threading.enumerate() if t.name.startswith("inprocml") and t not in before]
+
+
 def test_close_ends_every_thread_of_ours(store, row):
-    gc.collect()  # models that other tests dropped
+    before = set(threading.enumerate())
     model = Model(store, poll_interval=0.05)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: model.predict(row), range(64)))
     model.close()
-    assert [t.name for t in threading.enumerate() if t.name.startswith("inprocml")] == []
+    assert ours(before) == []
 
 
 def test_a_dropped_model_is_freed_and_its_threads_end(store, row):
+    before = set(threading.enumerate())
     model = Model(store, poll_interval=0.02)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(model.predict, [row] * 64))
@@ -362,7 +368,7 @@ def test_a_dropped_model_is_freed_and_its_threads_end(store, row):
 
     def freed():
         gc.collect()
-        return gone() is None and not [t for t in threading.enumerate() if t.name.startswith("inprocml")]
+        return gone() is None and not ours(before)
 
     wait_for(freed)
 

@@ -328,7 +328,7 @@ print(int(peak.split()[1]) >> 10, file=sys.stderr)
 NO_AUDIT = """
 import inprocml.backends.onnx as there
 from inprocml.backends.audit import Audited
-there.audit_model = lambda *_arguments, **_options: Audited(8, (), 1)
+there.audit_model = lambda *_arguments, **_options: Audited(8, (), 1, False)
 there._fold_limit = lambda *_arguments: 1 << 40
 """
 

@@ -26,11 +26,11 @@ def finding(report, what):
 def test_each_number_of_threads_at_each_interval_is_measured_and_all_of_them_end():
     before = threading.active_count()
     was = sys.getswitchinterval()
-    found = measure_busy_threads(lambda _: ANSWER, busy=(0, 2), intervals=(was, 0.001), seconds=0.1)
+    found = measure_busy_threads(lambda _: ANSWER, busy=(0, 2), intervals=(was, 0.001), seconds=1.0)
     assert [(one.busy, one.interval) for one in found] == [(0, was), (2, was), (0, 0.001), (2, 0.001)]
     assert all(one.calls > 0 for one in found)
     assert sys.getswitchinterval() == was
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # those of other tests may end meanwhile
 
 
 def test_the_switch_interval_is_put_back_when_the_model_fails():

@@ -110,10 +110,10 @@ class Stores(RuleBasedStateMachine):
 
     @rule(back=st.floats(0, 300_000), alias=ALIASES)
     def at(self, back: float, alias: str) -> None:
-        moment = self.clock.now - back
+        asked = dt.datetime.fromtimestamp(self.clock.now - back, dt.UTC)
+        moment = asked.timestamp()  # whole microseconds: a shorter time back is no time at all
         before: list[dict[str, str]] = [state for when, state in self.states if when <= moment]
         meant = before[-1].get(alias) if before else None
-        asked = dt.datetime.fromtimestamp(moment, dt.UTC)
         if meant is None:
             with pytest.raises(UnknownVersion):
                 self.store.at(asked, alias=alias)

@@ -9,11 +9,10 @@ import threading
 
 import numpy as np
 import pytest
+from tests.batching.callers import PATIENCE
 
 from inprocml.batching import Runner
 from inprocml.testing import FakeBackend
-
-PATIENCE = 20
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])

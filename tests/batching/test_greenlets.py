@@ -14,13 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from tests.batching.callers import PATIENCE
 
 from inprocml.batching import Runner, calls
 from inprocml.errors import DeadlineExceeded
 from inprocml.testing import FakeBackend, poisoned
 
 gevent = pytest.importorskip("gevent", reason="gevent is not installed here: pip install gevent")
-PATIENCE = 20
 
 
 def on_hub(test):

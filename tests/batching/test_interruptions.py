@@ -22,13 +22,13 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from tests.batching.callers import PATIENCE, until
 
 import inprocml.batching
 from inprocml.batching import Runner
 from inprocml.batching.calls import finish
 from inprocml.testing import FakeBackend, poisoned
 
-PATIENCE = 20
 FOLDER = str(Path(inprocml.batching.__file__).parent)
 MOST_STEPS = 2000
 
@@ -120,13 +120,6 @@ class Other(threading.Thread):
         self.join(PATIENCE)
         assert not self.is_alive(), f"a caller hangs after an interruption at {where}"
         assert self.answer == self.value
-
-
-def until(condition):
-    limit = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < limit, "it never came to that"
-        time.sleep(0.0002)
 
 
 class Scene:

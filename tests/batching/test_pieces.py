@@ -3,53 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.batching.callers import PATIENCE, Caller, answer, features, until
 
 from inprocml.batching import Runner
 from inprocml.errors import BackendFailed, DeadlineExceeded, Overloaded
 from inprocml.testing import FakeBackend, poisoned
-
-PATIENCE = 20
-
-
-def features(*values):
-    return {"x": np.array(values, np.float32).reshape(-1, 1)}
-
-
-def until(condition):
-    limit = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < limit, "it never came to that"
-        time.sleep(0.001)
-
-
-class Caller(threading.Thread):
-    def __init__(self, runner, *values, **how):
-        super().__init__(daemon=True)
-        self.runner, self.values, self.how, self.outcome = runner, values, how, None
-        self.start()
-
-    def run(self):
-        try:
-            self.outcome = self.runner.run(features(*self.values), rows=len(self.values), **self.how)
-        except Exception as error:
-            self.outcome = error
-
-    def end(self):
-        self.join(PATIENCE)
-        assert not self.is_alive(), "a caller hangs"
-        return self.outcome
-
-
-def answer(result):
-    assert not isinstance(result, Exception), result
-    return result.outputs["x"][:, 0].tolist()
 
 
 def test_an_idle_device_computes_a_whole_batch_of_one_caller_at_once():

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import numpy as np
 import pytest
+from tests.batching.callers import PATIENCE, Caller, line_up, until
 
 from inprocml.batching import Runner
 from inprocml.errors import BackendFailed, DeviceLost
 from inprocml.protocols import Backend, Pipelined
-
-PATIENCE = 20
 
 
 class Device:
@@ -68,41 +66,11 @@ class _Flight:
         return {"x": self.values * 2}
 
 
-class Caller(threading.Thread):
-    def __init__(self, runner, value):
-        super().__init__(daemon=True)
-        self.runner, self.value, self.outcome = runner, value, None
-        self.start()
-
-    def run(self):
-        try:
-            self.outcome = self.runner.run({"x": np.array([[self.value]])}).outputs["x"].item()
-        except Exception as error:
-            self.outcome = error
-
-    def end(self):
-        self.join(PATIENCE)
-        assert not self.is_alive(), "a caller hangs"
-        return self.outcome
-
-
-def until(condition):
-    limit = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < limit, "it never came to that"
-        time.sleep(0.001)
-
-
 def crowd(runner, device, *values):
     """One inline caller holds the device; the others queue up in order; then all may land."""
     first = Caller(runner, 1)
     device.wait_started(1)
-    callers = [first]
-    for value in values:
-        depth = runner.depth
-        callers.append(Caller(runner, value))
-        until(lambda depth=depth: runner.depth > depth)
-    return callers
+    return [first, *line_up(runner, *values)]
 
 
 def test_it_is_both():
@@ -119,7 +87,7 @@ def test_the_next_full_batch_starts_while_one_computes_and_they_land_in_order():
     assert device.started == [1, 2, 2]  # two in flight, none has landed
     assert device.landed == [1]
     device.gate.release(10)
-    assert [caller.end() for caller in callers] == [2, 4, 6, 8, 10, 12]
+    assert [caller.said() for caller in callers] == [2, 4, 6, 8, 10, 12]
     assert device.landed == [1, 2, 3, 4]
     assert device.most == 2
     assert runner.close(PATIENCE)
@@ -130,7 +98,7 @@ def test_a_failed_flight_is_computed_one_by_one_after_the_one_behind_it():
     runner = Runner(device, max_batch_size=2)
     callers = crowd(runner, device, 13, 3, 4, 5)
     device.gate.release(20)
-    outcomes = [caller.end() for caller in callers]
+    outcomes = [caller.said() for caller in callers]
     assert isinstance(outcomes[1], BackendFailed)
     assert [outcome for k, outcome in enumerate(outcomes) if k != 1] == [2, 6, 8, 10]
     assert device.started == [1, 2, 2, 1, 1]
@@ -142,7 +110,7 @@ def test_a_batch_that_cannot_start_is_computed_one_by_one():
     runner = Runner(device, max_batch_size=4)
     callers = crowd(runner, device, 7, 8)
     device.gate.release(20)
-    outcomes = [caller.end() for caller in callers]
+    outcomes = [caller.said() for caller in callers]
     assert [outcomes[0], outcomes[2]] == [2, 16]
     assert "refused at the start" in str(outcomes[1].__cause__)
     assert runner.close(PATIENCE)
@@ -153,7 +121,7 @@ def test_a_lost_device_fails_its_batch_and_what_flies_behind_it_still_lands():
     runner = Runner(device, max_batch_size=1)
     callers = crowd(runner, device, 66, 3)
     device.gate.release(20)
-    outcomes = [caller.end() for caller in callers]
+    outcomes = [caller.said() for caller in callers]
     assert outcomes[0] == 2
     assert isinstance(outcomes[1], DeviceLost)
     assert outcomes[2] == 6 or type(outcomes[2]).__name__ == "Drained"
@@ -166,7 +134,7 @@ def test_batches_obey_the_sizes_that_the_device_has_now():
     callers = crowd(runner, device, *range(20, 30))
     device.sizes = (1, 2)
     device.gate.release(100)
-    assert [caller.end() for caller in callers[1:]] == [2 * k for k in range(20, 30)]
+    assert [caller.said() for caller in callers[1:]] == [2 * k for k in range(20, 30)]
     assert max(device.started) <= 2
     assert runner.close(PATIENCE)
 

@@ -235,7 +235,7 @@ def test_the_next_batch_starts_when_the_device_is_about_to_be_free():
     assert step.batch == []
     assert step.ready_at == pytest.approx(0.8 * 0.004 - 0.001)
     assert len(queue.take(0.0031).batch) == 1
-    assert queue.flying
+    assert queue.running()
     assert queue.settle([first]) == [first]
 
 

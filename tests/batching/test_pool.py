@@ -8,12 +8,12 @@ import time
 
 import numpy as np
 import pytest
+from tests.batching.callers import PATIENCE
 
 from inprocml.batching import Drained, Pool, Runner, Shapes
 from inprocml.errors import DeviceLost
 from inprocml.testing import FakeBackend, ManualClock
 
-PATIENCE = 20
 ONE = {"x": np.ones((1, 1), np.float32)}
 
 

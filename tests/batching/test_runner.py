@@ -15,62 +15,12 @@ import weakref
 
 import numpy as np
 import pytest
+from tests.batching.callers import PATIENCE, Caller, answer, features, line_up, until
 
 from inprocml.batching import Drained, Result, Runner
 from inprocml.batching.core import leave_quietly
 from inprocml.errors import BackendFailed, DeadlineExceeded, Overloaded, Unavailable
 from inprocml.testing import FakeBackend, ManualClock, poisoned
-
-PATIENCE = 20  # real seconds after which a test says that somebody hangs
-
-
-def features(*values):
-    return {"x": np.array(values, np.float32).reshape(-1, 1)}
-
-
-def answer(result):
-    return result.outputs["x"].ravel().tolist()
-
-
-class Caller(threading.Thread):
-    """One blocked caller; ``outcome`` is its Result or what it was raised."""
-
-    def __init__(self, runner, *values, deadline=None):
-        super().__init__(daemon=True)
-        self.runner, self.values, self.deadline = runner, values, deadline
-        self.outcome = None
-        self.start()
-
-    def run(self):
-        try:
-            self.outcome = self.runner.run(
-                features(*self.values), rows=len(self.values), deadline=self.deadline
-            )
-        except BaseException as error:
-            self.outcome = error
-
-    def end(self):
-        self.join(PATIENCE)
-        assert not self.is_alive(), "a caller hangs"
-        return self.outcome
-
-
-def until(condition):
-    """Wait for another thread's doing."""
-    limit = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < limit, "it never came to that"
-        time.sleep(0.001)
-
-
-def queue_up(runner, *rows, deadline=None):
-    """Start callers one after the other, each surely in the queue before the next."""
-    callers = []
-    for values in rows:
-        depth = runner.depth
-        callers.append(Caller(runner, *np.atleast_1d(values), deadline=deadline))
-        until(lambda depth=depth: runner.depth > depth)
-    return callers
 
 
 @pytest.fixture
@@ -113,7 +63,7 @@ def test_callers_that_arrive_meanwhile_become_one_batch_on_the_worker(make):
     runner = make(backend)
     with backend.hold():
         first = busy(runner, backend)
-        callers = queue_up(runner, 1, 2, 3)
+        callers = line_up(runner, 1, 2, 3)
         assert (runner.depth, runner.idle) == (3, False)
     assert answer(first.end()) == [0.0]
     assert first.outcome.inline
@@ -132,7 +82,7 @@ def test_after_the_rush_a_lone_caller_is_inline_again(make):
     runner = make(backend)
     with backend.hold():
         busy(runner, backend)
-        (caller,) = queue_up(runner, 1)
+        (caller,) = line_up(runner, 1)
     caller.end()
     until(lambda: runner.idle)
     assert runner.run(features(2)).inline
@@ -143,7 +93,7 @@ def test_batches_follow_arrival_and_never_exceed_the_limit(make):
     runner = make(backend, max_batch_size=3)
     with backend.hold():
         busy(runner, backend)
-        callers = queue_up(runner, (1, 2), (3, 4), 5, 6)  # in pieces of a row
+        callers = line_up(runner, (1, 2), (3, 4), 5, 6)  # in pieces of a row
     assert [answer(caller.end()) for caller in callers] == [[1, 2], [3, 4], [5], [6]]
     assert backend.batches == [1, 3, 3]
 
@@ -153,7 +103,7 @@ def test_an_answer_is_a_copy_that_pins_no_batch_and_reaches_nobody_else(make):
     runner = make(backend)
     with backend.hold():
         busy(runner, backend)
-        first, second = queue_up(runner, 1, 2)
+        first, second = line_up(runner, 1, 2)
     one, two = first.end().outputs["x"], second.end().outputs["x"]
     assert one.base is None
     one[:] = 99
@@ -166,7 +116,7 @@ def test_the_queued_time_is_what_passed_on_the_clock(make):
     runner = make(backend, clock=clock)
     with backend.hold():
         busy(runner, backend)
-        (caller,) = queue_up(runner, 1)
+        (caller,) = line_up(runner, 1)
         clock.advance(2.5)
     assert caller.end().queued == 2.5
 
@@ -175,9 +125,9 @@ def test_max_queue_delay_waits_for_company_and_is_never_inline(make):
     clock = ManualClock()
     backend = FakeBackend()
     runner = make(backend, clock=clock, max_queue_delay=1.0)
-    callers = queue_up(runner, 1)
+    callers = line_up(runner, 1)
     clock.advance(0.5)
-    callers += queue_up(runner, 2)
+    callers += line_up(runner, 2)
     assert backend.batches == []
     clock.advance(0.5)
     assert [answer(caller.end()) for caller in callers] == [[1], [2]]
@@ -188,7 +138,7 @@ def test_max_queue_delay_waits_for_company_and_is_never_inline(make):
 def test_max_queue_delay_ends_when_the_batch_is_full(make):
     backend = FakeBackend()
     runner = make(backend, clock=ManualClock(), max_queue_delay=1.0, max_batch_size=2)
-    (first,) = queue_up(runner, 1)
+    (first,) = line_up(runner, 1)
     second = Caller(runner, 2)
     assert (answer(first.end()), answer(second.end())) == ([1], [2])
     assert backend.batches == [2]
@@ -211,7 +161,7 @@ def test_a_full_queue_refuses_before_any_work(make):
     runner = make(backend, max_queue_size=2)
     with backend.hold():
         busy(runner, backend)
-        callers = queue_up(runner, 1, 2)
+        callers = line_up(runner, 1, 2)
         with pytest.raises(Overloaded):
             runner.run(features(3))
     assert [answer(caller.end()) for caller in callers] == [[1], [2]]
@@ -224,8 +174,8 @@ def test_a_waiting_row_leaves_at_its_deadline_and_is_never_computed(make):
     runner = make(backend, clock=clock)
     with backend.hold():
         first = busy(runner, backend)
-        (hurried,) = queue_up(runner, 1, deadline=1.0)
-        (patient,) = queue_up(runner, 2)
+        (hurried,) = line_up(runner, 1, deadline=1.0)
+        (patient,) = line_up(runner, 2)
         clock.advance(1.0)
         assert isinstance(hurried.end(), DeadlineExceeded)  # while the device is still busy
         assert runner.depth == 1
@@ -239,8 +189,8 @@ def test_a_caller_whose_row_is_computing_is_let_go_at_its_deadline_and_its_answe
     backend = FakeBackend()
     runner = make(backend, clock=clock, max_queue_delay=1.0)
     with backend.hold():
-        (hurried,) = queue_up(runner, 1, deadline=2.0)
-        (patient,) = queue_up(runner, 2, deadline=9.0)
+        (hurried,) = line_up(runner, 1, deadline=2.0)
+        (patient,) = line_up(runner, 2, deadline=9.0)
         clock.advance(1.0)
         backend.wait_running()
         clock.advance(1.0)
@@ -303,7 +253,7 @@ def test_only_the_bad_row_of_a_batch_gets_the_error(make, error):
     runner = make(backend)
     with backend.hold():
         busy(runner, backend)
-        callers = queue_up(runner, 1, (2, 13), 3)
+        callers = line_up(runner, 1, (2, 13), 3)
     good, bad, also_good = (caller.end() for caller in callers)
     assert (answer(good), answer(also_good)) == ([1], [3])
     assert (good.batch_rows, also_good.batch_rows) == (1, 1)
@@ -318,7 +268,7 @@ def test_a_lone_failing_row_on_the_worker_is_not_retried(make):
     runner = make(backend)
     with backend.hold():
         busy(runner, backend)
-        (bad,) = queue_up(runner, 13)
+        (bad,) = line_up(runner, 13)
     assert isinstance(bad.end(), BackendFailed)
     assert backend.batches == [1, 1]
 
@@ -328,7 +278,7 @@ def test_each_failing_caller_gets_an_error_of_its_own(make):
     runner = make(backend)
     with backend.hold():
         busy(runner, backend)
-        callers = queue_up(runner, 13, 13)
+        callers = line_up(runner, 13, 13)
     first, second = (caller.end() for caller in callers)
     assert isinstance(first, BackendFailed)
     assert first is not second
@@ -351,7 +301,7 @@ def test_rows_that_do_not_fit_together_are_answered_apart(make, misfit):
     outcome = []
     with backend.hold():
         busy(runner, backend)
-        (caller,) = queue_up(runner, 7)
+        (caller,) = line_up(runner, 7)
         other = threading.Thread(target=lambda: outcome.append(runner.run(misfit)), daemon=True)
         other.start()
         until(lambda: runner.depth == 2)
@@ -369,8 +319,8 @@ def test_a_row_that_expires_before_its_second_chance_is_not_computed_again(make)
     runner = make(backend, clock=clock)
     with backend.hold():
         busy(runner, backend)  # until 1 s
-        (bad,) = queue_up(runner, 13)  # with its mate until 2 s, alone until 3 s
-        (hurried,) = queue_up(runner, 5, deadline=2.5)
+        (bad,) = line_up(runner, 13)  # with its mate until 2 s, alone until 3 s
+        (hurried,) = line_up(runner, 5, deadline=2.5)
     assert isinstance(bad.end(), BackendFailed)
     assert isinstance(hurried.end(), DeadlineExceeded)
     until(lambda: runner.idle)
@@ -401,7 +351,7 @@ def test_an_answer_with_a_row_too_few_reaches_nobody(make):
     runner = make(backend)
     with backend.hold():
         busy(runner, backend)
-        callers = queue_up(runner, 1, 2, 3)
+        callers = line_up(runner, 1, 2, 3)
     assert [answer(caller.end()) for caller in callers] == [[1], [2], [3]]
 
 
@@ -420,7 +370,7 @@ def test_keyboard_interrupt_inline_hands_the_device_to_those_who_wait(make):
     with backend.hold():
         first = Caller(runner, 13)
         backend.wait_running()
-        (second,) = queue_up(runner, 2)
+        (second,) = line_up(runner, 2)
     assert isinstance(first.end(), KeyboardInterrupt)
     assert answer(second.end()) == [2]
 
@@ -464,7 +414,7 @@ def test_without_a_thread_to_be_had_nobody_hangs(make, monkeypatch):
     runner = make(backend)
     with backend.hold():
         first = busy(runner, backend)
-        callers = queue_up(runner, 1, 2)
+        callers = line_up(runner, 1, 2)
 
         def no_thread(self):
             raise RuntimeError("can't start new thread")
@@ -484,7 +434,7 @@ def test_a_fault_of_our_own_on_the_worker_strands_nobody(make, monkeypatch):
     runner = make(backend)
     with backend.hold():
         busy(runner, backend)
-        callers = queue_up(runner, 1, 2)
+        callers = line_up(runner, 1, 2)
         monkeypatch.setattr("inprocml.batching.worker._Worker._start", lambda *_: 1 / 0)
     for caller in callers:
         outcome = caller.end()
@@ -493,7 +443,7 @@ def test_a_fault_of_our_own_on_the_worker_strands_nobody(make, monkeypatch):
     monkeypatch.undo()
     with backend.hold():
         busy(runner, backend)
-        (caller,) = queue_up(runner, 3)
+        (caller,) = line_up(runner, 3)
     assert answer(caller.end()) == [3]
 
 
@@ -514,7 +464,7 @@ async def test_threads_and_coroutines_share_a_batch(make):
     runner = make(backend)
     with backend.hold():
         first = await asyncio.to_thread(busy, runner, backend)
-        (thread,) = await asyncio.to_thread(queue_up, runner, 1)
+        (thread,) = await asyncio.to_thread(line_up, runner, 1)
         tasks = [asyncio.create_task(runner.arun(features(value))) for value in (2, 3)]
         await asyncio.to_thread(until, lambda: runner.depth == 3)
     assert [answer(result) for result in await asyncio.gather(*tasks)] == [[2], [3]]
@@ -589,7 +539,7 @@ def test_an_event_loop_that_ended_does_not_disturb_the_others(make):
         task = loop.create_task(runner.arun(features(1)))
         loop.run_until_complete(asyncio.sleep(0))
         assert runner.depth == 1
-        (thread,) = queue_up(runner, 2)
+        (thread,) = line_up(runner, 2)
         late = []
         other = threading.Thread(
             target=lambda: late.append(asyncio.run(runner.arun(features(3)))), daemon=True
@@ -625,7 +575,7 @@ def test_observers_learn_of_every_run(make):
     runner = make(backend, observers=[diary], clock=clock)
     with backend.hold():
         callers = [busy(runner, backend)]
-        callers += queue_up(runner, (1, 2), 13)
+        callers += line_up(runner, (1, 2), 13)
     for caller in callers:
         caller.end()
     until(lambda: runner.idle)
@@ -690,7 +640,7 @@ def test_drain_refuses_the_new_and_finishes_those_who_wait(make):
     runner = make(backend)
     with backend.hold():
         busy(runner, backend)
-        (caller,) = queue_up(runner, 1)
+        (caller,) = line_up(runner, 1)
         runner.drain()
         with pytest.raises(Drained):
             runner.run(features(2))
@@ -701,7 +651,7 @@ def test_drain_refuses_the_new_and_finishes_those_who_wait(make):
 
 def test_drain_does_not_wait_for_company(make):
     runner = make(clock=ManualClock(), max_queue_delay=1.0)
-    (caller,) = queue_up(runner, 1)
+    (caller,) = line_up(runner, 1)
     runner.drain()
     assert answer(caller.end()) == [1]
 
@@ -711,7 +661,7 @@ def test_close_waits_for_the_last_answer_and_joins_the_thread():
     runner = Runner(backend, name="closing")
     with backend.hold():
         busy(runner, backend)
-        (caller,) = queue_up(runner, 1)
+        (caller,) = line_up(runner, 1)
         assert runner.close(0.01) is False
     assert runner.close(PATIENCE) is True
     assert answer(caller.end()) == [1]
@@ -739,7 +689,7 @@ def test_a_runner_dropped_without_close_lets_its_thread_end():
     runner = Runner(backend, name="dropped")
     with backend.hold():
         busy(runner, backend)
-        (caller,) = queue_up(runner, 1)
+        (caller,) = line_up(runner, 1)
     caller.end()
     gone = weakref.ref(runner)
     del runner, caller
@@ -758,7 +708,7 @@ def contended(backend):
     runner = Runner(backend, name="contended")
     with backend.hold():
         first = busy(runner, backend)
-        (caller,) = queue_up(runner, 1)
+        (caller,) = line_up(runner, 1)
     first.end()
     caller.end()
     until(lambda: runner.idle)
@@ -782,7 +732,7 @@ def test_a_worker_that_was_let_go_is_replaced_on_need():
     leave_quietly()
     with backend.hold():
         busy(runner, backend)
-        (caller,) = queue_up(runner, 2)
+        (caller,) = line_up(runner, 2)
     assert answer(caller.end()) == [2]
     assert runner.close(PATIENCE)
 
@@ -818,7 +768,7 @@ def test_an_error_leaves_no_cycle_behind_it(make):
     runner = make(backend)
     with backend.hold():
         busy(runner, backend)
-        (caller,) = queue_up(runner, 13)
+        (caller,) = line_up(runner, 13)
     error = caller.end()
     caller.outcome = None
     gone = weakref.ref(error)
@@ -834,14 +784,6 @@ def test_an_error_leaves_no_cycle_behind_it(make):
 # --- patience -----------------------------------------------------------------------------------------
 
 
-class PatientCaller(Caller):
-    def run(self):
-        try:
-            self.outcome = self.runner.run(features(*self.values), deadline=self.deadline, patient=True)
-        except BaseException as error:
-            self.outcome = error
-
-
 def outside(runner):
     return len(runner._core.queue._line.outside)
 
@@ -851,9 +793,9 @@ def test_the_patient_wait_for_room_where_others_are_refused(make):
     runner = make(backend, max_queue_size=2)
     with backend.hold():
         busy(runner, backend)
-        callers = queue_up(runner, 1, 2)
+        callers = line_up(runner, 1, 2)
         for value in (3, 4, 5):
-            callers.append(PatientCaller(runner, value))
+            callers.append(Caller(runner, value, patient=True))
             until(lambda value=value: outside(runner) == value - 2)
         assert runner.depth == 2
         with pytest.raises(Overloaded):
@@ -868,8 +810,8 @@ def test_a_patient_caller_is_let_go_at_its_deadline(make):
     runner = make(backend, clock=clock, max_queue_size=1)
     with backend.hold():
         busy(runner, backend)
-        (inside,) = queue_up(runner, 1)
-        late = PatientCaller(runner, 2, deadline=1.0)
+        (inside,) = line_up(runner, 1)
+        late = Caller(runner, 2, deadline=1.0, patient=True)
         until(lambda: outside(runner) == 1)
         clock.advance(1.0)
         assert isinstance(late.end(), DeadlineExceeded)
@@ -882,8 +824,8 @@ def test_a_patient_caller_is_let_go_at_its_deadline_in_real_time(make):
     runner = make(backend, max_queue_size=1)
     with backend.hold():
         busy(runner, backend)
-        queue_up(runner, 1)
-        late = PatientCaller(runner, 2, deadline=time.monotonic() + 0.05)
+        line_up(runner, 1)
+        late = Caller(runner, 2, deadline=time.monotonic() + 0.05, patient=True)
         assert isinstance(late.end(), DeadlineExceeded)
 
 
@@ -892,8 +834,8 @@ def test_a_drained_runner_refuses_the_patient_and_serves_those_it_let_wait(make)
     runner = make(backend, max_queue_size=1)
     with backend.hold():
         busy(runner, backend)
-        callers = [*queue_up(runner, 1), PatientCaller(runner, 2)]
+        callers = [*line_up(runner, 1), Caller(runner, 2, patient=True)]
         until(lambda: outside(runner) == 1)
         runner.drain()
-        assert isinstance(PatientCaller(runner, 3).end(), Drained)
+        assert isinstance(Caller(runner, 3, patient=True).end(), Drained)
     assert [answer(caller.end()) for caller in callers] == [[1], [2]]

@@ -6,12 +6,11 @@ import threading
 import time
 
 import numpy as np
-from tests.batching.test_pipeline import Caller, Device, until
+from tests.batching.callers import PATIENCE, Caller, until
+from tests.batching.test_pipeline import Device
 
 from inprocml.batching import Runner, Turns
 from inprocml.testing import FakeBackend, ManualClock
-
-PATIENCE = 20
 
 
 def crowded(runner, backend, callers):
@@ -30,7 +29,7 @@ def test_two_models_with_two_flights_each_never_wait_for_one_another():
     for device in devices:
         device.gate.release(100)
     for callers in crowds:
-        assert [caller.end() for caller in callers] == [2 * k for k in range(100, 113)]
+        assert [caller.said() for caller in callers] == [2 * k for k in range(100, 113)]
     assert all(runner.close(PATIENCE) for runner in runners)
     assert not turns._holders
     assert not turns._waiting
@@ -65,7 +64,7 @@ def test_a_pipelined_model_does_not_pay_for_its_wait():
     until(lambda: turns._waiting)
     time.sleep(0.3)
     long.release("a long run", 0.3)
-    assert caller.end() == 8
+    assert caller.said() == 8
     assert place.virtual < 0.2
     assert runner.expected() < 0.2
     assert runner.close(PATIENCE)

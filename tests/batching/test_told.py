@@ -12,7 +12,7 @@ import weakref
 
 import numpy as np
 import pytest
-from tests.batching.test_watchdog import Caller, line_up, until
+from tests.batching.callers import PATIENCE, Caller, line_up, until
 
 from inprocml.batching import Runner
 from inprocml.batching.calls import Call, wake
@@ -21,7 +21,6 @@ from inprocml.batching.watchdog import _dogs as watchdogs
 from inprocml.errors import BackendFailed, DeviceLost
 from inprocml.testing import FakeBackend, ManualClock
 
-PATIENCE = 20
 ONE = {"x": np.ones((1, 1), np.float32)}
 
 
@@ -120,8 +119,8 @@ def test_errors_of_many_callers_are_not_one_object_and_keep_no_inputs():
     until(lambda: not runner.idle)
     callers = line_up(runner, 1, 2, 3)
     stuck.set()
-    first.end()
-    errors = [caller.end() for caller in callers]
+    first.said()
+    errors = [caller.said() for caller in callers]
     assert {type(error) for error in errors} == {DeviceLost}
     assert len({id(error) for error in errors}) == 3
 
@@ -154,7 +153,7 @@ def test_a_process_that_was_stopped_meanwhile_gives_no_run_up_at_the_first_look(
         behind = line_up(runner, 1)
         ahead[0] = 3600.0
         runner._core.check()
-    assert [caller.end() for caller in (first, *behind)] == [0.0, 1.0]
+    assert [caller.said() for caller in (first, *behind)] == [0.0, 1.0]
     assert runner.lost is None
     assert runner.close(PATIENCE)
 

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.batching.callers import PATIENCE
 
 from inprocml.batching import Drained, Runner, Turns
 from inprocml.testing import FakeBackend
-
-PATIENCE = 20
 
 
 def serve(weights, costs, seconds):

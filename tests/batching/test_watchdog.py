@@ -4,55 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 
-import numpy as np
 import pytest
+from tests.batching.callers import PATIENCE, Caller, features, line_up, until
 
 from inprocml.batching import Drained, Runner
 from inprocml.batching.watchdog import watchdog
 from inprocml.errors import BackendFailed, DeviceLost
 from inprocml.testing import FakeBackend, ManualClock
-
-PATIENCE = 20
-
-
-def features(*values):
-    return {"x": np.array(values, np.float32).reshape(-1, 1)}
-
-
-def until(condition):
-    limit = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < limit, "it never came to that"
-        time.sleep(0.001)
-
-
-class Caller(threading.Thread):
-    def __init__(self, runner, value):
-        super().__init__(daemon=True)
-        self.runner, self.value, self.outcome = runner, value, None
-        self.start()
-
-    def run(self):
-        try:
-            self.outcome = self.runner.run(features(self.value)).outputs["x"].item()
-        except Exception as error:
-            self.outcome = error
-
-    def end(self):
-        self.join(PATIENCE)
-        assert not self.is_alive(), "a caller hangs"
-        return self.outcome
-
-
-def line_up(runner, *values):
-    callers = []
-    for value in values:
-        depth = runner.depth
-        callers.append(Caller(runner, value))
-        until(lambda depth=depth: runner.depth > depth)
-    return callers
 
 
 def hung(backend, clock=None):
@@ -63,7 +22,7 @@ def hung(backend, clock=None):
         backend.wait_running()
         batch = line_up(runner, 1, 2)
         backend.batches.clear()
-    first.end()
+    first.said()
     return runner, batch
 
 
@@ -89,11 +48,11 @@ def test_a_batch_that_never_returns_fails_its_callers_and_sends_the_others_elsew
     assert runner.lost is None
     clock.advance(2)
     for caller in batch:
-        assert isinstance(caller.end(), BackendFailed)
+        assert isinstance(caller.said(), BackendFailed)
         assert "'late'" in str(caller.outcome)
         assert "has not returned for 11.0 s" in str(caller.outcome)
     for caller in behind:
-        assert isinstance(caller.end(), Drained)
+        assert isinstance(caller.said(), Drained)
     with pytest.raises(Drained):
         runner.run(features(5))
     assert isinstance(runner.lost, BackendFailed)
@@ -111,9 +70,9 @@ def test_an_inline_run_that_never_returns_fails_nobody_behind_it_and_keeps_its_b
         backend.wait_running()
         behind = line_up(runner, 2, 3)
         clock.advance(11)
-        assert all(isinstance(caller.end(), Drained) for caller in behind)
+        assert all(isinstance(caller.said(), Drained) for caller in behind)
         assert not runner.close(0.05)
-    assert first.end() == 1.0, "who computes itself has its answer when the model returns"
+    assert first.said() == 1.0, "who computes itself has its answer when the model returns"
     assert runner.close(PATIENCE)
 
 
@@ -127,7 +86,7 @@ def test_a_long_batch_of_a_slow_model_is_no_hang():
         backend.wait_running()
         clock.advance(49)  # ten times as long
         assert runner.lost is None
-    assert first.end() == 1.0
+    assert first.said() == 1.0
     assert runner.close(PATIENCE)
 
 
@@ -155,7 +114,7 @@ def test_in_real_time_a_thread_watches_and_sleeps_when_nothing_runs():
         callers = line_up(runner, 1, 2)
         assert not watchdog().asleep
     for caller in callers:
-        assert isinstance(caller.end(), BackendFailed)
+        assert isinstance(caller.said(), BackendFailed)
     backend.go.set()
     until(lambda: runner.close(0.05))
     until(lambda: watchdog().asleep)
@@ -173,8 +132,8 @@ def test_a_lost_device_ends_the_runner_and_nobody_is_computed_one_by_one():
         first = Caller(runner, 0)
         backend.wait_running()
         callers = line_up(runner, 13, 1, 2, 3)
-    assert first.end() == 0.0
-    assert [type(caller.end()) for caller in callers] == [DeviceLost, DeviceLost, Drained, Drained]
+    assert first.said() == 0.0
+    assert [type(caller.said()) for caller in callers] == [DeviceLost, DeviceLost, Drained, Drained]
     assert backend.batches == [1, 2]
     assert isinstance(runner.lost, DeviceLost)
     assert runner.close(PATIENCE)

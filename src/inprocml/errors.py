@@ -30,7 +30,9 @@ Messages say what happened, where, and what to do now, and never repeat a value 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
+from typing import TypeVar
 
 __all__ = [
     "BackendError",
@@ -57,6 +59,8 @@ __all__ = [
     "Untrusted",
     "WrongContentType",
 ]
+
+E = TypeVar("E", bound=BaseException)
 
 
 class InprocmlError(Exception):
@@ -198,3 +202,16 @@ class ParityError(PackError):
         self.rows = rows
         self.distance = distance
         self.limit = limit
+
+
+def anew(error: E) -> E:
+    """Return ``error`` as new: one object raised in many threads would mix their tracebacks.
+
+    A traceback keeps the frames of the request that failed, and with them its row.
+    """
+    try:
+        again = copy.copy(error)
+    except Exception:  # noqa: BLE001 - an error class of the host's whose arguments do not make it again
+        again = error
+    again.__traceback__ = again.__cause__ = again.__context__ = None
+    return again

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
 import itertools
 import math
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from inprocml.batching.compute import cut
 from inprocml.batching.greenlets import HubGate, open_gates
 from inprocml.batching.primitives import lock_maker
 from inprocml.batching.ticket import State, Ticket
-from inprocml.errors import InprocmlError
+from inprocml.errors import InprocmlError, anew
 from inprocml.values import Tensors
 
 __all__ = [
@@ -25,7 +24,6 @@ __all__ = [
     "Call",
     "CountingBell",
     "Gate",
-    "anew",
     "finish",
     "pass_on",
     "pieces",
@@ -34,7 +32,6 @@ __all__ = [
     "wake",
 ]
 
-E = TypeVar("E", bound=InprocmlError)
 _Lock = type(lock_maker()())
 
 
@@ -111,19 +108,10 @@ def raise_fault(call: Call) -> None:
 
 def tell(calls: Iterable[Call], error: InprocmlError) -> None:
     """Give each of several callers the error as new: one object would mix their tracebacks, and keep them."""
+    cause = error.__cause__
     for call in calls:
         call.error = anew(error)
-
-
-def anew(error: E) -> E:
-    """Return ``error`` without the frames in which it was raised, and with its cause."""
-    try:
-        own = copy.copy(error)
-    except Exception:  # noqa: BLE001 - a backend's own class, whose arguments do not make it again
-        return error
-    own.__traceback__ = None
-    own.__cause__ = error.__cause__
-    return own
+        call.error.__cause__ = cause
 
 
 class CountingBell:

@@ -15,9 +15,9 @@ import threading
 import time
 import weakref
 from collections.abc import Hashable, Iterable
-from typing import Protocol, cast
+from typing import cast
 
-from inprocml.batching.calls import Call, Gate, anew, pass_on, tell, wake
+from inprocml.batching.calls import Call, Gate, pass_on, tell, wake
 from inprocml.batching.compute import failed
 from inprocml.batching.greenlets import HubGate, hubs, join
 from inprocml.batching.primitives import Thread, current_thread, lock_maker, start_thread
@@ -25,13 +25,14 @@ from inprocml.batching.queue import LESSON_SECONDS, Queue
 from inprocml.batching.refusals import drained, too_late
 from inprocml.batching.shapes import Shapes
 from inprocml.batching.ticket import Ticket
+from inprocml.batching.turns import Turn
 from inprocml.batching.watchdog import Watchdog, stuck_for, watchdog
 from inprocml.batching.worker import work
-from inprocml.errors import BackendFailed, InprocmlError, Unavailable
+from inprocml.errors import BackendFailed, InprocmlError, Unavailable, anew
 from inprocml.protocols import Backend, Clock, Observer
 from inprocml.values import BatchRecord, Tensors
 
-__all__ = ["Core", "Turn", "leave_quietly"]
+__all__ = ["Core", "leave_quietly"]
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())  # without one, Python prints a host's unconfigured warnings to stderr
@@ -42,22 +43,6 @@ _SECOND_LOOK = 0.5  # seconds after the first at which a run that does not retur
 
 # Seconds of a run for which a greenlet may stop its hub: to hand it to the worker costs a lone one 80 us.
 _BRIEF = 200e-6
-
-
-class Turn(Protocol):
-    """One runner's place at a device that it shares with others; ``who`` is one run, inline or of a batch.
-
-    ``claim`` takes the device if it is free and nobody waits for it; ``acquire`` waits. ``release`` after
-    ``seconds`` does nothing for a run that does not hold the device; ``leave`` gives up all that hold it.
-    """
-
-    def claim(self, who: Hashable) -> bool: ...
-
-    def acquire(self, who: Hashable) -> None: ...
-
-    def release(self, who: Hashable, seconds: float) -> None: ...
-
-    def leave(self) -> None: ...
 
 
 class Core:
@@ -290,8 +275,7 @@ class Core:
         wake(waiting)
 
     def _lose(self, error: BackendFailed) -> None:
-        self.lost = anew(error)  # a traceback keeps the inputs
-        self.lost.__cause__ = None
+        self.lost = anew(error)
         self.queue.draining = True
 
     def check(self) -> None:

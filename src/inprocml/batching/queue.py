@@ -109,11 +109,6 @@ class Queue:
         """Whether the worker holds the device, and so must be awake."""
         return self.holder is _WORKER
 
-    @property
-    def flying(self) -> bool:
-        """Whether a batch of the worker's is being computed."""
-        return bool(self._running)
-
     # -- the callers' side
 
     def arrive(self, ticket: Ticket, now: float, *, inline: bool, patient: bool = False) -> Move:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 
 from inprocml.batching.calls import Bell, Call, CountingBell, Gate, finish, pass_on, pieces
 from inprocml.batching.compute import check_inputs, compute
-from inprocml.batching.core import Core, Turn
+from inprocml.batching.core import Core
 from inprocml.batching.greenlets import Hubs
 from inprocml.batching.primitives import current_thread
 from inprocml.batching.queue import Queue
@@ -24,6 +24,7 @@ from inprocml.batching.refusals import too_late
 from inprocml.batching.result import Result, assemble, collect
 from inprocml.batching.shapes import Shapes
 from inprocml.batching.ticket import Move
+from inprocml.batching.turns import Turn
 from inprocml.errors import BackendFailed, DeviceLost
 from inprocml.protocols import Backend, Clock, Observer
 from inprocml.values import Tensors

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from inprocml.bundle import Policy
-from inprocml.errors import InprocmlError, NotReady, UnknownVersion
+from inprocml.errors import InprocmlError, NotReady, UnknownVersion, anew
 from inprocml.model.attempt import Attempt
 from inprocml.model.bulk import ManyRows
 from inprocml.model.options import BackendChoice, Device, Options, as_pins, check_version, deadline_of
@@ -26,7 +26,6 @@ from inprocml.serving import (
     Servable,
     Slot,
     Standing,
-    anew,
     as_rollouts,
     check_share,
 )

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from inprocml.batching import Drained
 from inprocml.bulk import Block, Sifted, sift
-from inprocml.errors import NotReady
+from inprocml.errors import NotReady, anew
 from inprocml.protocols import Clock
-from inprocml.serving import Ahead, Process, Servable, anew
+from inprocml.serving import Ahead, Process, Servable
 from inprocml.values import Tensors
 
 __all__ = ["Host", "Passage"]

@@ -14,7 +14,7 @@ from inprocml.serving.process import Process
 from inprocml.serving.progress import Progress
 from inprocml.serving.rollout import Rollout, as_rollouts, check_share
 from inprocml.serving.servable import Leases, Servable, prediction_ids
-from inprocml.serving.slot import Slot, anew
+from inprocml.serving.slot import Slot
 from inprocml.serving.standing import Candidate, Decided, Standing
 from inprocml.serving.trial import Ended, Trial
 from inprocml.serving.warm import Sizes, warm
@@ -39,7 +39,6 @@ __all__ = [
     "Standing",
     "Tally",
     "Trial",
-    "anew",
     "as_rollouts",
     "check_share",
     "prediction_ids",

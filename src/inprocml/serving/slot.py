@@ -5,20 +5,16 @@ A slot belongs to the process that made it; after a fork the child makes a slot 
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
 import threading
 from collections.abc import Callable
-from typing import TypeVar
 
-from inprocml.errors import DeviceLost, NotReady
+from inprocml.errors import DeviceLost, NotReady, anew
 from inprocml.protocols import Clock
 from inprocml.serving.servable import Servable
 
-__all__ = ["Slot", "anew"]
-
-E = TypeVar("E", bound=BaseException)
+__all__ = ["Slot"]
 
 _log = logging.getLogger("inprocml")
 
@@ -215,16 +211,3 @@ class Slot:
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise NotReady(f"model {self._name!r} was closed in this process; make a new Model to go on")
-
-
-def anew(error: E) -> E:
-    """Return ``error`` as new: one object raised in many threads would mix their tracebacks.
-
-    A traceback keeps the frames of the request that failed, and with them its row.
-    """
-    try:
-        again = copy.copy(error)
-    except Exception:  # noqa: BLE001 - an error class of the host's whose arguments do not make it again
-        again = error
-    again.__traceback__ = again.__cause__ = again.__context__ = None
-    return again

@@ -11,7 +11,7 @@ from inprocml.bulk.block import Input
 from inprocml.bulk.parquet import ParquetFiles
 from inprocml.bulk.rows import Items, Whole
 from inprocml.bulk.tables import is_table
-from inprocml.bulk.text import CsvFiles, JsonLines
+from inprocml.bulk.text import Csv, JsonLines, TextFiles
 from inprocml.errors import BulkError
 from inprocml.protocols import Clock
 from inprocml.schema import Schema
@@ -75,5 +75,6 @@ def _files(paths: Sequence[Path], key: str | None, schema: Schema, clock: Clock)
     if kind == "parquet":
         return ParquetFiles(paths, key, schema.names)
     if kind:
-        return (CsvFiles if kind == "csv" else JsonLines)(paths, key, schema.fields, clock)
+        reader = Csv(key, schema.fields) if kind == "csv" else JsonLines(key, schema.names)
+        return TextFiles(reader, paths, key, schema.names, clock)
     raise BulkError(f"{paths[0]} is no file of rows known here; known are {', '.join(KINDS)}")

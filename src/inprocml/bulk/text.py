@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from inprocml.bulk.arrow import arrow
 from inprocml.bulk.block import Block, Size
@@ -15,31 +15,33 @@ from inprocml.errors import BulkError
 from inprocml.protocols import Clock
 from inprocml.schema.field import Field
 
-__all__ = ["CsvFiles", "JsonLines"]
+__all__ = ["Csv", "JsonLines", "TextFiles"]
 
 
-class _Files:
-    """Files without a count of their rows; a subclass reads one. Fulfils ``Input``."""
+class Reader(Protocol):
+    """Reads one kind of file."""
 
-    kind = ""
+    kind: str
+
+    def read(self, path: Path) -> Iterator[Any]: ...
+
+
+class TextFiles:
+    """Files without a count of their rows, which ``reader`` reads; fulfils ``Input``."""
+
     total: Final = None
     exact: Final = True
 
-    def __init__(self, paths: Sequence[Path], key: str | None, fields: Sequence[Field], clock: Clock) -> None:
-        self._paths, self._key, self._fields = paths, key, {field.name: field for field in fields}
-        self.document: Mapping[str, Any] = {"kind": self.kind, "files": [stamp(path) for path in paths]}
-        self._items = Items(self._each(), key, frozenset(self._fields), clock)
+    def __init__(
+        self, reader: Reader, paths: Sequence[Path], key: str | None, names: frozenset[str], clock: Clock
+    ) -> None:
+        self._paths = paths
+        self.document: Mapping[str, Any] = {"kind": reader.kind, "files": [stamp(path) for path in paths]}
+        self._items = Items((item for path in paths for item in reader.read(path)), key, names, clock)
 
     def blocks(self, size: Size, start: int = 0) -> Iterator[Block]:
         """Yield the rows in blocks; the first ``start`` are read and passed over."""
         return self._items.blocks(size, start)
-
-    def _each(self) -> Iterator[Any]:
-        for path in self._paths:
-            yield from self._read(path)
-
-    def _read(self, path: Path) -> Iterator[Any]:
-        raise NotImplementedError
 
     def check(self) -> None:
         """Raise ``BulkError`` where a file is another than at the beginning."""
@@ -50,12 +52,16 @@ class _Files:
         self._items.close()
 
 
-class JsonLines(_Files):
+class JsonLines:
     """One JSON object a line, UTF-8; members that the model does not know are left out."""
 
     kind = "jsonl"
 
-    def _read(self, path: Path) -> Iterator[dict[str, object]]:
+    def __init__(self, key: str | None, names: frozenset[str]) -> None:
+        self._known = names if key is None else names | {key}
+
+    def read(self, path: Path) -> Iterator[dict[str, object]]:
+        """Yield the rows; raises ``BulkError`` where one cannot be read."""
         try:
             lines = path.open("rb")
         except OSError as error:
@@ -63,23 +69,27 @@ class JsonLines(_Files):
         with lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    yield self._known(line, path, number)
+                    yield self._row(line, path, number)
 
-    def _known(self, line: bytes, path: Path, number: int) -> dict[str, object]:
+    def _row(self, line: bytes, path: Path, number: int) -> dict[str, object]:
         try:
             row = dict(json.loads(line).items())
-            return {name: row[name] for name in row if name in self._fields or name == self._key}
+            return {name: row[name] for name in row if name in self._known}
         except (ValueError, RecursionError, AttributeError) as error:
             told = f"line {number} cannot be read as a JSON object ({type(error).__name__})"
             raise BulkError(f"{path}: {told}; write one object a line") from error
 
 
-class CsvFiles(_Files):
+class Csv:
     """Comma-separated values with a header; an empty cell is missing, and text is text whatever it spells."""
 
     kind = "csv"
 
-    def _read(self, path: Path) -> Iterator[Any]:
+    def __init__(self, key: str | None, fields: Sequence[Field]) -> None:
+        self._key, self._fields = key, {field.name: field for field in fields}
+
+    def read(self, path: Path) -> Iterator[Any]:
+        """Yield tables, or rows where a cell is not what it should be; raises ``BulkError``."""
         pa = arrow()
         from pyarrow import csv
 

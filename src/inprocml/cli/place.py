@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from inprocml.bundle import Bundle, Policy
 
-__all__ = ["PLACE", "open_bundle"]
+__all__ = ["PLACE", "open_bundle", "split"]
 
 PLACE = "a bundle, or STORE@VERSION (a name, an alias, a digest)"
 
@@ -18,7 +18,13 @@ def open_bundle(place: str, policy: Policy | None = None) -> Bundle:
     from inprocml.bundle import Bundle
     from inprocml.store import Store
 
-    store, at, version = place.rpartition("@")
-    if at and store and not Path(place).exists():
+    store, version = split(place)
+    if version is not None:
         return Store(store, policy=policy).open(version)
     return Bundle.open(place, policy=policy)
+
+
+def split(place: str) -> tuple[str, str | None]:
+    """Return ``STORE`` and ``VERSION``, or the whole and None; a path that is there is never taken apart."""
+    store, at, version = place.rpartition("@")
+    return (store, version) if at and store and not Path(place).exists() else (place, None)

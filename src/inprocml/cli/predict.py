@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inprocml.cli.output import Commands, show_json, show_text, with_json
+from inprocml.cli.place import split
 from inprocml.cli.policy import policy_of, with_policy
 
 if TYPE_CHECKING:
@@ -67,20 +68,17 @@ def _predict(given: argparse.Namespace) -> int:
 
 
 def _model(given: argparse.Namespace) -> Model:
-    """Declare the model; a path that is there is never taken for ``STORE@VERSION``."""
+    """Declare the model."""
     from inprocml.model import Model
     from inprocml.store import Store
 
     policy = policy_of(given)
     if "://" in given.model:  # not repeated: it may hold a secret
         raise ValueError("MODEL is a folder on disk; a URL is followed with inprocml.Model(url)")
-    store, at, version = given.model.rpartition("@")
-    pinned = None
-    if at and store and not Path(given.model).exists():
-        pinned = Store(store, policy=policy).open(version).version
+    place, version = split(given.model)
     return Model(
-        given.model if pinned is None else store,
-        version=pinned,
+        place,
+        version=None if version is None else Store(place, policy=policy).open(version).version,
         policy=policy,
         device=given.device,
         threads=given.threads,

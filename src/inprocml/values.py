@@ -33,6 +33,7 @@ __all__ = [
     "Tensors",
     "Version",
     "Written",
+    "repeated",
 ]
 
 FEATURES = "features"
@@ -165,3 +166,10 @@ class Written:
     def rows_per_second(self) -> float:
         """``answered`` rows over ``seconds``; 0.0 where there was nothing to do."""
         return self.answered / self.seconds if self.answered and self.seconds > 0 else 0.0
+
+
+def repeated(tensors: Tensors, rows: int) -> Tensors:
+    """Return the tensors with so many rows: theirs, from the first on, again and again."""
+    import numpy as np  # here: what imports the values is not to pay for numpy
+
+    return {name: np.resize(array, (rows, *array.shape[1:])) for name, array in tensors.items()}

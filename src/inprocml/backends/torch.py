@@ -72,11 +72,11 @@ class TorchBackend:
         device: str = "cpu",
         threads: int | None = None,
     ) -> None:
-        torch, module, self.device = _placed(module_name, weights, device, threads)
+        torch, factory, self.device = _ready(module_name, device, threads)
+        self._module: Any = _placed(factory, module_name, weights, self.device)
         self.inputs = (input_name,)
         self.outputs = (output_name,)
         self._torch = torch
-        self._module: Any = module
 
     def run(self, inputs: Tensors) -> Tensors:
         """Compute one batch; what the module raises is let through."""
@@ -118,14 +118,12 @@ def open_torch(
     ``precision`` and ``channels_last`` are for GPUs, see ``TorchAccelerator``. Raises what ``TorchBackend``
     does.
     """
-    check_device(device, _DEVICES)
-    check_threads(threads)
-    registered(module_name)
-    if _device(_import_torch(threads), device) == "cpu":
+    torch, factory, where = _ready(module_name, device, threads)
+    if where == "cpu":
         return TorchBackend(
             module_name, weights, input_name=input_name, output_name=output_name, threads=threads
         )
-    torch, module, where = _placed(module_name, weights, device, threads)
+    module = _placed(factory, module_name, weights, where)
     given, made = (input_name,), (output_name,)
     accelerator = TorchAccelerator(
         torch,
@@ -139,17 +137,21 @@ def open_torch(
     return Staged(accelerator)
 
 
-def _placed(name: str, weights: bytes, device: str, threads: int | None) -> tuple[Any, Any, str]:
-    """Return torch, the module with its weights on the device, in eval mode, and which device that is."""
+def _ready(name: str, device: str, threads: int | None) -> tuple[Any, Factory, str]:
+    """Return torch, what makes the module, and which device it is to lie on."""
     check_device(device, _DEVICES)
     check_threads(threads)
     factory = registered(name)
     torch = _import_torch(threads)
-    where = _device(torch, device)
+    return torch, factory, _device(torch, device)
+
+
+def _placed(factory: Factory, name: str, weights: bytes, where: str) -> Any:
+    """Return the module with its weights on the device ``where``, in eval mode."""
     module = factory()
     _load(module, name, weights)
     module.eval()
-    return torch, module.to(where), where
+    return module.to(where)
 
 
 def _import_torch(threads: int | None) -> Any:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from inprocml.backends.accelerator import Trouble
 from inprocml.backends.slots import Layout, Slot, form_of, layout_of, spans_in, total
-from inprocml.values import Tensors
+from inprocml.values import Tensors, repeated
 
 if TYPE_CHECKING:
     from inprocml.backends.staged import Staged
@@ -71,7 +71,7 @@ def record(staged: Staged, rows: Tensors, sizes: tuple[int, ...]) -> None:
 
 def _rehearse(staged: Staged, rows: Tensors, size: int) -> Exception | None:
     """Run ``size`` rows in every slot at once; returns what was raised."""
-    layout, parts = layout_of(rows, staged.inputs), [_resized(rows, size)]
+    layout, parts = layout_of(rows, staged.inputs), [repeated(rows, size)]
     for slot in staged.slots:
         error = staged.attempt(partial(staged.launch, slot, layout, parts, 0, size))
         if error is not None:
@@ -108,10 +108,6 @@ def _recorded(
     if trouble is Trouble.STICKY and error is not None:
         raise staged.lost() from error
     return trouble
-
-
-def _resized(rows: Tensors, size: int) -> dict[str, NDArray[Any]]:
-    return {name: np.resize(array, (size, *array.shape[1:])) for name, array in rows.items()}
 
 
 def _roomy(staged: Staged) -> bool:

@@ -23,6 +23,7 @@ from inprocml.monitoring.baseline import Baseline
 from inprocml.protocols import Backend
 from inprocml.sources import real_folder
 from inprocml.transform import Transform
+from inprocml.values import Tensors
 
 __all__ = ["Bundle"]
 
@@ -125,6 +126,11 @@ class Bundle:
             fixed=True,
             whole=whole,
         )
+
+    @property
+    def golden_inputs(self) -> Tensors:
+        """The golden rows' tensors under the names of the model's inputs."""
+        return {given: self.golden.tensors[name] for name, given in self.inputs.items()}
 
     @property
     def output_name(self) -> str:

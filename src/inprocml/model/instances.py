@@ -6,8 +6,6 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 
-import numpy as np
-
 from inprocml.backends import Variant, cache_folder, choose_precision, open_backend
 from inprocml.batching import Pool, Runner, Turn, Turns, fixed
 from inprocml.bundle import Bundle
@@ -16,7 +14,7 @@ from inprocml.model.options import Options
 from inprocml.model.replay import replay
 from inprocml.protocols import Backend, Clock, Observer, Pipelined
 from inprocml.serving import warm
-from inprocml.values import Tensors
+from inprocml.values import Tensors, repeated
 
 __all__ = ["close_all", "open_instances", "run_instances"]
 
@@ -37,7 +35,7 @@ def open_instances(
     What a backend raises passes through; what the host's own factory raises becomes ``BackendFailed``, and
     so does a backend that does not return from its golden rows: ``hung`` is then called.
     """
-    rows = _golden(bundle)
+    rows = bundle.golden_inputs
     devices = [device for device in options.devices for _ in range(options.instances)]
     opened: list[Backend] = []
     made: list[Backend] = []  # as they were opened
@@ -111,7 +109,7 @@ def run_instances(
     ]
     if options.slo is not None:
         for runner, backend in zip(runners, backends, strict=True):
-            _teach(runner, backend, _golden(bundle), min(options.max_batch_size, _LESSON_ROWS), clock)
+            _teach(runner, backend, bundle.golden_inputs, min(options.max_batch_size, _LESSON_ROWS), clock)
     return runners[0] if len(runners) == 1 else Pool(runners)
 
 
@@ -119,18 +117,13 @@ def _teach(runner: Runner, backend: Backend, rows: Tensors, most: int, clock: Cl
     """Time some runs, so that the objective holds from the first crowd on and not from the ninth batch."""
     until = clock() + _LESSON_SECONDS
     for size in (1, most) * _LESSONS:
-        inputs = {name: np.resize(array, (size, *array.shape[1:])) for name, array in rows.items()}
+        inputs = repeated(rows, size)
         began = clock()
         backend.run(inputs)
         ended = clock()
         runner.learn(inputs, size, ended - began)
         if ended > until:
             return
-
-
-def _golden(bundle: Bundle) -> Tensors:
-    """Return the golden rows as the model takes them."""
-    return {given: bundle.golden.tensors[name] for name, given in bundle.inputs.items()}
 
 
 def close_all(backends: Iterable[Backend]) -> None:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
-
 from inprocml.protocols import Backend, Clock
-from inprocml.values import BatchRecord, Tensors
+from inprocml.values import BatchRecord, Tensors, repeated
 
 __all__ = ["Sizes", "warm"]
 
@@ -54,4 +52,4 @@ def warm(backend: Backend, rows: Tensors, sizes: tuple[int, ...], *, clock: Cloc
     for size in sizes:
         if clock() > until:
             return
-        backend.run({name: np.resize(array, (size, *array.shape[1:])) for name, array in rows.items()})
+        backend.run(repeated(rows, size))

@@ -6,15 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-
 from inprocml.backends import open_backend
 from inprocml.batching import Result, Runner
 from inprocml.bundle import Bundle
 from inprocml.bundle.golden import as_tensors
 from inprocml.protocols import Backend, Pipelined
 from inprocml.sizing.settings import Settings
-from inprocml.values import Row, Tensors
+from inprocml.values import Row, Tensors, repeated
 
 __all__ = ["BundleSubject", "Subject", "asking"]
 
@@ -76,8 +74,7 @@ class BundleSubject:
             bundle.replay(backend)
             prepare = getattr(backend, "prepare", None)
             if prepare is not None:
-                rows = {given: bundle.golden.tensors[name] for name, given in bundle.inputs.items()}
-                prepare(rows, max_batch_size)
+                prepare(bundle.golden_inputs, max_batch_size)
         except BaseException:
             backend.close()
             raise
@@ -90,11 +87,7 @@ class BundleSubject:
 
     def batch(self, rows: int) -> Tensors:
         """Return the golden rows' tensors, repeated or cut to ``rows``."""
-        tensors = self.bundle.golden.tensors
-        return {
-            given: np.resize(tensors[name], (rows, *tensors[name].shape[1:]))
-            for name, given in self.bundle.inputs.items()
-        }
+        return repeated(self.bundle.golden_inputs, rows)
 
     def encode(self, number: int) -> Tensors:
         """Encode a golden row as a request's."""

@@ -1,0 +1,130 @@
+"""What monitoring says: a state, what each column shows, and the report that holds them; plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from inprocml.monitoring.series import Role
+
+__all__ = ["Action", "DriftEvent", "Finding", "Measures", "Moment", "Reference", "State", "Test"]
+
+
+class State(StrEnum):
+    """What can be said of a model, or of one of its columns.
+
+    ``warming``: how far rows depend on one another is being learnt. ``insufficient``: too few rows for a
+    verdict. ``watch``: beyond the threshold, but not for long enough or not by enough. ``stale``: no rows
+    have come lately.
+    """
+
+    WARMING = "warming"
+    INSUFFICIENT = "insufficient"
+    OK = "ok"
+    WATCH = "watch"
+    DRIFT = "drift"
+    STALE = "stale"
+
+
+class Reference(StrEnum):
+    """What now is compared with: the training rows (skew), or an earlier healthy period (drift)."""
+
+    TRAIN = "train"
+    LIVE = "live"
+
+
+class Test(StrEnum):
+    """The directed tests, and the rates."""
+
+    __test__ = False  # for pytest, which collects by name
+
+    LOCATION = "location"
+    SCALE = "scale"
+    SHAPE = "shape"
+    MISSING = "missing"
+    UNSEEN = "unseen"
+    OUT_OF_RANGE = "out_of_range"
+
+
+class Action(StrEnum):
+    """An episode opens once and closes once."""
+
+    OPENED = "opened"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """Distances between two sets of counts; ``None`` where a side is empty and they are undefined.
+
+    ``psi`` is debiased, with its 95 % interval; ``jensen_shannon`` the distance to base 2. Rates are shares
+    of the current rows; ``unseen`` is None for numbers, ``out_of_range`` for categories.
+    """
+
+    psi: float | None = None
+    psi_low: float | None = None
+    psi_high: float | None = None
+    jensen_shannon: float | None = None
+    hellinger: float | None = None
+    total_variation: float | None = None
+    l_infinity: float | None = None
+    binned_ks: float | None = None
+    wasserstein: float | None = None
+    location: float | None = None  # in sigma of the reference's ranks
+    scale: float | None = None
+    missing: float | None = None
+    unseen: float | None = None
+    out_of_range: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one column shows against one reference.
+
+    ``value`` is the largest z of its tests over all windows, ``threshold`` what it must exceed, ``test`` the
+    one that it comes from, ``effect`` how far it moved (sigma for location and scale, debiased PSI for shape,
+    the change of a share for rates). ``since`` is when that window began, ``rows`` how many it holds;
+    ``current`` are their counts, ``reference`` those compared with, on bins named ``labels``, missing last.
+    ``why`` says it in words. Times are seconds since 1970.
+    """
+
+    name: str
+    role: Role
+    state: State
+    value: float
+    threshold: float
+    test: Test | None
+    effect: float
+    since: float | None
+    rows: int
+    labels: tuple[str, ...]
+    reference: tuple[int, ...]
+    current: tuple[int, ...]
+    measures: Measures = Measures()
+    new_values: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One slot of the timeline: it ends at ``until``, had ``rows`` rows; debiased PSI by column's name."""
+
+    until: float
+    rows: int
+    psi: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class DriftEvent:
+    """An episode of drift opened or closed; ``id`` is the same for both. ``findings`` are ranked."""
+
+    id: str
+    action: Action
+    model: str
+    version: str
+    reference: Reference
+    at: float
+    since: float
+    findings: tuple[Finding, ...]

@@ -31,8 +31,8 @@ def class_metrics(tally: ClassTally) -> dict[str, Interval | None]:
             "accuracy": wilson(right, rows),
             **_of_second(tally.confusion),
             "auc": _auc(tally),
-            "brier": _not_negative(mean(brier, briers, rows)),
-            "log_loss": _not_negative(mean(log, logs, rows)),
+            "brier": _within(mean(brier, briers, rows), 1.0),
+            "log_loss": _within(mean(log, logs, rows), math.inf),
             "ece": _ece(tally),
         }
     found: dict[str, Interval | None] = {"accuracy": wilson(int(tally.positives.sum()), rows)}
@@ -141,5 +141,5 @@ def _ece(tally: ClassTally) -> Interval | None:
     return value, max(0.0, value - chance - half), min(1.0, value + half)
 
 
-def _not_negative(interval: Interval | None) -> Interval | None:
-    return None if interval is None else (interval[0], max(0.0, interval[1]), interval[2])
+def _within(interval: Interval | None, largest: float) -> Interval | None:
+    return None if interval is None else (interval[0], max(0.0, interval[1]), min(largest, interval[2]))

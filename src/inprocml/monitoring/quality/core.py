@@ -118,7 +118,7 @@ class Quality:
         return dump(document).encode()
 
     def load(self, content: bytes) -> None:
-        """Take what ``dump`` returned under the same settings, in place of all; ``ValueError`` for all else."""
+        """Take what ``dump`` returned under the same settings in place of all; ``ValueError`` else."""
         try:
             document = parse(content, what="the state of quality")
         except Corrupt as error:
@@ -191,8 +191,9 @@ class Quality:
             return False
         columns = (scores.tolist(), choices.tolist(), slices.tolist())
         try:
-            self._store.remember([Remembered(id, at, *rest) for id, *rest in zip(ids, *columns, strict=True)])
-            # noqa: A001
+            self._store.remember(
+                [Remembered(name, at, *rest) for name, *rest in zip(ids, *columns, strict=True)]
+            )
         except Exception:  # noqa: BLE001 - whatever a database raises: memory has to do
             self._failed("store_failures", "the store refused predictions; they are kept in memory")
             return False
@@ -237,7 +238,7 @@ class Quality:
         return float(value)
 
     def _usable(self, found: Remembered, at: float) -> bool:
-        """A store is shared with other hands: what it gives must be in time, and what this model could say."""
+        """A store is open to other hands: what it gives must be in time, and what this model could say."""
         if not found.at >= at - self.settings.labels_within or not abs(found.score) <= LARGEST:
             return False
         classes = len(self.settings.classes)

@@ -16,8 +16,8 @@ __all__ = ["SqliteStore"]
 _SWEPT = 10_000  # rows a call: a writer holds the file for some milliseconds
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS inprocml_predictions (model TEXT NOT NULL, id TEXT NOT NULL, "
-    "made_at REAL NOT NULL, score REAL NOT NULL, choice INTEGER NOT NULL, slices INTEGER NOT NULL, joined_at REAL, "
-    "PRIMARY KEY (model, id)) WITHOUT ROWID"
+    "made_at REAL NOT NULL, score REAL NOT NULL, choice INTEGER NOT NULL, slices INTEGER NOT NULL, "
+    "joined_at REAL, PRIMARY KEY (model, id)) WITHOUT ROWID"
 )
 _INDEX = "CREATE INDEX IF NOT EXISTS inprocml_predictions_made_at ON inprocml_predictions (model, made_at)"
 _KEEP = "INSERT OR IGNORE INTO inprocml_predictions VALUES (?, ?, ?, ?, ?, ?, NULL)"

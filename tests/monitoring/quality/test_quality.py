@@ -196,7 +196,9 @@ def test_labels_that_stop_are_stale():
 def test_the_reference_says_what_scores_are_worth():
     scores = np.random.default_rng(4).random(20_000)
     reference = ClassTally(2)
-    for score, truth in zip(scores.tolist(), (np.random.default_rng(5).random(20_000) < scores**2).tolist(), strict=True):
+    for score, truth in zip(
+        scores.tolist(), (np.random.default_rng(5).random(20_000) < scores**2).tolist(), strict=True
+    ):
         reference.label(score, int(score > 0.5), int(truth))
     square = {"share": lambda scores: scores**2}
     without, having = two(), two(settings={"reference": reference})
@@ -204,7 +206,9 @@ def test_the_reference_says_what_scores_are_worth():
         now = played(quality, 12, **square)
     assert without.report(now).state is State.DRIFT
     assert having.report(now).state is State.OK, having.report(now).why
-    assert having.report(now)["accuracy"].expected == pytest.approx(having.report(now)["accuracy"].value, abs=0.03)
+    assert having.report(now)["accuracy"].expected == pytest.approx(
+        having.report(now)["accuracy"].value, abs=0.03
+    )
 
 
 def test_a_regression_is_compared_with_its_reference():
@@ -235,7 +239,9 @@ def test_slices_have_figures_of_their_own():
     quality = two(settings={"slices": {"carrier": ("AA", "UA"), "night": (False, True)}})
     ids = [f"i{place}" for place in range(400)]
     carriers = ["AA", "UA", "B6", 7] * 100
-    quality.predicted(ids, [0.9] * 400, START, slices={"carrier": carriers, "night": [True] * 400, "other": ids})
+    quality.predicted(
+        ids, [0.9] * 400, START, slices={"carrier": carriers, "night": [True] * 400, "other": ids}
+    )
     for name, carrier in zip(ids, carriers, strict=True):
         quality.feedback(name, "late" if carrier == "AA" else "ok", START + 60)
     slices = quality.report(START + DAY).slices
@@ -247,7 +253,14 @@ def test_slices_have_figures_of_their_own():
 
 
 events = st.lists(
-    st.tuples(st.integers(0, 3), st.integers(0, 60), st.floats(0, 1), st.booleans(), st.booleans(), st.integers(0, 2)),
+    st.tuples(
+        st.integers(0, 3),
+        st.integers(0, 60),
+        st.floats(0, 1),
+        st.booleans(),
+        st.booleans(),
+        st.integers(0, 2),
+    ),
     max_size=40,
 )
 
@@ -333,7 +346,8 @@ def test_a_damaged_state_is_a_value_error_and_changes_nothing():
     wrong = [before[:-1], b"", b"[]", b"\xff", *(json.dumps(each).encode() for each in mutations(document))]
     wrong += [json.dumps(document | {"counters": each}).encode() for each in mutations(counters)]
     wrong += [
-        json.dumps(document | {"counters": counters | {"earlier": each}}).encode() for each in mutations(tally)
+        json.dumps(document | {"counters": counters | {"earlier": each}}).encode()
+        for each in mutations(tally)
     ]
     refused = 0
     for content in wrong:
@@ -417,7 +431,13 @@ class Lying(Broken):
 
 @pytest.mark.parametrize(
     ("score", "choice", "slices", "at"),
-    [(float("nan"), 1, 0, START), (7.0, 1, 0, START), (0.5, 9, 0, START), (0.5, -1, 0, START), (0.5, 1, 0, 0.0)],
+    [
+        (float("nan"), 1, 0, START),
+        (7.0, 1, 0, START),
+        (0.5, 9, 0, START),
+        (0.5, -1, 0, START),
+        (0.5, 1, 0, 0.0),
+    ],
 )
 def test_what_a_store_gives_must_be_what_this_model_could_say(score, choice, slices, at):
     from inprocml.values import Remembered

@@ -11,7 +11,12 @@ from scipy import stats
 from inprocml.monitoring.quality import ClassTally, NumberTally
 from inprocml.monitoring.quality.calibration import calibrate
 from inprocml.monitoring.quality.cohorts import judged
-from inprocml.monitoring.quality.residual import critical, windows, worst_class_residual, worst_number_residual
+from inprocml.monitoring.quality.residual import (
+    critical,
+    windows,
+    worst_class_residual,
+    worst_number_residual,
+)
 
 
 def counted(scores, truth, classes=2):
@@ -125,7 +130,14 @@ def test_too_few_labels_are_no_verdict():
 
 def errors(random, rows, sigma):
     error = random.normal(0, sigma, rows)
-    sums = [rows, *(float((np.abs(error) ** power).sum()) for power in (1, 2, 4)), float(error.sum()), 0, 0, 0]
+    sums = [
+        rows,
+        *(float((np.abs(error) ** power).sum()) for power in (1, 2, 4)),
+        float(error.sum()),
+        0,
+        0,
+        0,
+    ]
     return NumberTally(np.array(sums, float))
 
 
@@ -170,10 +182,15 @@ def test_labels_that_never_come_make_nothing_mature():
     assert judged({}, 0.0, length=HOUR, within=HOUR) == ((), None)
 
 
-@given(st.dictionaries(st.integers(0, 40), st.tuples(st.integers(0, 20), st.integers(0, 20))), st.integers(0, 60))
+@given(
+    st.dictionaries(st.integers(0, 40), st.tuples(st.integers(0, 20), st.integers(0, 20))), st.integers(0, 60)
+)
 def test_more_labels_never_make_a_cohort_less_mature(counted, hours):
     before, _ = judged(counted, hours * HOUR, length=HOUR, within=HOUR, usual=0.5)
     more = {number: (made, came + 1) for number, (made, came) in counted.items()}
     after, _ = judged(more, hours * HOUR, length=HOUR, within=HOUR, usual=0.5)
-    assert all(later.mature or not earlier.mature or not earlier.predicted for earlier, later in zip(before, after, strict=True))
+    assert all(
+        later.mature or not earlier.mature or not earlier.predicted
+        for earlier, later in zip(before, after, strict=True)
+    )
     assert all(0 <= each.coverage <= 1 for each in after)

@@ -57,14 +57,15 @@ def test_each_label_has_an_outcome_and_each_outcome_is_counted():
         quality.feedback("", "ok", START + 60),
         quality.feedback("b" * 65, "ok", START + 60),
         quality.feedback("é", "ok", START + 60),
+        quality.feedback("b\x00", "ok", START + 60),
         quality.feedback(7, "ok", START + 60),
         quality.feedback("b", np.str_("ok"), START + 5000),
         quality.feedback("c", "ok", START + 8 * DAY),  # too late
     ]
-    words = ["matched", "duplicate", "duplicate", "unmatched", *["invalid"] * 8, "matched", "unmatched"]
+    words = ["matched", "duplicate", "duplicate", "unmatched", *["invalid"] * 9, "matched", "unmatched"]
     assert said == words
     counters = quality.counters()
-    assert counters.outcomes == {"matched": 2, "unmatched": 2, "duplicate": 2, "invalid": 8, "failed": 0}
+    assert counters.outcomes == {"matched": 2, "unmatched": 2, "duplicate": 2, "invalid": 9, "failed": 0}
     assert counters.lost == {
         "evicted": 0, "expired": 1, "unusable": 0, "store_failures": 0, "failures": 0,
     }  # fmt: skip
@@ -184,6 +185,13 @@ def test_a_cohort_with_few_of_its_labels_is_not_judged():
     report = quality.report(now)
     assert [each.mature for each in report.cohorts][-3:] == [False] * 3
     assert report.state is State.OK
+
+
+def test_labels_that_never_come_are_stale():
+    quality = two()
+    for day in range(12):
+        quality.predicted([f"i{day}"], [0.5], START + day * DAY)
+    assert quality.report(START + 12 * DAY).state is State.STALE
 
 
 def test_labels_that_stop_are_stale():
@@ -340,15 +348,17 @@ def test_a_damaged_state_is_a_value_error_and_changes_nothing():
     quality.predicted(["a"], [0.5], START)
     quality.feedback("a", "ok", START)
     before = quality.dump()
-    document = json.loads(before)
+    head, _, kept = before.partition(b"\n")
+    document = json.loads(head)
     counters = document["counters"]
     tally = counters["earlier"]
-    wrong = [before[:-1], b"", b"[]", b"\xff", *(json.dumps(each).encode() for each in mutations(document))]
-    wrong += [json.dumps(document | {"counters": each}).encode() for each in mutations(counters)]
-    wrong += [
-        json.dumps(document | {"counters": counters | {"earlier": each}}).encode()
-        for each in mutations(tally)
-    ]
+    wrong = [before[:-1], b"", b"[]", b"\xff", kept, head[:-1] + b"\n" + kept]
+    wrong += [json.dumps(each).encode() + b"\n" + kept for each in mutations(document)]
+    for each in mutations(counters):
+        wrong.append(json.dumps(document | {"counters": each}).encode() + b"\n" + kept)
+    for each in mutations(tally):
+        deep = document | {"counters": counters | {"earlier": each}}
+        wrong.append(json.dumps(deep).encode() + b"\n" + kept)
     refused = 0
     for content in wrong:
         try:
@@ -399,7 +409,7 @@ class Broken:
     def remember(self, predictions):
         raise sqlite3.OperationalError("database is locked")
 
-    def join(self, id, at):
+    def join(self, name, at):
         raise RuntimeError("no")
 
     def sweep(self, before):
@@ -425,7 +435,7 @@ class Lying(Broken):
     def __init__(self, found):
         self.found = found
 
-    def join(self, id, at):
+    def join(self, name, at):
         return self.found
 
 

@@ -1,4 +1,4 @@
-"""What scores lead to expect, held against the row-wise definition; isotonic regression against scikit-learn."""
+"""What scores lead to expect, against the row-wise definition; isotonic regression against scikit-learn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels against what scores promised: silent within its budget, one-sided, loud when the world has changed."""
+"""Labels against what scores promised: silent within its budget, one-sided, loud when the world changed."""
 
 from __future__ import annotations
 

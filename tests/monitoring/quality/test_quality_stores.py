@@ -13,14 +13,15 @@ import time
 
 import numpy as np
 import pytest
+from tests.monitoring.quality.postgres import found, running
 
 from inprocml.errors import BackendMissing
 from inprocml.monitoring.quality import Feedback, Quality, Settings
 from inprocml.monitoring.quality.sql import SqlStore
 from inprocml.monitoring.quality.sqlite import SqliteStore
 from inprocml.protocols import PredictionStore
+from inprocml.testing import check_prediction_store
 from inprocml.values import Remembered
-from tests.monitoring.quality.postgres import found, running
 
 TWO = Settings(kind="classes", classes=("ok", "late"))
 START = 1.7e9
@@ -69,6 +70,22 @@ def test_a_prediction_is_joined_by_whoever_asks_first(opened):
     assert two.join("b", START + 2) == made("b", score=1e30, choice=31, slices=3)
     assert one.join("c", START) is None
     one.remember([])
+
+
+def test_each_store_keeps_the_protocol(opened):
+    check_prediction_store(opened())
+
+
+def test_a_store_that_breaks_the_protocol_is_told_so(tmp_path):
+    class Forgetful(SqliteStore):
+        def join(self, name, at):
+            found = super().join(name, at)
+            return found and found._replace(joined=False)
+
+    with pytest.raises(AssertionError, match="Forgetful"):
+        check_prediction_store(Forgetful(tmp_path / "predictions.db", model="m"))
+    with pytest.raises(AssertionError, match="lacks a member"):
+        check_prediction_store(object())
 
 
 def test_models_do_not_see_each_other(opened):

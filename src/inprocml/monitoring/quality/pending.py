@@ -46,7 +46,7 @@ class Feedback(StrEnum):
 class Pending:
     """The last ``capacity`` predictions of the last ``ttl`` seconds; thread-safe.
 
-    A label is found by one pass over the keys, some 20 us at 100,000. After a clock has stepped back some stay
+    A label is found by one pass over the keys: some 20 us of 100,000. Where a clock stepped back, some stay
     longer than ``ttl``, but are not found. Of an id remembered twice the older counts.
     """
 
@@ -100,6 +100,8 @@ class Pending:
         """Return the prediction, marked as joined from now on; None where it is not remembered."""
         with self._lock:
             self._advance(at)
+            if not self._rows:
+                return None
             found = np.flatnonzero(self._columns["keys"] == _key(id))
             ages = np.sort((found - self._start) % self.capacity)
             if not len(ages) or ages[0] >= self._rows:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +51,8 @@ class Residual:
 
 def critical(budget: float, looks: float, tests: int) -> float:
     """Return the z that ``tests`` tests at ``looks`` looks pass by chance ``budget`` times."""
+    from statistics import NormalDist  # here: it imports decimals and fractions
+
     return -NormalDist().inv_cdf(min(0.5, budget / (max(1.0, looks) * max(1, tests))))
 
 

@@ -25,10 +25,9 @@ class Frequent:
 
     def add(self, values: Iterable[tuple[str, int]]) -> None:
         """Count values, each with how often it came."""
-        counts = self._counts
         for value, times in values:
-            counts[value] = counts.get(value, 0) + times
-            if len(counts) > 2 * self.most:  # a bound on memory, at the cost of one sort for many values
+            self._counts[value] = self._counts.get(value, 0) + times
+            if len(self._counts) > 2 * self.most:  # a bound on memory, at the cost of one sort for many values
                 self._shrink()
         self._shrink()
 

@@ -27,7 +27,7 @@ class Frequent:
         """Count values, each with how often it came."""
         for value, times in values:
             self._counts[value] = self._counts.get(value, 0) + times
-            if len(self._counts) > 2 * self.most:  # a bound on memory, at the cost of one sort for many values
+            if len(self._counts) > 2 * self.most:  # memory is bounded, for one sort in many values
                 self._shrink()
         self._shrink()
 

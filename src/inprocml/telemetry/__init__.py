@@ -11,11 +11,18 @@ from inprocml.telemetry.instruments import (
     trial_closed,
     version_refused,
 )
+from inprocml.telemetry.monitored import Column, Monitored, Score, monitored
+from inprocml.telemetry.spans import caller
 
 __all__ = [
+    "Column",
     "ModelTelemetry",
+    "Monitored",
+    "Score",
+    "caller",
     "decided",
     "load_finished",
+    "monitored",
     "not_served",
     "set_stale",
     "trial_closed",

@@ -97,10 +97,10 @@ def yates(observed: Floats, expected: Floats) -> Floats:
     (``Chi2Statistic``).
     """
     away = expected - observed
-    return observed + np.minimum(0.5, np.abs(away)) * np.sign(away)
+    moved: Floats = observed + np.minimum(0.5, np.abs(away)) * np.sign(away)
+    return moved
 
 
 def _filled(shares: Floats) -> Floats:
     smallest = float(shares[shares > 0].min())
-    filled: Floats = np.where(shares == 0, smallest / 1e6 if smallest <= 1e-4 else 1e-4, shares)
-    return filled
+    return np.where(shares == 0, smallest / 1e6 if smallest <= 1e-4 else 1e-4, shares)

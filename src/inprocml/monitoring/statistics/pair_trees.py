@@ -110,7 +110,7 @@ def _column_cuts(column: Floats) -> Floats:
 def _looks(
     above: Above, columns: NDArray[np.intp], wide: int, draw: np.random.Generator
 ) -> Iterator[tuple[NDArray[np.intp], Ones, Ones]]:
-    """Yield for each round the places of the cuts to look at, their part of ``above``, and the joint counts."""
+    """Yield for each round the places of the cuts to look at, their part of ``above``, their joint counts."""
     if wide <= _WIDEST:
         seen = above.astype(np.float32)
         look = np.arange(len(columns)), seen, seen.T @ seen

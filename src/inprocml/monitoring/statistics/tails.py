@@ -82,12 +82,10 @@ def normal_isf_log(log_p: ArrayLike) -> Floats:
         raise ValueError("a probability must lie between 0 and 1, and its logarithm must not be above 0.")
     p = np.exp(np.maximum(given, _LOG_SMALL))
     near = -np.asarray(_inverse(np.minimum(p, 1 - 2.0**-53)), dtype=np.float64)
-    z = np.sqrt(-2 * np.maximum(np.minimum(given, _LOG_SMALL), -1e300))
-    far = z
-    for _ in range(6):  # Newton on a concave function: the error squares at each step
-        log_sf = normal_log_sf(far)
-        hazard = np.exp(-0.5 * far * far - _LOG_ROOT_TWO_PI - log_sf)
-        far = far + (log_sf - np.minimum(given, _LOG_SMALL)) / hazard
+    beyond = np.clip(given, -1e300, _LOG_SMALL)
+    far = np.sqrt(-2 * beyond)
+    for _ in range(6):  # Newton; beyond 35 the slope is z + 1/z but for a millionth
+        far = far + (normal_log_sf(far) - beyond) / (far + 1 / far)
     found = np.where(given > _LOG_SMALL, near, far)
     found = np.where(given == -np.inf, np.inf, found)
     return np.where(given == 0, -np.inf, found)

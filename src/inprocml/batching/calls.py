@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 from inprocml.batching.compute import cut
 from inprocml.batching.greenlets import HubGate, open_gates
-from inprocml.batching.primitives import lock_maker
 from inprocml.batching.ticket import State, Ticket
 from inprocml.errors import InprocmlError, anew
+from inprocml.native import lock_maker
 from inprocml.values import Tensors
 
 __all__ = [

@@ -20,7 +20,6 @@ from typing import cast
 from inprocml.batching.calls import Call, Gate, pass_on, tell, wake
 from inprocml.batching.compute import failed
 from inprocml.batching.greenlets import HubGate, hubs, join
-from inprocml.batching.primitives import Thread, current_thread, lock_maker, start_thread
 from inprocml.batching.queue import LESSON_SECONDS, Queue
 from inprocml.batching.refusals import drained, too_late
 from inprocml.batching.shapes import Shapes
@@ -29,6 +28,7 @@ from inprocml.batching.turns import Turn
 from inprocml.batching.watchdog import Watchdog, stuck_for, watchdog
 from inprocml.batching.worker import work
 from inprocml.errors import BackendFailed, InprocmlError, Unavailable, anew
+from inprocml.native import Thread, current_thread, lock_maker, start_thread
 from inprocml.protocols import Backend, Clock, Observer
 from inprocml.values import BatchRecord, Tensors
 

@@ -18,7 +18,6 @@ from inprocml.batching.calls import Bell, Call, CountingBell, Gate, finish, pass
 from inprocml.batching.compute import check_inputs, compute
 from inprocml.batching.core import Core
 from inprocml.batching.greenlets import Hubs
-from inprocml.batching.primitives import current_thread
 from inprocml.batching.queue import Queue
 from inprocml.batching.refusals import too_late
 from inprocml.batching.result import Result, assemble, collect
@@ -26,6 +25,7 @@ from inprocml.batching.shapes import Shapes
 from inprocml.batching.ticket import Move
 from inprocml.batching.turns import Turn
 from inprocml.errors import BackendFailed, DeviceLost
+from inprocml.native import current_thread
 from inprocml.protocols import Backend, Clock, Observer
 from inprocml.values import Tensors
 

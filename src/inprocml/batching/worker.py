@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, cast
 
 from inprocml.batching.calls import Call, tell, wake
 from inprocml.batching.compute import compute, failed, join, receive
-from inprocml.batching.primitives import current_thread
 from inprocml.batching.ticket import State, Take
 from inprocml.errors import BackendFailed, DeviceLost
+from inprocml.native import current_thread
 from inprocml.protocols import Flight, Pipelined
 from inprocml.values import Tensors
 

@@ -28,6 +28,7 @@ __all__ = [
     "Prediction",
     "Readiness",
     "Refusal",
+    "Remembered",
     "Row",
     "Table",
     "Tensors",
@@ -135,6 +136,22 @@ class Refusal:
     probability: None = None
     probabilities: None = None
     id: None = None
+
+
+class Remembered(NamedTuple):
+    """What is kept of a prediction until the truth comes.
+
+    ``at`` in seconds since 1970; ``score`` is what was answered, a number or a probability; ``choice`` is the
+    place of the class answered, ``slices`` a number that says which declared slices the row is in (32 bits).
+    ``joined``: a label came for it before.
+    """
+
+    id: str
+    at: float
+    score: float
+    choice: int
+    slices: int
+    joined: bool = False
 
 
 class Columns(NamedTuple):

@@ -1,0 +1,19 @@
+"""The last day, slot by slot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from inprocml.monitoring.verdict import Moment
+
+__all__ = ["largest", "scores"]
+
+
+def largest(slot: Moment) -> float:
+    """Return the largest debiased PSI of any column in a slot; 0 where all are below it."""
+    return max((score for score in slot.psi.values() if score > 0), default=0.0)
+
+
+def scores(timeline: Sequence[Moment], name: str) -> list[float]:
+    """Return the debiased PSI of one column slot by slot; 0 where there is none, or it is below 0."""
+    return [max(slot.psi.get(name, 0.0), 0.0) for slot in timeline]

@@ -57,7 +57,7 @@ def short(text: str, most: int = 60) -> str:
 
 
 def clean(text: str, most: int = 60) -> str:
-    """Return other people's text as ``short`` does, less what could hide, reorder or command: ``?`` instead."""
+    """Return other people's text as ``short`` does, with "?" for what could hide, reorder or command."""
     return "".join(letter if letter.isprintable() else "?" for letter in short(text, most))
 
 
@@ -216,7 +216,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:
 
 
 def listed(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:
-    """Return an HTML table whose cells have no style of their own: for hundreds of rows, at a tenth of the size."""
+    """Return an HTML table without styles in its cells: a tenth of the size for hundreds of rows."""
     first = "".join(f"<th align=left>{_escaped(cell)}</th>" for cell in head)
     body = "".join(
         "<tr>" + "".join(f"<td align=left>{_escaped(cell)}</td>" for cell in row) + "</tr>" for row in rows

@@ -1,4 +1,4 @@
-"""A report as a model of flight delays might have: two columns drifted, one to watch, two that cannot be judged."""
+"""A report as a model of flight delays might have: two columns drifted, one to watch, two not judged."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from inprocml.monitoring import NumberBins, ValueBins, numeric_edges
 from inprocml.monitoring.report import DriftReport, Health, measures
 from inprocml.monitoring.verdict import Finding, Moment, Reference, State, Test
 
-NOW = 1_795_270_500.0  # a Saturday, 13:35 UTC
+NOW = 1_795_268_100.0  # a Saturday, 13:35 UTC
 HOUR = 3600.0
 
 
 def number(name, random, *, shift=0.0, missing=0.0, rows=4_000, **told):
-    reference = random.normal(0, 1, 20_000) * 30 + 100
+    reference = np.random.default_rng(7).normal(0, 1, 20_000) * 30 + 100
     bins = NumberBins(tuple(numeric_edges(reference).tolist()))
     current = random.normal(shift, 1, rows) * 30 + 100
     current[random.random(rows) < missing] = np.nan
@@ -24,7 +24,7 @@ def number(name, random, *, shift=0.0, missing=0.0, rows=4_000, **told):
 
 
 def category(name, random, values, *, shares=None, unseen=0.0, rows=4_000, **told):
-    reference = random.choice(np.array(values, dtype=object), 20_000)
+    reference = np.random.default_rng(7).choice(np.array(values, dtype=object), 20_000)
     bins = ValueBins.of(reference)
     current = random.choice(np.array(values, dtype=object), rows, p=shares)
     strange = random.random(rows) < unseen
@@ -53,7 +53,7 @@ def _finding(name, bins, reference, current, *, role="input", state=State.OK, te
 
 
 def flights(seed=0, others=29):
-    """The report of one host."""
+    """The report of one host; another seed is another host, with the same training rows."""
     random = np.random.default_rng(seed)
     began = NOW - 4.5 * HOUR
     tails = [f"N{100 + i}UA" for i in range(30)]

@@ -75,8 +75,8 @@ class DriftReport:
     def merge(self, *others: DriftReport) -> DriftReport:
         """Return one report of several hosts: counts add up, measures are computed again on the sums.
 
-        Nothing is averaged. ``value``, ``threshold``, ``test``, ``since`` and ``why`` of a column are those of
-        the host that is most certain of it: how rows depend on one another, and the windows, differ by host.
+        Nothing is averaged. ``value``, ``threshold``, ``test`` and ``why`` of a column are those of
+        the host that is most certain of it: windows, and how rows depend on one another, differ by host.
         ``ValueError`` where model, version or reference differ.
         """
         from inprocml.monitoring.report.merge import merged
@@ -105,7 +105,7 @@ class DriftReport:
         return page(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what JSON can hold, exactly; numbers that are not finite as ``"inf"``, ``"-inf"``, ``"nan"``."""
+        """Return what JSON can hold, exactly; numbers that are not finite as "inf", "-inf" and "nan"."""
         from inprocml.monitoring.report.document import write
 
         return write(self)

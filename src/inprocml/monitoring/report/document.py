@@ -36,7 +36,8 @@ def write(report: DriftReport) -> dict[str, Any]:
 
 def read(document: Mapping[str, Any]) -> DriftReport:
     """Return the report as ``DriftReport.from_dict`` says."""
-    kind = document.get("kind") if isinstance(document, Mapping) else None
+    given: object = document
+    kind = given.get("kind") if isinstance(given, dict) else None
     if isinstance(kind, str) and kind != _KIND:
         raise Unsupported(
             f"the drift report is of kind {kind[:64]!a}; this release knows {_KIND}. "

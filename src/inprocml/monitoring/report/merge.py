@@ -1,9 +1,9 @@
-"""Reports of several hosts as one: counts add up, and everything that can be is computed again from the sums.
+"""Reports of several hosts as one: counts add up, and whatever can be is computed again from the sums.
 
-What cannot be is never averaged. Mean scores of hosts rise with their number while nothing drifts (16 hosts of
-60 rows each show a PSI of 0.13 where all rows together show 0.01), so a column keeps the verdict of the host
-that is most certain of it: its rows are evidence whatever the others saw. Hours of the timeline hold scores
-and no counts: of one hour, the largest stays.
+What cannot be is never averaged. Mean scores of hosts rise with their number while nothing drifts
+(16 hosts of 60 rows each show a PSI of 0.13 where all rows together show 0.01), so a column keeps the verdict
+of the host that is most certain of it: its rows are evidence whatever the others saw. Hours of the
+timeline hold scores and no counts: of one hour, the largest stays.
 """
 
 from __future__ import annotations

@@ -24,18 +24,19 @@ from inprocml.drawing import (
 )
 from inprocml.monitoring.report import words
 from inprocml.monitoring.report.core import DriftReport
-from inprocml.monitoring.report.shares import Move, moves, rates
+from inprocml.monitoring.report.shares import Move, moves
 from inprocml.monitoring.report.timeline import largest, scores
 from inprocml.monitoring.verdict import Finding, State
 
 __all__ = ["body", "page"]
 
 LARGEST = 300_000
-_PICTURED, _PICTURED_BYTES = 40, 130_000
+_AROUND = 4_000  # bytes for the page around, and the ends of tables
+_PICTURED, _PICTURED_BYTES = 40, 110_000
 _LEAST = 12  # columns with pictures where nothing drifted
-_LISTED_BYTES = 90_000
 _TOLD = 6  # columns whose bins are told
 _MOVES = 5
+_LONG = 24  # letters of a name that may be broken
 
 # Alike on white and on black; the words say the same.
 _COLOURS = {
@@ -49,28 +50,30 @@ _NONE = Markup('<span style="opacity:0.5">-</span>')
 
 def body(report: DriftReport) -> Markup:
     """Return the report as ``DriftReport.body`` says."""
-    title = words.TITLES[report.state]
     pictured = _pictured(report)
     rest = report.findings[len(pictured) :]
-    parts = [
-        banner(title, words.standing(report), _COLOURS.get(report.state, _GREY)),
-        paragraph(words.counted(report)),
-        *map(paragraph, words.unjudged(report)),
-        _scrolled(_ranked(report, pictured)) if pictured else "",
-        *_told(report),
-        _timeline(report),
-        paragraph(words.health(report)),
-        _rest(rest),
-    ]
-    return Markup(f'<div style="line-height:1.45">{"".join(parts)}</div>')
+    told = "".join(
+        [
+            banner(words.title(report), words.standing(report), _COLOURS.get(report.state, _GREY)),
+            paragraph(words.counted(report)),
+            *map(paragraph, words.unjudged(report)),
+            _scrolled(_ranked(report, pictured)) if pictured else "",
+            _timeline(report),
+            *_told(report),
+            paragraph(words.health(report)),
+        ]
+    )
+    left = _rest(rest, LARGEST - _AROUND - len(told.encode()))
+    return Markup(f'<div style="line-height:1.45">{told}{left}</div>')
 
 
 def page(report: DriftReport) -> str:
     """Return the report as ``DriftReport.html`` says."""
-    title = _text(f"{words.TITLES[report.state]}: {clean(report.model)}")
+    title = _text(f"{clean(report.model)} - {words.title(report)}")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        '<meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         f"<title>{title}</title></head>"
@@ -100,7 +103,7 @@ def _ranked(report: DriftReport, findings: Sequence[Finding]) -> Markup:
         "by how much",
         f"{rival} (filled), now (line)",
         "last day: PSI",
-        "PSI [95 %]",
+        _unbroken("PSI [95 %]"),
         "missing",
         "new, outside",
         "rows",
@@ -109,7 +112,8 @@ def _ranked(report: DriftReport, findings: Sequence[Finding]) -> Markup:
 
 
 def _row(report: DriftReport, found: Finding) -> list[str]:
-    said = words.changed(found, report.reference, report.at)
+    said = words.changed(found, report.reference, report.at).removeprefix(f"{clean(found.name)}: ")
+    _, rival = words.against(report.reference)
     return [
         _name(found),
         _state(found.state),
@@ -118,15 +122,16 @@ def _row(report: DriftReport, found: Finding) -> list[str]:
         _then_and_now(report, found),
         _day(report, found),
         _unbroken(words.psi(found)),
-        _unbroken(_missing(found)),
-        _unbroken(words.outside(found)),
+        _now_and_then(words.missing(found), rival),
+        _now_and_then(words.outside(found), rival),
         _unbroken(f"{found.rows:,}"),
     ]
 
 
 def _name(found: Finding) -> Markup:
     role = '<br><small style="opacity:0.7">output</small>' if found.role == "output" else ""
-    return Markup(f'<strong style="overflow-wrap:anywhere">{apart(found.name)}</strong>{role}')
+    wraps = "overflow-wrap:anywhere" if len(found.name) > _LONG else "white-space:nowrap"
+    return Markup(f'<strong style="{wraps}">{apart(found.name)}</strong>{role}')
 
 
 def _state(state: State) -> Markup:
@@ -145,7 +150,7 @@ def _then_and_now(report: DriftReport, found: Finding) -> Markup:
         return _NONE
     _, rival = words.against(report.reference)
     ends = f"{short(found.labels[0], 24)} to {short(found.labels[-1], 24)}"
-    caption = f"{clean(found.name)}: shares of {rival} (filled) and of now (line) in {len(found.labels)} bins, {ends}"
+    caption = f"{clean(found.name)}: {rival} (filled), now (line); {len(found.labels)} bins, {ends}"
     return compared(found.reference, found.current, caption)
 
 
@@ -158,8 +163,11 @@ def _day(report: DriftReport, found: Finding) -> Markup:
     )
 
 
-def _missing(found: Finding) -> str:
-    return words.percent(rates(found.labels, found.current)[0])
+def _now_and_then(shares: tuple[str, str], rival: str) -> Markup:
+    now, then = shares
+    if now == then or (now, then) == ("< 0.1 %", "0.0 %"):
+        return _unbroken(now)
+    return Markup(f"{_unbroken(now)}<br><small>{_unbroken(f'{rival} {then}')}</small>")
 
 
 def _told(report: DriftReport) -> list[Markup]:
@@ -196,7 +204,8 @@ def _timeline(report: DriftReport) -> Markup:
     if not report.timeline:
         return Markup("")
     slots = report.timeline
-    first, last = (words.clock(slot.until, report.at) for slot in (slots[0], slots[-1]))
+    over = words.lasting(slots[-1].until - slots[0].until)
+    until = words.clock(slots[-1].until, report.at)
     scored = [largest(slot) for slot in slots]
     rows = [slot.rows for slot in slots]
     cells = [
@@ -206,12 +215,12 @@ def _timeline(report: DriftReport) -> Markup:
     merged = " Of one hour, the largest PSI of any host." if report.health.hosts > 1 else ""
     return Markup(
         heading("The last day")
-        + paragraph(f"{len(slots)} slots, from {first} to {last} UTC.{merged}")
+        + paragraph(f"{over} until {until} UTC, {len(slots)} slots.{merged}")
         + table(("what", "over time", ""), cells)
     )
 
 
-def _rest(findings: Sequence[Finding]) -> Markup:
+def _rest(findings: Sequence[Finding], room: int) -> Markup:
     """The other columns, folded: a plain table as long as there is room, then how many there are besides."""
     if not findings:
         return Markup("")
@@ -222,21 +231,19 @@ def _rest(findings: Sequence[Finding]) -> Markup:
             str(found.state),
             words.amount(found),
             words.psi(found),
-            _missing(found),
-            words.outside(found),
+            words.missing(found)[0],
+            words.outside(found)[0],
             f"{found.rows:,}",
         ]
         size += len(listed((), [row]).encode())
-        if size > _LISTED_BYTES:
+        if size > room:
             break
         rows.append(row)
     head = ("column", "state", "by how much", "PSI [95 %]", "missing", "new, outside", "rows")
     left = len(findings) - len(rows)
     more = paragraph(f"{left} more columns are in the report's JSON (to_dict).") if left else ""
-    title = f"{len(findings)} more columns"
-    return Markup(
-        f'<details style="margin-top:1em"><summary>{title}</summary>{_scrolled(listed(head, rows))}{more}</details>'
-    )
+    shown = f"<summary>{len(findings)} more columns</summary>{_scrolled(listed(head, rows))}{more}"
+    return Markup(f'<details style="margin-top:1em">{shown}</details>')
 
 
 def _unbroken(text: str) -> Markup:

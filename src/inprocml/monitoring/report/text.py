@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 
 from inprocml.drawing import aligned, cells, clean, spark
@@ -14,7 +15,7 @@ from inprocml.monitoring.verdict import Finding, State
 __all__ = ["text"]
 
 _NARROWEST = 40
-_SHOWN = 40  # columns in the table
+_SHOWN, _QUIET = 40, 12  # columns in the table, and in one where nothing moved
 _PICTURED = 6
 _NAME = 24
 _HEAD = ("column", "state", "since", "by how much", "PSI [95 %]", "missing", "new or outside", "rows")
@@ -25,7 +26,7 @@ def text(report: DriftReport, width: int, *, ascii_only: bool) -> str:
     """Return the report as ``DriftReport.text`` says."""
     width = max(width, _NARROWEST)
     lines = [
-        words.TITLES[report.state].upper() if report.state is State.DRIFT else words.TITLES[report.state],
+        *_wrapped(words.title(report), width),
         *_wrapped(words.standing(report), width),
         *_wrapped(words.counted(report), width),
     ]
@@ -47,7 +48,9 @@ def text(report: DriftReport, width: int, *, ascii_only: bool) -> str:
 
 
 def _table(report: DriftReport, width: int) -> list[str]:
-    rows = [_row(found, report.at) for found in report.findings[:_SHOWN]]
+    moved = sum(found.state in {State.DRIFT, State.WATCH} for found in report.findings)
+    shown = report.findings[: min(max(moved, _QUIET), _SHOWN)]
+    rows = [_row(found, report.at) for found in shown]
     kept = list(range(len(_HEAD)))
     for column in (None, *_DROPPED):
         if column is not None:
@@ -55,8 +58,11 @@ def _table(report: DriftReport, width: int) -> list[str]:
         drawn = aligned([[row[place] for place in kept] for row in (_HEAD, *rows)]).split("\n")
         if max(map(cells, drawn)) <= width:
             break
-    if len(report.findings) > _SHOWN:
-        drawn.append(f"and {len(report.findings) - _SHOWN} more columns")
+    if rest := report.findings[len(shown) :]:
+        states = Counter(found.state for found in rest)
+        drawn.append(
+            f"and {len(rest)} more: {', '.join(f'{many} {state}' for state, many in states.items())}"
+        )
     return drawn
 
 
@@ -67,15 +73,10 @@ def _row(found: Finding, now: float) -> list[str]:
         words.clock(found.since, now),
         words.amount(found),
         words.psi(found),
-        words.percent(found.measures.missing if not found.labels else _missing(found)),
-        words.outside(found),
+        words.missing(found)[0],
+        words.outside(found)[0],
         f"{found.rows:,}",
     ]
-
-
-def _missing(found: Finding) -> float | None:
-    total = sum(found.current)
-    return found.current[-1] / total if total else None
 
 
 def _panel(report: DriftReport, found: Finding, width: int, *, ascii_only: bool) -> list[str]:
@@ -94,12 +95,13 @@ def _panel(report: DriftReport, found: Finding, width: int, *, ascii_only: bool)
 
 def _timeline(report: DriftReport, width: int, *, ascii_only: bool) -> list[str]:
     slots = report.timeline[-(width - 16) :]
-    first, last = (words.clock(slot.until, report.at) for slot in (slots[0], slots[-1]))
+    over = words.lasting(slots[-1].until - slots[0].until)
+    until = words.clock(slots[-1].until, report.at)
     rows = spark([slot.rows for slot in slots], ascii_only=ascii_only)
     scores = [largest(slot) for slot in slots]
     drawn = spark(scores, ascii_only=ascii_only)
     return [
-        f"From {first} to {last} UTC; tallest: {max(slot.rows for slot in slots):,} rows, PSI {max(scores):.2f}",
+        f"{over} until {until} UTC; at most {max(slot.rows for slot in slots):,} rows, PSI {max(scores):.2f}",
         f"  rows          {rows}",
         f"  largest PSI   {drawn}",
     ]

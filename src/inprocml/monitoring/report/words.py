@@ -12,7 +12,6 @@ from inprocml.monitoring.report.shares import rates
 from inprocml.monitoring.verdict import Finding, Reference, State, Test
 
 __all__ = [
-    "TITLES",
     "against",
     "amount",
     "changed",
@@ -20,25 +19,25 @@ __all__ = [
     "counted",
     "health",
     "lasting",
+    "missing",
     "outside",
     "percent",
     "psi",
     "standing",
     "strength",
+    "title",
     "unjudged",
 ]
 
-TITLES = {
+_TITLES = {
     State.WARMING: "Warming up: no verdict yet",
     State.INSUFFICIENT: "Too few rows for a verdict",
     State.OK: "No drift",
     State.WATCH: "Watch: something moved",
     State.DRIFT: "Drift",
     State.STALE: "Stale: no rows have come lately",
-}
-"""A state as a headline; none but ``ok`` says that all is well."""
+}  # none but ``ok`` says that all is well
 
-_NAMED = 8
 _DAY = 86_400.0
 _STRENGTHS = ((0.02, "slight"), (0.1, "minor"), (0.25, "moderate"))
 _UNJUDGED = {
@@ -76,7 +75,9 @@ def lasting(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} days {hours % 24} h"
+    if hours >= 48:
+        return f"{hours // 24} days {hours % 24} h"
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
 def percent(part: float | None) -> str:
@@ -84,6 +85,13 @@ def percent(part: float | None) -> str:
     if part is None:
         return "-"
     return "< 0.1 %" if 0 < part < 0.001 else f"{part * 100:.1f} %"
+
+
+def title(report: DriftReport) -> str:
+    """Return the state, and of what drifted the names that come first."""
+    names = [found.name for found in report.drifted]
+    said = _TITLES[report.state]
+    return f"{said}: {_named(names, 3)}" if report.state is State.DRIFT and names else said
 
 
 def standing(report: DriftReport) -> str:
@@ -126,7 +134,8 @@ def psi(found: Finding) -> str:
     score, low, high = found.measures.psi, found.measures.psi_low, found.measures.psi_high
     if score is None:
         return "-"
-    return f"{score:.2f}" if low is None or high is None else f"{score:.2f} [{low:.2f}, {high:.2f}]"
+    said = [f"{round(part, 2) + 0.0:.2f}" for part in (score, low, high) if part is not None]  # no -0.00
+    return f"{said[0]} [{said[1]}, {said[2]}]" if len(said) == 3 else said[0]
 
 
 def amount(found: Finding) -> str:
@@ -138,7 +147,7 @@ def amount(found: Finding) -> str:
         case Test.LOCATION:
             return f"{'up' if by >= 0 else 'down'} {abs(by):.2f} sigma"
         case Test.SCALE:
-            return f"{'wider' if by >= 0 else 'narrower'} by {abs(by):.2f} sigma"
+            return f"spread {abs(by) * 100:.0f} % {'wider' if by >= 0 else 'narrower'}"
         case Test.SHAPE:
             return f"shape, {strength(by)} (PSI {by:.2f})"
         case _:
@@ -160,10 +169,16 @@ def changed(found: Finding, reference: Reference, now: float) -> str:
     return f"{clean(found.name)}: {is_} {found.test.replace('_', ' ')}, {was} {rival}{since}"
 
 
-def outside(found: Finding) -> str:
-    """Return the share of values that the reference lacks: categories unseen, numbers out of range."""
+def outside(found: Finding) -> tuple[str, str]:
+    """Return the share of values unknown to the reference (unseen, or out of range), now and in it."""
     _, new, beyond = rates(found.labels, found.current)
-    return percent(beyond if new is None else new)
+    _, old, before = rates(found.labels, found.reference)
+    return percent(beyond if new is None else new), percent(before if old is None else old)
+
+
+def missing(found: Finding) -> tuple[str, str]:
+    """Return the share of missing values, now and in the reference."""
+    return percent(rates(found.labels, found.current)[0]), percent(rates(found.labels, found.reference)[0])
 
 
 def unjudged(report: DriftReport) -> list[str]:
@@ -190,9 +205,9 @@ def health(report: DriftReport) -> str:
     )
 
 
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(clean(name, 40) for name in names[:_NAMED]) + more
+def _named(names: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(clean(name, 40) for name in names[:most]) + more
 
 
 def _span(rows: Sequence[int]) -> str:

@@ -73,7 +73,8 @@ class BatchRecord:
 
     ``rows`` rows from ``requests`` callers ran for ``seconds``; ``inline`` says that the only caller
     ran it on its own thread. ``error`` is the exception's class name when the batch failed.
-    ``inputs`` are the features that ran.
+    ``inputs`` are the features that ran. ``marks`` are what the runner was told to note of its callers (the
+    first 128 that had something to note), such as the span that each was in.
     """
 
     rows: int
@@ -82,6 +83,7 @@ class BatchRecord:
     inline: bool
     inputs: Tensors
     error: str | None = None
+    marks: tuple[Any, ...] = ()
 
 
 class Readiness(Enum):

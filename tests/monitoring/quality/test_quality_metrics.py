@@ -10,7 +10,7 @@ from sklearn import metrics
 
 from inprocml.monitoring.quality import ClassTally, NumberTally
 from inprocml.monitoring.quality.class_metrics import class_metrics
-from inprocml.monitoring.quality.interval import mean, wilson
+from inprocml.monitoring.quality.interval import mean, share
 from inprocml.monitoring.quality.number_metrics import number_metrics
 
 
@@ -126,7 +126,7 @@ def test_whatever_was_counted_each_figure_lies_in_its_interval_or_is_unknown(row
 @given(st.integers(1, 10**6), st.data())
 def test_wilsons_interval_holds_the_share_and_stays_within_0_and_1(rows, data):
     hits = data.draw(st.integers(0, rows))
-    value, low, high = wilson(hits, rows)
+    value, low, high = share(hits, rows)
     assert 0 <= low <= value <= high <= 1
     assert low < high
 
@@ -135,7 +135,7 @@ def test_nothing_labelled_is_unknown_and_not_an_error():
     assert set(class_metrics(ClassTally(2)).values()) == {None}
     assert set(class_metrics(ClassTally(5)).values()) == {None}
     assert set(number_metrics(NumberTally()).values()) == {None}
-    assert wilson(0, 0) is None
+    assert share(0, 0) is None
     assert mean(3.0, 9.0, 1) is None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from inprocml.monitoring.quality.pending import LONGEST_ID, Feedback, Pending
 from inprocml.monitoring.quality.report import QualityReport, report_of
 from inprocml.monitoring.quality.settings import Settings, code_of
 from inprocml.monitoring.quality.tally import LARGEST, ClassTally, Tally
+from inprocml.native import lock_maker
 from inprocml.protocols import PredictionStore
 from inprocml.schema.strict_json import dump, parse
 from inprocml.values import Remembered
@@ -45,7 +45,7 @@ class Quality:
         self._store = store
         self._pending = Pending(capacity=capacity, ttl=settings.labels_within)
         self._counters = Counters(len(settings.classes), settings.slice_names)
-        self._lock = threading.Lock()
+        self._lock = lock_maker()()
         self._logged: set[str] = set()
         self._swept = -math.inf
 

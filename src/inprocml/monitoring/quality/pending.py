@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inprocml.native import lock_maker
 from inprocml.values import Remembered
 
 __all__ = ["LONGEST_ID", "Feedback", "Pending"]
@@ -60,7 +60,7 @@ class Pending:
         }
         self._start = 0  # the oldest
         self._rows = 0
-        self._lock = threading.Lock()
+        self._lock = lock_maker()()
         self.evicted = 0
         """Predictions that left for want of room before a label came."""
         self.expired = 0

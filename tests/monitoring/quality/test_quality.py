@@ -13,7 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inprocml.errors import Corrupt
-from inprocml.monitoring.quality import ClassTally, Counters, Feedback, NumberTally, Quality, Settings
+from inprocml.monitoring.quality import (
+    ClassTally,
+    Counters,
+    Feedback,
+    NumberTally,
+    Quality,
+    Settings,
+    reference,
+)
 from inprocml.monitoring.quality.counters import KEPT
 from inprocml.monitoring.verdict import State
 
@@ -203,13 +211,10 @@ def test_labels_that_stop_are_stale():
 
 def test_the_reference_says_what_scores_are_worth():
     scores = np.random.default_rng(4).random(20_000)
-    reference = ClassTally(2)
-    for score, truth in zip(
-        scores.tolist(), (np.random.default_rng(5).random(20_000) < scores**2).tolist(), strict=True
-    ):
-        reference.label(score, int(score > 0.5), int(truth))
+    truth = np.random.default_rng(5).random(20_000) < scores**2
+    known = reference(("ok", "late"), scores, np.where(truth, "late", "ok"))
     square = {"share": lambda scores: scores**2}
-    without, having = two(), two(settings={"reference": reference})
+    without, having = two(), two(settings={"reference": known})
     for quality in (without, having):
         now = played(quality, 12, **square)
     assert without.report(now).state is State.DRIFT
@@ -220,13 +225,11 @@ def test_the_reference_says_what_scores_are_worth():
 
 
 def test_a_regression_is_compared_with_its_reference():
-    random = np.random.default_rng(6)
-    reference = NumberTally()
-    for error in random.normal(0, 2, 2000).tolist():
-        reference.label(10.0 + error, 10.0)
+    errors = np.random.default_rng(6).normal(0, 2, 2000)
+    known = reference((), 10.0 + errors, np.full(2000, 10.0))
 
-    def play(reference, sigma):
-        quality, random = Quality(Settings(kind="regression", reference=reference)), np.random.default_rng(7)
+    def play(known, sigma):
+        quality, random = Quality(Settings(kind="regression", reference=known)), np.random.default_rng(7)
         for day in range(12):
             ids = [f"{day}-{place}" for place in range(100)]
             quality.predicted(ids, np.full(100, 10.0), START + day * DAY)
@@ -234,9 +237,9 @@ def test_a_regression_is_compared_with_its_reference():
                 quality.feedback(name, 10.0 + error, START + (day + 1) * DAY)
         return quality.report(START + 12 * DAY)
 
-    assert play(reference, 2.0).state is State.OK
-    assert play(reference, 4.0).state is State.DRIFT
-    assert play(reference, 1.0).state is State.OK
+    assert play(known, 2.0).state is State.OK
+    assert play(known, 4.0).state is State.DRIFT
+    assert play(known, 1.0).state is State.OK
     alone = play(None, 2.0)
     assert alone.state is State.INSUFFICIENT
     assert alone["mae"].value == pytest.approx(2 * np.sqrt(2 / np.pi), abs=0.15)

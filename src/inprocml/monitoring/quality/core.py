@@ -14,6 +14,7 @@ from inprocml.errors import Corrupt
 from inprocml.monitoring.quality.counters import Counters
 from inprocml.monitoring.quality.pending import LONGEST_ID, Feedback, Pending
 from inprocml.monitoring.quality.report import QualityReport, report_of
+from inprocml.monitoring.quality.scores import scored, sound
 from inprocml.monitoring.quality.settings import Settings, code_of
 from inprocml.monitoring.quality.tally import LARGEST, ClassTally, Tally
 from inprocml.native import lock_maker
@@ -140,38 +141,20 @@ class Quality:
         chosen: ArrayLike | None,
         slices: Mapping[str, Sequence[object]],
     ) -> None:
-        scores, choices = self._scores(outputs, None if chosen is None else np.asarray(chosen, np.int64))
+        classes = len(self.settings.classes)
+        scores, choices = scored(outputs, classes, None if chosen is None else np.asarray(chosen, np.int64))
         packed = np.array(self.settings.slices_of(slices, len(ids)), np.int64)
         if not len(ids) == len(scores) == len(choices):
             raise ValueError("ids, outputs and chosen are of different lengths")
-        sound = np.isfinite(scores) & (np.abs(scores) <= LARGEST)
-        sound &= (choices >= 0) & (choices < max(1, len(self.settings.classes)))
-        kept = [id for id, good in zip(ids, sound.tolist(), strict=True) if good]  # noqa: A001
-        scores, choices, packed = scores[sound], choices[sound], packed[sound]
+        good = sound(scores, choices, classes)
+        kept = [name for name, here in zip(ids, good.tolist(), strict=True) if here]
+        scores, choices, packed = scores[good], choices[good], packed[good]
         with self._lock:
             self._counters.lost["unusable"] += len(ids) - len(kept)
             if kept:
                 self._counters.cohort(self._cohort_of(at)).saw(scores, choices)
         if kept and not self._stored(kept, scores, choices, packed, at):
             self._pending.remember(kept, scores, choices, packed, at)
-
-    def _scores(
-        self, outputs: NDArray[np.float64], chosen: NDArray[np.int64] | None
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Return the score of each row, in float32 as it is kept, and the place of the class answered."""
-        classes = len(self.settings.classes)
-        if not classes:
-            with np.errstate(over="ignore"):  # too large is infinite, and then not kept
-                return outputs.astype(np.float32).astype(np.float64), np.zeros(len(outputs), np.int64)
-        if outputs.ndim == 1 and classes == 2:
-            outputs = np.column_stack([1 - outputs, outputs])
-        if outputs.ndim != 2 or outputs.shape[1] != classes:
-            raise ValueError(f"outputs are of shape (rows, {classes})")
-        if chosen is None:
-            chosen = outputs.argmax(axis=1)
-        answered = np.clip(chosen, 0, classes - 1)
-        scores = outputs[:, 1] if classes == 2 else outputs[np.arange(len(outputs)), answered]
-        return np.clip(scores, 0.0, 1.0).astype(np.float32).astype(np.float64), chosen
 
     def _stored(
         self,

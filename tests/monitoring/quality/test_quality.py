@@ -315,9 +315,12 @@ def test_cohorts_are_bounded_and_nothing_that_was_counted_is_lost():
     assert len(counters.cohorts) == KEPT
     assert counters.total().labelled == 1001
     assert len(counters.to_json()) < 400_000
-    both = counters + counters
-    assert len(both.cohorts) == KEPT
-    assert both.total().labelled == 2002
+    others = Counters(2)
+    for hour in range(500, 1500):
+        others.cohort(hour).label(0.5, 1, 1)
+    both = counters + others
+    assert sorted(both.cohorts) == list(range(1500 - KEPT, 1500))
+    assert both.total().labelled == 2001
 
 
 def test_state_survives_a_restart():
@@ -430,6 +433,41 @@ def test_a_store_that_fails_costs_no_prediction_and_raises_nothing(caplog):
     assert quality.counters().lost["store_failures"] == 4
     assert quality.counters().outcomes["failed"] == 2
     assert len(caplog.records) == 2  # one for each kind of failure
+
+
+def test_an_effect_too_small_to_matter_is_no_alert():
+    for floor, state in ((0.01, State.DRIFT), (0.9, State.OK)):
+        quality = two(settings={"floor": floor})
+        played(quality, 12)
+        now = played(quality, 3, first=12, share=lambda scores: 0.6 * scores)
+        assert quality.report(now).state is state
+        assert quality.report(now).residual.exceeded
+
+
+class Sweeping(Broken):
+    """A store that has something to forget for two calls."""
+
+    def __init__(self):
+        self.swept = []
+
+    def remember(self, predictions):
+        pass
+
+    def sweep(self, before):
+        self.swept.append(before)
+        return 10_000 if len(self.swept) <= 2 else 0
+
+
+def test_a_store_is_swept_until_nothing_is_left_and_then_once_an_hour():
+    store = Sweeping()
+    quality = two(store=store)
+    times = [START, START + 1, START + 2, START + 3, START + HOUR, START + HOUR + 2, START + 10]
+    for number, at in enumerate(times):
+        quality.predicted([f"i{number}"], [0.5], at)
+    # at START + 10 the clock has stepped back
+    wanted = [START, START + 1, START + 2, START + HOUR + 2, START + 10]
+    assert store.swept == [at - 7 * DAY for at in wanted]
+    assert quality.pending == 0
 
 
 class Lying(Broken):

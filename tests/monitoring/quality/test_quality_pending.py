@@ -86,6 +86,14 @@ def test_a_clock_that_steps_back_loses_nothing():
     assert pending.expired == 1  # the others had their labels
 
 
+def test_what_has_left_stays_away_also_when_the_clock_steps_back():
+    pending = Pending(capacity=10, ttl=100.0)
+    remember(pending, ["a"], 1000.0)
+    assert pending.join("x", 2000.0) is None
+    assert pending.expired == 1
+    assert pending.join("a", 1000.0) is None
+
+
 def test_of_an_id_remembered_twice_the_older_counts():
     pending = Pending(capacity=10)
     remember(pending, ["a"], 1.0, score=0.25)

@@ -133,7 +133,6 @@ class Pending:
             self.expired += lost
         else:
             self.evicted += lost
-        self._columns["keys"][places] = 0
         self._start = (self._start + rows) % self.capacity
         self._rows -= rows
 

@@ -294,7 +294,8 @@ class Alarm:
     def _terms(self, reference: Reference) -> Terms:
         memory, clock = self._memory, self._memory.clock
         seasonal, left = memory.flags
-        drifting = memory.episodes[reference].drifting  # what has been said already is said on
+        episode = memory.episodes[reference]
+        drifting = episode.drifting  # what has been said already is said on
         seasonal, weekly = seasonal & ~drifting, self._weekly
         if reference is Reference.LIVE and clock.live_until - clock.live_since < 2 * DAY:
             weekly = weekly | seasonal  # part of a day is no reference for what goes by the hour
@@ -306,6 +307,7 @@ class Alarm:
             seasonal,
             weekly,
             left,
+            np.where(drifting, episode.since, -np.inf),
             not memory.dependence.known,
             bool(clock.settled),
         )

@@ -62,6 +62,7 @@ class Terms:
     seasonal: _Flags  # hours differ: only whole days, and a change from yesterday, may open an episode
     weekly: _Flags  # times of the week: only whole weeks may
     left: _Flags  # the last hour is not where it was yesterday
+    since: _Floats  # when drift began that is on; minus infinity where none is
     warming: bool
     settled: bool  # while warming: enough hours were seen to tell a wave from a step
 
@@ -141,7 +142,9 @@ def _may_speak(past: Past, terms: Terms) -> _Flags:
     may[:3, :, suffixes:days] = (terms.left & ~terms.weekly)[None, :, None]
     for place, (span, _) in enumerate(past.days, start=days):
         may[:3, :, place] = (~terms.weekly | (span == 7))[None, :]
-    return may
+    # of drift that is on, rows from before it would only blur the picture
+    within = np.array([window.since for window in past.windows()]) >= terms.since[:, None]
+    return may & (within | ~within.any(axis=1, keepdims=True))
 
 
 def _clearing(past: Past, counts: NDArray[np.int64], terms: Terms) -> NDArray[np.intp]:

@@ -59,7 +59,7 @@ class World:
             drawn = self.rng.choice(kinds, BASELINE, p=chances).astype(object)
             category = ValueBins.of(drawn)
             series.append(Series(f"c{kinds}", "input", category.count(drawn)))
-            top = [chances[value] for value in category.top]  # type: ignore[call-overload]
+            top = [chances[int(value)] for value in category.top]
             self.shares.append(np.array([*top, max(0.0, 1 - sum(top)), 0, 0]))
         self.layout = Layout(tuple(series))
         self.spans = self.layout.spans()

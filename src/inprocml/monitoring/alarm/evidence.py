@@ -25,7 +25,7 @@ TESTS = (Test.LOCATION, Test.SCALE, Test.SHAPE, Test.MISSING, Test.OUT_OF_RANGE)
 """Axis 0 of evidence; the last is ``UNSEEN`` for categories."""
 
 LEAST = 50  # effective rows, on either side
-_LEAST_SHAPE = 150
+_LEAST_SHAPE = 75  # enough to confirm, see judging
 _RARE = 0.02  # rarer values are one in the test of shape
 _SKEWED = 25.0  # a mean of n scores of skewness s is near normal from n = 25 s^2 on
 
@@ -34,10 +34,14 @@ _Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Shape ``(tests, series, windows)`` each: z is 0 where nothing could be tested."""
+    """Shape ``(tests, series, windows)`` each: z is 0 where nothing could be tested.
+
+    ``error`` is the standard error of ``effect``, of location and scale alone.
+    """
 
     z: _Floats
     effect: _Floats
+    error: _Floats
 
 
 class Tables:
@@ -82,15 +86,16 @@ class Tables:
         enough = (values >= LEAST * each) & (self.values[:, None] >= LEAST)
         with np.errstate(divide="ignore"):
             noise = np.where(enough, each / values + 1 / self.values[:, None], np.inf)
-        z, effect = np.zeros((5, *values.shape)), np.zeros((5, *values.shape))
+        z, effect, error = (np.zeros((5, *values.shape)) for _ in range(3))
         with np.errstate(invalid="ignore"):
             for test, measure in enumerate((shift, widening)):
                 scores = self.scores[test][:, None, :]
                 effect[test] = measure(scores, counts * self.valued[:, None, :])
                 z[test] = _directed(shift(scores, counts * self.valued[:, None, :]), noise, self.skew[test])
+        error[:2] = np.where(enough, np.sqrt(noise), 0)
         z[2], effect[2] = self._shape(counts, each)
         z[3:], effect[3:] = self._rates(counts, each)
-        return Evidence(z, effect)
+        return Evidence(z, effect, error)
 
     def _shape(self, counts: _Floats, deff: _Floats) -> tuple[_Floats, _Floats]:
         """Return z of G (Wilks' likelihood ratio of two multinomials), and debiased PSI."""

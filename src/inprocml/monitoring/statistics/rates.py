@@ -95,16 +95,17 @@ def poisson_z(hits: ArrayLike, mean: ArrayLike) -> NDArray[np.float64]:
     (1968), 1416-1456. Within half a count of the mean it is 0.
 
     >>> poisson_z([12, 5, 0], [2.1, 5.0, 4.0]).round(2).tolist()
-    [4.62, 0.0, -2.09]
+    [4.59, 0.0, -2.1]
     """
     seen, expected = np.asarray(hits, np.float64), np.maximum(np.asarray(mean, np.float64), 1e-12)
     off = seen - expected
-    side = np.where(np.abs(off) > 0.5, np.sign(off), 0.0)
+    side = np.sign(off) * (np.abs(off) > 0.5)
     nearer = seen - side / 2
-    logs = np.where(nearer > 0, nearer * np.log(np.where(nearer > 0, nearer, 1) / expected), 0.0)
-    root = np.sqrt(np.maximum(2 * (logs - (nearer - expected)), 0))
-    below = np.where(side > 0, seen - 1, seen)  # P(K >= k) is 1 - P(K <= k - 1)
-    distance = below + 0.5 - expected
-    ratio = (below + 2 / 3 - expected + 0.02 / (below + 1)) / np.where(distance != 0, distance, 1)
-    result: NDArray[np.float64] = side * root * np.where(side != 0, np.abs(ratio), 0)
+    positive = np.maximum(nearer, 1e-300)
+    root = np.sqrt(np.maximum(2 * (positive * np.log(positive / expected) - nearer + expected), 0))
+    below = seen - (side > 0)  # P(K >= k) is 1 - P(K <= k - 1)
+    distance = np.where(side, below + 0.5 - expected, 1)
+    result: NDArray[np.float64] = (
+        side * root * np.abs((below + 2 / 3 - expected + 0.02 / (below + 1)) / distance)
+    )
     return result

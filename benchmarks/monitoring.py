@@ -1,4 +1,4 @@
-"""What monitoring costs: a request's part, the CPU behind it, an evaluation, and memory over ten million rows.
+"""What monitoring costs: a request's part, the CPU behind it, a decision, and memory over ten million rows.
 
 35 columns: 30 numbers and 5 categories. Everything in one process, the watcher beside the requests, as in a
 server.

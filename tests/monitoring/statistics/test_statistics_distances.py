@@ -92,6 +92,12 @@ def test_psi_is_symmetric_not_negative_and_as_written(pair, smoothing, occupied)
     assert found.p_value == pytest.approx(expected, rel=1e-6, abs=1e-300)
 
 
+def test_psi_by_default_adds_half_a_row_to_each_bin_that_is_not_empty_on_both_sides():
+    found = psi([5, 0, 4], [2, 0, 8])
+    assert found == psi([5, 4], [2, 8], smoothing="jeffreys", occupied=False)
+    assert psi([5, 0, 4], [2, 0, 8], occupied=False).dof == 2
+
+
 @pytest.mark.parametrize("smoothing", [0, 1, -1e-4, math.nan, math.inf, "laplace"])
 def test_other_smoothing_is_refused(smoothing):
     with pytest.raises(ValueError, match="smoothing"):

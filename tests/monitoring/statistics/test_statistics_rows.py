@@ -72,8 +72,16 @@ def test_one_value_of_a_billion_decides_nothing(statistic):
 @pytest.mark.parametrize("statistic", BOTH)
 @pytest.mark.parametrize("value", [np.nan, 5.0])
 def test_rows_that_are_all_alike_show_nothing(statistic, value):
-    alike = np.full((40, 3), value)
-    assert statistic(alike, alike).p_value == 1.0
+    alike = np.full((2000, 3), value)
+    assert statistic(alike, alike[:1111]).p_value == 1.0
+
+
+@pytest.mark.parametrize("statistic", BOTH)
+def test_a_constant_that_goes_missing_is_found(statistic):
+    then = np.full((200, 1), 5.0)
+    now = then.copy()
+    now[:60] = np.nan
+    assert statistic(then, now).p_value <= 0.01
 
 
 @pytest.mark.parametrize("statistic", BOTH)

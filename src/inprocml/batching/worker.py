@@ -175,7 +175,7 @@ class _Worker:
         if final:
             self._answer(batch, outputs, error, seconds, ended)
         if core.observers:
-            core.observe(self._seen(batch), batch.rows, seconds, error, requests=len(batch.calls))
+            core.observe(self._seen(batch), batch.rows, seconds, error, calls=batch.calls)
         if isinstance(error, DeviceLost):
             core.lose(error)
         error = None  # its traceback leads back here: a cycle, which would keep the inputs alive

@@ -139,6 +139,25 @@ class Slots:
         found = [self.read(slot) for slot in range(self._count)]
         return [record for record in found if record is not None]
 
+    def alone(self) -> bool:
+        """Whether no other process has a slot or evaluates."""
+        for byte in range(self._count + 1):
+            if byte in self._mine:
+                continue
+            if not self._lock(byte):
+                return False
+            self._unlock(byte)
+        return True
+
+    @staticmethod
+    def held(descriptor: int) -> bool:
+        """Whether another process has any lock on a file that this one has not opened otherwise."""
+        try:
+            _locks().lockf(descriptor, _locks().LOCK_EX | _locks().LOCK_NB, 0, _LOCKS)  # 0: to the very end
+        except OSError:
+            return True
+        return False
+
     # --- the one who evaluates ---------------------------------------------------------------------
 
     def elect(self) -> bool:

@@ -1,0 +1,7 @@
+"""Whether the world has changed: from counts to episodes of drift, with a budget of false alarms."""
+
+from inprocml.monitoring.alarm.alarm import Alarm
+from inprocml.monitoring.alarm.budget import threshold
+from inprocml.monitoring.alarm.judging import Floors
+
+__all__ = ["Alarm", "Floors", "threshold"]

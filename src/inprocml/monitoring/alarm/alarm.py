@@ -1,0 +1,325 @@
+"""The alarm of one version: counts and time go in, episodes of drift come out. Pure; time is an argument."""
+
+from __future__ import annotations
+
+import math
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inprocml.monitoring.alarm import keeping
+from inprocml.monitoring.alarm.budget import DAYS, threshold
+from inprocml.monitoring.alarm.evidence import Tables
+from inprocml.monitoring.alarm.findings import Sight, findings_of, moments_of
+from inprocml.monitoring.alarm.folding import Folding
+from inprocml.monitoring.alarm.judging import Floors, Look, Past, Terms, judge
+from inprocml.monitoring.alarm.memory import Memory, kept_whole
+from inprocml.monitoring.alarm.season import between_days, hours_differ, left_yesterday
+from inprocml.monitoring.alarm.slots import DAY, HOUR
+from inprocml.monitoring.series import Counts, Layout
+from inprocml.monitoring.verdict import Action, DriftEvent, Finding, Moment, Reference, State
+
+__all__ = ["Alarm"]
+
+_LAG = 64  # blocks: a step must not pass for a season before it was noticed
+_OLDEST_BLOCK = 512
+
+
+class Alarm:
+    """Decides whether the rows of now differ from those of training, and from those of before.
+
+    ``budget`` is how many false alerts a model may give in 90 days; both references share it. What moves less
+    than ``floors`` is no drift, however certain it is. A block is closed when it has ``block_rows`` rows and
+    ``block_seconds`` seconds; no rows for ``stale_seconds`` is ``stale``. Not thread-safe.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        model: str,
+        version: str,
+        budget: float = 0.5,
+        floors: Floors | None = None,
+        block_rows: int = 100,
+        block_seconds: float = 60.0,
+        stale_seconds: float = HOUR,
+    ) -> None:
+        self._folding = Folding(layout)
+        self._model, self._version = model, version
+        self._floors = floors or Floors()
+        self._block_rows, self._block_seconds, self._stale = block_rows, block_seconds, stale_seconds
+        # both references are asked at every block: half of the budget each
+        blocks = DAYS * DAY / block_seconds
+        self._limit = threshold(len(layout.series), budget / len(Reference), blocks)
+        self._weekly = np.array(self._folding.kinds) == "time"
+        self._whole = kept_whole(layout)
+        self._tables = {Reference.TRAIN: Tables(self._folding, self._folding.reference)}
+        self._use(Memory.of(layout))
+
+    @property
+    def threshold(self) -> float:
+        """The z that a column must exceed."""
+        return self._limit
+
+    def add(self, counts: Counts, rows: int, now: float) -> list[DriftEvent]:
+        """Take in what was counted since the last call: the sum over all workers.
+
+        May be called at any time, as often as one likes. ``ValueError`` if counts are not of the layout.
+        """
+        cells = self._folding.fold(counts)
+        if rows < 0 or counts.min(initial=0) < 0:
+            raise ValueError(
+                f"{rows} rows: counts and rows must not be negative. Pass what came since the last call."
+            )
+        clock, passed = self._memory.clock, self._pass(now)
+        if not rows and not counts.any():
+            return self._idle()
+        if not clock.open_rows:
+            clock.open_since, clock.open_seconds = clock.last - passed, 0.0
+        clock.heard = clock.last
+        clock.open_rows += rows
+        clock.open_seconds += passed
+        self._memory.open += cells
+        self._add_whole(counts, rows)
+        self._looks.clear()
+        if clock.open_rows < self._block_rows or clock.open_seconds < self._block_seconds:
+            return []
+        return self._close_block()
+
+    def look(self, now: float) -> list[DriftEvent]:
+        """Let time pass without rows: an episode ends when nothing was heard for a day."""
+        self._pass(now)
+        return self._idle()
+
+    def state(self, reference: Reference, now: float) -> State:
+        """Return what can be said against one reference."""
+        clock = self._memory.clock
+        if self._memory.episodes[reference].open:
+            return State.DRIFT
+        if clock.heard < 0:
+            return State.INSUFFICIENT
+        if now - clock.heard > self._stale:
+            return State.STALE
+        look = self._look(reference)
+        if look is None or not look.tested.any():
+            return State.INSUFFICIENT if self._memory.dependence.known or self._few() else State.WARMING
+        if (look.near > self._limit).any():
+            return State.WATCH
+        return State.OK if self._memory.dependence.known else State.WARMING
+
+    def findings(self, reference: Reference, now: float) -> tuple[Finding, ...]:
+        """Return a finding for each column, the most telling first."""
+        look = self._look(reference)
+        sight = Sight(
+            self._folding,
+            self._memory,
+            reference,
+            self.state(reference, now),
+            self._limit,
+            look,
+            self._past(),
+            self._tables.get(reference),
+            self._recent(),
+        )
+        return findings_of(sight, now)
+
+    def timeline(self) -> tuple[Moment, ...]:
+        """Return the last hours that held rows, against training; the present one is the last."""
+        deff = self._memory.dependence.effect()
+        return moments_of(self._folding, self._memory.slots, self._tables[Reference.TRAIN], deff)
+
+    def dump(self) -> bytes:
+        """Return the state as bytes: at most 4 KB a series and 4 KB for all."""
+        return keeping.dump(self._memory)
+
+    @classmethod
+    def load(
+        cls,
+        layout: Layout,
+        stored: bytes,
+        *,
+        model: str,
+        version: str,
+        budget: float = 0.5,
+        floors: Floors | None = None,
+        block_rows: int = 100,
+        block_seconds: float = 60.0,
+        stale_seconds: float = HOUR,
+    ) -> Self:
+        """Return an alarm that goes on where ``dump`` was called; ``ValueError`` for anything damaged."""
+        alarm = cls(
+            layout,
+            model=model,
+            version=version,
+            budget=budget,
+            floors=floors,
+            block_rows=block_rows,
+            block_seconds=block_seconds,
+            stale_seconds=stale_seconds,
+        )
+        alarm._use(keeping.load(layout, stored))
+        return alarm
+
+    def _use(self, memory: Memory) -> None:
+        self._memory = memory
+        self._looks: dict[Reference, Look | None] = {}
+        self._windows: Past | None = None
+        self._learn_live()
+        self._deff = memory.dependence.effect()
+        self._days()
+
+    def _days(self) -> None:
+        stamps, days = self._memory.slots.complete_days()
+        self._day_variance = between_days(days, stamps, self._tables[Reference.TRAIN])
+
+    def _learn_live(self) -> None:
+        if self._memory.clock.live_blocks:
+            self._tables[Reference.LIVE] = Tables(self._folding, self._memory.live)
+
+    def _pass(self, now: float) -> float:
+        """Return the seconds since the last call: none, where the clock stepped back or tells no time."""
+        clock = self._memory.clock
+        if not math.isfinite(now) or not 0 <= now < 1e12:
+            return 0.0
+        passed = max(0.0, now - clock.last) if clock.last >= 0 else 0.0
+        if now < clock.last:
+            clock.heard = min(clock.heard, now)
+        clock.last = now
+        return passed
+
+    def _idle(self) -> list[DriftEvent]:
+        clock, events = self._memory.clock, []
+        if clock.last - clock.heard > DAY:
+            for reference, episode in self._memory.episodes.items():
+                if episode.open:
+                    drifting = episode.drifting.copy()
+                    events.append(self._event(reference, episode.close(), drifting))
+        return events
+
+    def _add_whole(self, counts: Counts, rows: int) -> None:
+        clock = self._memory.clock
+        if not clock.full_rows or clock.last - clock.full_since > DAY:
+            self._memory.full[:] = 0
+            clock.full_since, clock.full_rows = clock.last, 0.0
+        kept = self._memory.full.astype(np.int64) + counts[self._whole]
+        self._memory.full = np.minimum(kept, np.iinfo(np.uint32).max).astype(np.uint32)
+        clock.full_rows += rows
+
+    def _close_block(self) -> list[DriftEvent]:
+        memory, clock = self._memory, self._memory.clock
+        cells, start = memory.open, clock.open_since
+        dropped = memory.blocks.push(cells, start)
+        if dropped is not None and not memory.episodes[Reference.LIVE].open:
+            memory.remember(dropped, _OLDEST_BLOCK, memory.blocks.oldest())
+            self._learn_live()
+        known = memory.dependence.known
+        if not known:
+            memory.dependence.learn(cells, self._tables[Reference.TRAIN])
+            self._deff = memory.dependence.effect()
+        hour = memory.slots.hour
+        turned = memory.slots.turn(start)
+        memory.slots.add(cells)
+        if memory.slots.hour != hour or known != memory.dependence.known:
+            self._turn(turned)
+        memory.open = np.zeros_like(cells)
+        clock.open_rows = clock.open_seconds = 0.0
+        self._looks.clear()
+        self._windows = None
+        return [event for reference in Reference for event in self._step(reference)]
+
+    def _turn(self, turned: tuple[NDArray[np.int64], NDArray[np.int64]] | None) -> None:
+        """See, as an hour is over, whether there is a season, and whether it left yesterday's."""
+        memory, tables = self._memory, self._tables[Reference.TRAIN]
+        known = memory.dependence.known
+        before = memory.blocks.start_of(_LAG) if known else np.inf
+        _, hours = memory.slots.complete_hours(before)
+        memory.flags[0] = hours_differ(hours, tables, self._deff)
+        memory.clock.settled = float(
+            (hours.sum(axis=2).max(axis=1, initial=0) >= 50 * self._deff.max()).sum() >= 2
+        )
+        memory.flags[1] = False
+        if turned and known:
+            memory.flags[1] = left_yesterday(*turned, tables, self._deff, self._limit)
+        self._days()
+
+    def _step(self, reference: Reference) -> list[DriftEvent]:
+        look = self._look(reference)
+        if look is None:
+            return []
+        episode = self._memory.episodes[reference]
+        drifting = episode.drifting.copy()
+        starts = np.array([window.since for window in self._past().windows()])
+        action = episode.step(look, starts, self._limit, self._memory.clock.last)
+        if action is None:
+            return []
+        event = self._event(reference, action, drifting | episode.drifting)
+        if action is Action.CLOSED:
+            self._start_anew(look, drifting)
+        return [event]
+
+    def _start_anew(self, look: Look, drifting: NDArray[np.bool_]) -> None:
+        """Forget what lies before the calm: it would open the same episode again."""
+        suffixes = self._past().suffixes
+        blocks = [suffixes[place].blocks for place in look.clearing[drifting] if place < len(suffixes)]
+        self._memory.blocks.forget(max(blocks, default=1))
+        self._memory.clock.anew = self._memory.blocks.oldest()
+        self._memory.flags[1] = False
+        self._looks.clear()
+        self._windows = None
+
+    def _event(self, reference: Reference, action: Action, drifting: NDArray[np.bool_]) -> DriftEvent:
+        episode, clock = self._memory.episodes[reference], self._memory.clock
+        names = {self._folding.layout.series[place].name for place in np.flatnonzero(drifting).tolist()}
+        told = tuple(each for each in self.findings(reference, clock.last) if each.name in names)
+        since = float(episode.since[drifting].min(initial=episode.at))
+        name = episode.name(self._model, self._version)
+        return DriftEvent(name, action, self._model, self._version, reference, clock.last, since, told)
+
+    def _past(self) -> Past:
+        if self._windows is None:
+            slots, anew = self._memory.slots, self._memory.clock.anew
+            hour = slots.last_hour()
+            days = [(span, window) for span, window in slots.whole_days() if window.since >= anew]
+            fresh = hour if hour and hour.since >= anew else None
+            self._windows = Past(self._memory.blocks.suffixes(), fresh, days)
+        return self._windows
+
+    def _look(self, reference: Reference) -> Look | None:
+        """Return what the closed blocks show, kept until the next one closes; ``None`` without them."""
+        if reference not in self._looks:
+            past, tables = self._past(), self._tables.get(reference)
+            known = tables is not None and past.suffixes
+            self._looks[reference] = judge(past, tables, self._terms(reference)) if tables and known else None
+        return self._looks[reference]
+
+    def _terms(self, reference: Reference) -> Terms:
+        memory, clock = self._memory, self._memory.clock
+        seasonal, left = memory.flags
+        episode = memory.episodes[reference]
+        drifting = episode.drifting  # what has been said already is said on
+        seasonal, weekly = seasonal & ~drifting, self._weekly
+        if reference is Reference.LIVE and clock.live_until - clock.live_since < 2 * DAY:
+            weekly = weekly | seasonal  # part of a day is no reference for what goes by the hour
+        return Terms(
+            self._limit,
+            self._floors,
+            self._deff,
+            self._day_variance,
+            seasonal,
+            weekly,
+            left,
+            np.where(drifting, episode.since, -np.inf),
+            not memory.dependence.known,
+            bool(clock.settled),
+        )
+
+    def _few(self) -> bool:
+        return not (self._tables[Reference.TRAIN].rows >= 50).any()
+
+    def _recent(self) -> NDArray[np.int64]:
+        """Return the counts of the last day on all bins; those that are not kept are 0."""
+        whole = np.zeros(self._folding.layout.size, np.int64)
+        whole[self._whole] = self._memory.full
+        return whole

@@ -211,6 +211,19 @@ def test_amounts_are_told_in_units_of_their_test(test, effect, said):
     assert said in str(replace(report, findings=(found,)))
 
 
+def test_a_calm_column_has_no_time_since_when():
+    report = flights(others=0)
+    calm = replace(report["carrier"], since=NOW - 7200)
+    assert "11:35" not in str(replace(report, findings=(calm,), timeline=()))
+    assert "11:35" not in read(replace(report, findings=(calm,), timeline=()).body())
+
+
+def test_an_order_that_categories_lack_is_not_told():
+    report = flights(others=0)
+    moved = replace(report["tailnum"], test=Test.LOCATION, effect=0.5)
+    assert "sigma" not in str(replace(report, findings=(moved,)))
+
+
 def test_what_is_older_than_a_day_has_its_date():
     report = replace(flights(others=0), since=NOW - 3 * 86_400)
     assert "since 2026-11-18 13:35 UTC (3 days 0 h)" in str(report)

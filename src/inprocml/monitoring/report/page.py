@@ -117,7 +117,7 @@ def _row(report: DriftReport, found: Finding) -> list[str]:
     return [
         _name(found),
         _state(found.state),
-        _unbroken(words.clock(found.since, report.at)),
+        _unbroken(words.began(found, report.at)),
         _amount(found, said),
         _then_and_now(report, found),
         _day(report, found),

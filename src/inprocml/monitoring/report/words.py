@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 
 from inprocml.drawing import clean
 from inprocml.monitoring.report.core import DriftReport
-from inprocml.monitoring.report.shares import rates
+from inprocml.monitoring.report.shares import is_numeric, rates
 from inprocml.monitoring.verdict import Finding, Reference, State, Test
 
 __all__ = [
     "against",
     "amount",
+    "began",
     "changed",
     "clock",
     "counted",
@@ -52,6 +53,11 @@ def against(reference: Reference) -> tuple[str, str]:
     if reference is Reference.TRAIN:
         return ("the training rows", "training")
     return ("an earlier healthy period", "before")
+
+
+def began(found: Finding, now: float) -> str:
+    """Return since when a column has moved; of one that has not, no time."""
+    return clock(found.since if found.state in {State.DRIFT, State.WATCH} else None, now)
 
 
 def clock(when: float | None, now: float) -> str:
@@ -144,6 +150,8 @@ def amount(found: Finding) -> str:
     match found.test:
         case None:
             return "-"
+        case Test.LOCATION | Test.SCALE if not is_numeric(found.labels):
+            return f"shares moved, {strength(found.measures.psi)}"
         case Test.LOCATION:
             return f"{'up' if by >= 0 else 'down'} {abs(by):.2f} sigma"
         case Test.SCALE:

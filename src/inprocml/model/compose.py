@@ -13,6 +13,7 @@ from inprocml.bundle import Bundle
 from inprocml.bundle.outputs import Output
 from inprocml.model.instances import close_all, open_instances, run_instances
 from inprocml.model.options import Options
+from inprocml.model.watched import Exported
 from inprocml.monitoring import Monitor, RowCounts, layout_of
 from inprocml.protocols import Backend, Clock, Source
 from inprocml.serving import Leases, Servable, Sizes, Slot, prediction_ids
@@ -70,6 +71,7 @@ def _assemble(bundle: Bundle, backends: tuple[Backend, ...], options: Options, c
     counts, sizes = RowCounts(_unseen(bundle)), Sizes()
     runner = run_instances(bundle, backends, options, (telemetry, counts, sizes), mark=caller, clock=clock)
     telemetry.loaded()
+    monitor = _monitor(bundle, options, telemetry)
     return Servable(
         name=bundle.name,
         version=bundle.version,
@@ -83,16 +85,16 @@ def _assemble(bundle: Bundle, backends: tuple[Backend, ...], options: Options, c
         counts=counts,
         sizes=sizes,
         telemetry=telemetry,
-        monitor=_monitor(bundle, options),
+        monitor=monitor,
         new_id=prediction_ids(),
         leases=Leases(),
     )
 
 
-def _monitor(bundle: Bundle, options: Options) -> Monitor | None:
+def _monitor(bundle: Bundle, options: Options, telemetry: ModelTelemetry) -> Monitor | None:
     if options.watching is None:
         return None
-    return Monitor(
+    monitor = Monitor(
         layout_of(bundle.baseline),
         model=bundle.name,
         version=bundle.version,
@@ -101,6 +103,8 @@ def _monitor(bundle: Bundle, options: Options) -> Monitor | None:
         outputs=partial(_columns, bundle.output),
         settings=options.watching,
     )
+    telemetry.watch(Exported(monitor))
+    return monitor
 
 
 def _columns(output: Output, outputs: Tensors) -> dict[str, NDArray[Any]]:

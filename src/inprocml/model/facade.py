@@ -16,6 +16,7 @@ from inprocml.model.attempt import Attempt
 from inprocml.model.bulk import ManyRows
 from inprocml.model.options import BackendChoice, Device, Options, as_pins, check_version, deadline_of
 from inprocml.model.versions import Versions
+from inprocml.model.watched import Watched
 from inprocml.monitoring import Monitoring
 from inprocml.protocols import Source, Watchable
 from inprocml.serving import (
@@ -52,7 +53,7 @@ def _forget_inherited() -> None:
 os.register_at_fork(after_in_child=_forget_inherited)
 
 
-class Model(ManyRows):
+class Model(ManyRows, Watched):
     """A model that answers from inside this process; declaring it does nothing.
 
     The first use in each process loads the newest version of the store at ``path``, verifies it, and from

@@ -11,7 +11,7 @@ from inprocml.telemetry.instruments import (
     trial_closed,
     version_refused,
 )
-from inprocml.telemetry.monitored import Column, Monitored, Score, monitored
+from inprocml.telemetry.monitored import Column, Monitored, Score
 from inprocml.telemetry.spans import caller
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "caller",
     "decided",
     "load_finished",
-    "monitored",
     "not_served",
     "set_stale",
     "trial_closed",

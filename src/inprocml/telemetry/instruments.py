@@ -21,6 +21,7 @@ from opentelemetry.trace import SpanContext
 
 from inprocml.errors import DeadlineExceeded, InprocmlError, InvalidRow, NotReady, Overloaded
 from inprocml.telemetry import names
+from inprocml.telemetry.monitored import Monitored, monitored
 from inprocml.telemetry.spans import inferred, loaded_span, predicted_span, within
 from inprocml.values import BatchRecord
 
@@ -171,6 +172,7 @@ class ModelTelemetry:
 
     def __init__(self, *, model: str, version: str, runtime: str, device: str, digest: str) -> None:
         self._instruments = _instruments()
+        self._watched: Monitored | None = None
         self._attributes: Attributes = {names.MODEL_NAME: model, names.MODEL_VERSION: version}
         self._batch_attributes: Attributes = {
             **self._attributes,
@@ -221,9 +223,16 @@ class ModelTelemetry:
         _loaded[key] = (alive, os.getpid(), self._loaded_attributes)
 
     @_guarded
+    def watch(self, source: Monitored) -> None:
+        """Export what the version's monitor knows, until it is unloaded."""
+        self._watched = source  # kept here: telemetry itself holds what it exports weakly
+        monitored(source)
+
+    @_guarded
     def unloaded(self) -> None:
         """Count this version as gone."""
         _loaded.pop(id(self), None)
+        self._watched = None
 
 
 def _count_rejection(attributes: Attributes, error: BaseException) -> None:

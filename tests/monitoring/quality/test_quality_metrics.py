@@ -189,7 +189,14 @@ def test_95_percent_of_the_intervals_of_a_regression_hold_the_truth():
     truth = {"mae": 2 * np.sqrt(2 / np.pi), "rmse": 2.0, "bias": 0.0}
     for _ in range(turns):
         error = random.normal(0, 2, 300)
-        sums = [300, *(float((np.abs(error) ** power).sum()) for power in (1, 2, 4)), float(error.sum()), 0, 0, 0]
+        sums = [
+            300,
+            *(float((np.abs(error) ** power).sum()) for power in (1, 2, 4)),
+            float(error.sum()),
+            0,
+            0,
+            0,
+        ]
         for name, (_, low, high) in number_metrics(NumberTally(np.array(sums))).items():
             held[name] += low <= truth[name] <= high
     for name, count in held.items():

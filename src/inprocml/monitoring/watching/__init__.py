@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inprocml.monitoring.watching.monitor import Monitor
+from inprocml.monitoring.watching.monitor import Known, Monitor
 from inprocml.monitoring.watching.settings import Monitoring
 
-__all__ = ["Monitor", "Monitoring"]
+__all__ = ["Known", "Monitor", "Monitoring"]

@@ -24,7 +24,7 @@ class Evaluation:
     def __init__(self, form: Form, *, model: str, version: str, budget: float) -> None:
         self.alarm = Alarm(form.layout, model=model, version=version, budget=budget)
         self.total = Tally(form)
-        self._how = {"model": model, "version": version, "budget": budget}
+        self._model, self._version, self._budget = model, version, budget
 
     def add(self, total: Tally, now: float) -> list[DriftEvent]:
         """Take what all have counted so far; ``total`` stands from now on. Returns the episodes' events."""
@@ -46,5 +46,11 @@ class Evaluation:
             raise ValueError("a state of too few bytes")
         end = _LENGTH.size + _LENGTH.unpack_from(state)[0]
         total = Tally.from_bytes(self.total.form, state[end:])
-        self.alarm = Alarm.load(self.total.form.layout, state[_LENGTH.size : end], **self._how)
+        self.alarm = Alarm.load(
+            self.total.form.layout,
+            state[_LENGTH.size : end],
+            model=self._model,
+            version=self._version,
+            budget=self._budget,
+        )
         self.total = total

@@ -6,13 +6,13 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.monitoring.counting import Buffer, Form, Seen, Tally
-from inprocml.monitoring.series import Layout
+from inprocml.monitoring.series import Counts, Layout
 from inprocml.monitoring.verdict import DriftEvent
 from inprocml.monitoring.watching.evaluation import Evaluation, room_for
 from inprocml.monitoring.watching.settings import Monitoring
@@ -21,11 +21,22 @@ from inprocml.monitoring.watching.watcher import Watcher, watcher
 from inprocml.native import lock_maker
 from inprocml.values import Row, Tensors
 
-__all__ = ["Columns", "Monitor"]
+__all__ = ["Columns", "Known", "Monitor"]
 
 Columns = Mapping[str, NDArray[Any]]
 
 T = TypeVar("T")
+
+
+class Known(NamedTuple):
+    """What is known of a version: the evaluation, the totals of ``workers`` processes, whose, and now."""
+
+    evaluation: Evaluation
+    total: Tally
+    scope: Literal["worker", "host"]
+    workers: int
+    now: float
+
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
@@ -33,6 +44,7 @@ _log.addHandler(logging.NullHandler())
 _CHUNK = 256  # rows at a time: the interpreter's lock is held for a fraction of a millisecond
 _EVALUATE_SECONDS = 5.0
 _RETRY_SECONDS = 30.0
+_ALIVE_SECONDS = 120.0
 
 
 class Monitor:
@@ -65,6 +77,8 @@ class Monitor:
         self._buffer = Buffer()
         self._lock = lock_maker()()  # guards all below
         self._tally = Tally(self._form)
+        self._inherited = Tally(self._form)  # what a process that ended had counted in this one's slot
+        self._looked_at = clock()
         self._evaluation: Evaluation | None = None  # of the process that decides
         self._shared: Shared | None = None
         self._retry_at = self._evaluate_at = 0.0
@@ -114,7 +128,7 @@ class Monitor:
                 if self._closed:
                     return False
                 began, before = time.thread_time_ns(), self._tally.numbers["seen"]
-                now = self._clock()
+                now = self._looked_at = self._clock()
                 self._count()
                 self._publish(now)
                 soon = self._evaluate_at - _EVALUATE_SECONDS <= now < self._evaluate_at
@@ -148,22 +162,46 @@ class Monitor:
 
     # --- what is known --------------------------------------------------------------------------------
 
-    def ask(self, question: Callable[[Evaluation, Tally, str, float], T]) -> T:
-        """Count what has come, then ask: the evaluation, the totals, whose they are (host or worker), now.
+    @property
+    def layout(self) -> Layout:
+        """What is counted."""
+        return self._form.layout
 
-        Where another process decides, of what it has decided last, some seconds ago.
-        """
+    def ask(self, question: Callable[[Known], T]) -> T:
+        """Count what has come, then ask; where another process decides, of what it has decided last."""
         self.look()
         with self._lock:
             now = self._clock()
             events = self._evaluate(now)
-            shared, evaluation = self._shared, self._evaluation
+            evaluation = self._evaluation
             if evaluation is None:
                 evaluation = self._new_evaluation()
                 self._take_over(evaluation)
-            answer = question(evaluation, self._total(), "worker" if shared is None else "host", now)
+            answer = question(self._known(evaluation, now))
         self._tell(events)
         return answer
+
+    def decided(self, question: Callable[[Known], T]) -> T | None:
+        """Ask, if this is the process that decides, of what it has decided last; else ``None``."""
+        with self._lock:
+            if self._evaluation is None or self._closed:
+                return None
+            return question(self._known(self._evaluation, self._clock()))
+
+    def own(self) -> Counts:
+        """Return what this process itself has counted: without what it went on from."""
+        with self._lock:
+            return self._tally.counts - self._inherited.counts
+
+    def numbers(self) -> dict[str, int]:
+        """Return this process's own numbers, by the names of ``NUMBERS``."""
+        with self._lock:
+            before = self._inherited.numbers
+            return {name: number - before[name] for name, number in self._tally.numbers.items()}
+
+    def lag(self) -> float:
+        """Return the seconds since rows were counted last, if some wait; else 0."""
+        return max(0.0, self._clock() - self._looked_at) if len(self._buffer) else 0.0
 
     # --- parts ----------------------------------------------------------------------------------------
 
@@ -221,7 +259,9 @@ class Monitor:
         left = self._shared.read()
         if left is not None:
             try:
-                self._tally.merge(Tally.from_bytes(self._form, left))
+                before = Tally.from_bytes(self._form, left)
+                self._tally.merge(before)
+                self._inherited.merge(before)
             except ValueError as error:
                 self._grumble("what another process has left cannot be read", error)
 
@@ -230,12 +270,18 @@ class Monitor:
         if self._shared is None:
             return _copy(self._tally)
         total = Tally(self._form)
-        for record in self._shared.slots.all():
+        for tally in self._tallies():
+            total.merge(tally)
+        return total
+
+    def _tallies(self) -> list[Tally]:
+        found = []
+        for record in [] if self._shared is None else self._shared.slots.all():
             try:
-                total.merge(Tally.from_bytes(self._form, record))
+                found.append(Tally.from_bytes(self._form, record))
             except ValueError as error:
                 self._grumble("what another process counts cannot be read", error)
-        return total
+        return found
 
     def _evaluate(self, now: float) -> list[DriftEvent]:
         self._evaluate_at = now + _EVALUATE_SECONDS
@@ -259,6 +305,12 @@ class Monitor:
                 evaluation.load(state)
         except ValueError as error:
             self._grumble("what was learnt so far cannot be read", error)
+
+    def _known(self, evaluation: Evaluation, now: float) -> Known:
+        if self._shared is None:
+            return Known(evaluation, _copy(self._tally), "worker", 1, now)
+        workers = [tally for tally in self._tallies() if now - tally.numbers["beat"] < _ALIVE_SECONDS]
+        return Known(evaluation, self._total(), "host", max(1, len(workers)), now)
 
     def _new_evaluation(self) -> Evaluation:
         budget = float(self._settings.budget)

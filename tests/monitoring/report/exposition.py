@@ -122,6 +122,7 @@ class Process:
             column = {names.FEATURE_NAME: feature, names.FEATURE_ROLE: "input"}
             scored = {**column, names.DRIFT_REFERENCE: "train", names.DRIFT_METRIC: "psi"}
             yield names.DRIFT_SCORE, 0.4 if bad else 0.01, scored
+            yield names.DRIFT_SCORE, int(bad), {**scored, names.DRIFT_METRIC: "drifted"}
             yield names.DRIFT_SAMPLES, 5_000, scored
             for label, share in parts.items():
                 placed = {**column, names.FEATURE_BIN: label}
@@ -189,7 +190,7 @@ def _labels(attributes):
 
 
 class Exposition:
-    """Serves ``/0`` and ``/1``, two workers as the OTLP receiver names them, and ``/2``, as the exporter does."""
+    """Serves two workers, ``/0`` and ``/1``, as the OTLP receiver names them; ``/2`` as the exporter does."""
 
     def __init__(self) -> None:
         self.scrapes = [0, 0, 0]

@@ -147,6 +147,8 @@ def psi(found: Finding) -> str:
 def amount(found: Finding) -> str:
     """Return by how much a column moved, as its strongest test sees it."""
     by = found.effect
+    if found.state in _UNJUDGED:
+        return "-"
     match found.test:
         case None:
             return "-"

@@ -17,7 +17,7 @@ PICTURE = Path(__file__).parents[1] / "docs" / "drift-report.svg"
 NOW, HOUR = 1_795_268_100.0, 3600.0  # a Saturday, 13:35 UTC
 
 
-def column(  # noqa: PLR0913 - what a finding is made of
+def column(
     name: str,
     bins: Bins,
     counts: tuple[Sequence[int], Sequence[int]],

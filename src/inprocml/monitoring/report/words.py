@@ -145,23 +145,17 @@ def psi(found: Finding) -> str:
 
 
 def amount(found: Finding) -> str:
-    """Return by how much a column moved, as its strongest test sees it."""
-    by = found.effect
-    if found.state in _UNJUDGED:
+    """Return by how much a column moved, as its strongest test sees it; ``-`` for one that was not judged."""
+    by, test = found.effect, found.test
+    if test is None or found.state in _UNJUDGED:
         return "-"
-    match found.test:
-        case None:
-            return "-"
-        case Test.LOCATION | Test.SCALE if not is_numeric(found.labels):
-            return f"shares moved, {strength(found.measures.psi)}"
-        case Test.LOCATION:
-            return f"{'up' if by >= 0 else 'down'} {abs(by):.2f} sigma"
-        case Test.SCALE:
-            return f"spread {abs(by) * 100:.0f} % {'wider' if by >= 0 else 'narrower'}"
-        case Test.SHAPE:
-            return f"shape, {strength(by)} (PSI {by:.2f})"
-        case _:
-            return f"{found.test.replace('_', ' ')} {by * 100:+.1f} points"
+    if test in {Test.LOCATION, Test.SCALE} and not is_numeric(found.labels):
+        return f"shares moved, {strength(found.measures.psi)}"
+    return {
+        Test.LOCATION: f"{'up' if by >= 0 else 'down'} {abs(by):.2f} sigma",
+        Test.SCALE: f"spread {abs(by) * 100:.0f} % {'wider' if by >= 0 else 'narrower'}",
+        Test.SHAPE: f"shape, {strength(by)} (PSI {by:.2f})",
+    }.get(test, f"{test.replace('_', ' ')} {by * 100:+.1f} points")
 
 
 def changed(found: Finding, reference: Reference, now: float) -> str:

@@ -209,9 +209,9 @@ class ModelTelemetry:
         if record.error is not None:
             attributes = {**attributes, names.ERROR_TYPE: record.error}
         marks: tuple[SpanContext, ...] = record.marks
-        context = within(marks[0]) if marks else None  # exemplars point to a caller, not to the worker
-        self._instruments.inference.record(record.seconds, attributes, context)
-        self._instruments.batch_size.record(record.rows, self._attributes, context)
+        parent = within(marks[0]) if marks else None  # exemplars point to a caller, not to the worker
+        self._instruments.inference.record(record.seconds, attributes, parent)
+        self._instruments.batch_size.record(record.rows, self._attributes, parent)
         if marks:
             inferred(record.seconds, record.rows, attributes, marks)
 

@@ -51,7 +51,7 @@ def inferred(seconds: float, rows: int, attributes: Attributes, marks: Sequence[
         seconds,
         {**attributes, names.ROWS_IN_BATCH: rows},
         error=None if error is None else str(error),
-        context=within(marks[0]),
+        parent=within(marks[0]),
         links=[Link(mark) for mark in marks],
     )
 
@@ -68,14 +68,14 @@ def _write(
     attributes: Attributes,
     *,
     error: str | None = None,
-    context: Context | None = None,
+    parent: Context | None = None,
     links: Sequence[Link] = (),
 ) -> None:
     ended = time.time_ns()
     own = attributes if error is None else {**attributes, names.ERROR_TYPE: error}
     span = trace.get_tracer(names.SCOPE).start_span(
         f"{what} {attributes[names.MODEL_NAME]}",
-        context=context,
+        context=parent,
         kind=SpanKind.INTERNAL,
         attributes=own,
         links=links,

@@ -264,7 +264,7 @@ class Alarm:
         suffixes = self._past().suffixes
         blocks = [suffixes[place].blocks for place in look.clearing[drifting] if place < len(suffixes)]
         self._memory.blocks.forget(max(blocks, default=1))
-        self._memory.slots.clear()
+        self._memory.clock.anew = self._memory.blocks.oldest()
         self._memory.flags[1] = False
         self._looks.clear()
         self._windows = None
@@ -279,8 +279,11 @@ class Alarm:
 
     def _past(self) -> Past:
         if self._windows is None:
-            slots = self._memory.slots
-            self._windows = Past(self._memory.blocks.suffixes(), slots.last_hour(), slots.whole_days())
+            slots, anew = self._memory.slots, self._memory.clock.anew
+            hour = slots.last_hour()
+            days = [(span, window) for span, window in slots.whole_days() if window.since >= anew]
+            fresh = hour if hour and hour.since >= anew else None
+            self._windows = Past(self._memory.blocks.suffixes(), fresh, days)
         return self._windows
 
     def _look(self, reference: Reference) -> Look | None:
@@ -294,7 +297,8 @@ class Alarm:
     def _terms(self, reference: Reference) -> Terms:
         memory, clock = self._memory, self._memory.clock
         seasonal, left = memory.flags
-        drifting = memory.episodes[reference].drifting  # what has been said already is said on
+        episode = memory.episodes[reference]
+        drifting = episode.drifting  # what has been said already is said on
         seasonal, weekly = seasonal & ~drifting, self._weekly
         if reference is Reference.LIVE and clock.live_until - clock.live_since < 2 * DAY:
             weekly = weekly | seasonal  # part of a day is no reference for what goes by the hour
@@ -306,6 +310,7 @@ class Alarm:
             seasonal,
             weekly,
             left,
+            np.where(drifting, episode.since, -np.inf),
             not memory.dependence.known,
             bool(clock.settled),
         )

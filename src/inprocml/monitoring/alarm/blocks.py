@@ -83,11 +83,13 @@ class Blocks:
         return [Window(float(self.starts[slots[end]]), int(reach[end]), sums[end]) for end in ends.tolist()]
 
     def start_of(self, blocks: int) -> float:
-        """Return when the newest ``blocks`` blocks began; minus infinity where so many are not kept."""
+        """Return about when the newest ``blocks`` blocks began; minus infinity where so many are not kept."""
         slots, reach = self._newest_first()
         if not len(slots) or reach[-1] < blocks:
             return -np.inf
-        return float(self.starts[slots[np.searchsorted(reach, blocks)]])
+        end, newest = int(np.searchsorted(reach, blocks)), self.starts[slots[0]]
+        # merged blocks have one start: between, time is taken to be even
+        return float(newest - (newest - self.starts[slots[end]]) * blocks / reach[end])
 
     def oldest(self) -> float:
         """Return when the oldest block kept began."""

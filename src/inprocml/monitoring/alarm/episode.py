@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from inprocml.monitoring.alarm.judging import Look
 from inprocml.monitoring.verdict import Action, Reference
 
-__all__ = ["BAND", "Episode"]
+__all__ = ["Episode"]
 
-BAND = 1.5
-"""The block before must be within this of the threshold, and a column is calm only below it."""
+_CONFIRMED = 2.5  # the block before must be within this of the threshold
 
 _CALM = 3
 
@@ -40,7 +39,7 @@ class Episode:
 
         Calm counts only in a window that began after the drift did: a longer one is calm because it is old.
         """
-        fresh = (look.strong > limit) & (self.before > limit - BAND) & ~self.drifting
+        fresh = (look.strong > limit) & (self.before > limit - _CONFIRMED) & ~self.drifting
         self.before = look.near
         self.drifting |= fresh
         self.since = np.where(fresh, starts[look.window], self.since)

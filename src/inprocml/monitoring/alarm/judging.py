@@ -10,10 +10,16 @@ from numpy.typing import NDArray
 from inprocml.monitoring.alarm.blocks import Window
 from inprocml.monitoring.alarm.evidence import Evidence, Tables
 
-__all__ = ["CLEARING", "Floors", "Look", "Past", "judge"]
+__all__ = ["BAND", "CLEARING", "LEAST_SHAPE", "Floors", "Look", "Past", "judge"]
 
 _Floats = NDArray[np.float64]
 _Flags = NDArray[np.bool_]
+
+LEAST_SHAPE = 150
+"""Effective rows from which on the shape may open an episode; fewer only confirm one."""
+
+BAND = 1.5
+"""A column is calm only so far below the threshold."""
 
 CLEARING = 3600
 """Effective rows of the window that must be calm: its noise is a third of half the floor."""
@@ -62,6 +68,7 @@ class Terms:
     seasonal: _Flags  # hours differ: only whole days, and a change from yesterday, may open an episode
     weekly: _Flags  # times of the week: only whole weeks may
     left: _Flags  # the last hour is not where it was yesterday
+    since: _Floats  # when drift began that is on; minus infinity where none is
     warming: bool
     settled: bool  # while warming: enough hours were seen to tell a wave from a step
 
@@ -95,8 +102,11 @@ def judge(past: Past, tables: Tables, terms: Terms) -> Look:
     found = tables.evidence(counts, deff)
     z = np.where(_may_speak(past, terms), found.z, 0.0)
     floors = ENORMOUS.column() if terms.warming else terms.floors.column()
-    size = np.abs(found.effect)
+    # what may be as large as the floor, by its standard error, is not below it
+    size = np.abs(found.effect) + found.error
+    certain = np.where(counts.sum(axis=2) >= LEAST_SHAPE * deff, z[2], 0.0)
     strong, near = np.where(size >= floors, z, 0.0), np.where(size >= floors / 2, z, 0.0)
+    strong[2] = np.minimum(strong[2], certain)
     flat = np.where(strong > 0, strong + 1e6, z).transpose(1, 0, 2).reshape(len(deff), -1)
     best = flat.argmax(axis=1)
     test, window = np.unravel_index(best, (z.shape[0], z.shape[2]))
@@ -141,7 +151,9 @@ def _may_speak(past: Past, terms: Terms) -> _Flags:
     may[:3, :, suffixes:days] = (terms.left & ~terms.weekly)[None, :, None]
     for place, (span, _) in enumerate(past.days, start=days):
         may[:3, :, place] = (~terms.weekly | (span == 7))[None, :]
-    return may
+    # of drift that is on, rows from before it would only blur the picture
+    within = np.array([window.since for window in past.windows()]) >= terms.since[:, None]
+    return may & (within | ~within.any(axis=1, keepdims=True))
 
 
 def _clearing(past: Past, counts: NDArray[np.int64], terms: Terms) -> NDArray[np.intp]:
@@ -157,6 +169,6 @@ def _clearing(past: Past, counts: NDArray[np.int64], terms: Terms) -> NDArray[np
 
 def _calm(found: Evidence, clearing: NDArray[np.intp], series: NDArray[np.intp], terms: Terms) -> _Flags:
     z, effect = found.z[:, series, clearing], np.abs(found.effect[:, series, clearing])
-    small = (z < terms.limit - 1.5) & (effect < terms.floors.column()[:, 0] / 2)
+    small = (z < terms.limit - BAND) & (effect < terms.floors.column()[:, 0] / 2)
     calm: _Flags = np.logical_and.reduce(small, axis=0)
     return calm

@@ -35,7 +35,8 @@ class Clock:
     live_since: float = 0.0
     live_until: float = 0.0
     live_blocks: float = 0.0
-    settled: float = 0.0
+    settled: float = 0.0  # whether hours enough were seen to tell a wave from a step
+    anew: float = 0.0  # no window reaches back beyond this
 
     def values(self) -> list[float]:
         """Return all, in their order."""

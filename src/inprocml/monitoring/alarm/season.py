@@ -10,7 +10,7 @@ from inprocml.monitoring.statistics import shift
 
 __all__ = ["between_days", "hours_differ", "left_yesterday"]
 
-_VISIBLE = 4.0
+_VISIBLE = 2.5  # low: what is taken for a season by mistake costs an hour, what is not costs a false alert
 _UNKNOWN = 0.03  # the variance of days in squared sigma, until four were seen
 _FAR = 0.5  # sigma; days of real columns differ by some tenths
 

@@ -28,11 +28,6 @@ class Slots:
         self.day_stamps = np.full(_DAYS, _NONE, np.int64)
         self.hour = _NONE
 
-    def clear(self) -> None:
-        """Forget all whole hours and days."""
-        self.hour_stamps[:] = _NONE
-        self.day_stamps[:] = _NONE
-
     def add(self, counts: _Cells) -> None:
         """Add counts to the hour that is not over."""
         self.present = saturated(self.present.astype(np.int64) + counts)

@@ -87,9 +87,18 @@ def test_psi_is_symmetric_not_negative_and_as_written(pair, smoothing, occupied)
     assert found.dof == len(c) - 1
     assert found.debiased == pytest.approx(found.statistic - found.dof * noise, rel=1e-9, abs=1e-12)
     assert psi(*pair, smoothing=smoothing, occupied=occupied, debias=True).statistic == found.debiased
-    assert found.low <= found.debiased <= found.high
+    reach = stats.norm.isf(0.025) * noise * math.sqrt(2 * found.dof + 4 * max(found.debiased, 0) / noise)
+    assert (found.low, found.high) == pytest.approx(
+        (found.debiased - reach, found.debiased + reach), abs=1e-12
+    )
     expected = stats.chi2.sf(found.statistic / noise, found.dof) if found.dof else 1.0
     assert found.p_value == pytest.approx(expected, rel=1e-6, abs=1e-300)
+
+
+def test_psi_by_default_adds_half_a_row_to_each_bin_that_is_not_empty_on_both_sides():
+    found = psi([5, 0, 4], [2, 0, 8])
+    assert found == psi([5, 4], [2, 8], smoothing="jeffreys", occupied=False)
+    assert psi([5, 0, 4], [2, 0, 8], occupied=False).dof == 2
 
 
 @pytest.mark.parametrize("smoothing", [0, 1, -1e-4, math.nan, math.inf, "laplace"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from itertools import pairwise
 
 import numpy as np
@@ -71,8 +72,16 @@ def test_one_value_of_a_billion_decides_nothing(statistic):
 @pytest.mark.parametrize("statistic", BOTH)
 @pytest.mark.parametrize("value", [np.nan, 5.0])
 def test_rows_that_are_all_alike_show_nothing(statistic, value):
-    alike = np.full((40, 3), value)
-    assert statistic(alike, alike).p_value == 1.0
+    alike = np.full((2000, 3), value)
+    assert statistic(alike, alike[:1111]).p_value == 1.0
+
+
+@pytest.mark.parametrize("statistic", BOTH)
+def test_a_constant_that_goes_missing_is_found(statistic):
+    then = np.full((200, 1), 5.0)
+    now = then.copy()
+    now[:60] = np.nan
+    assert statistic(then, now).p_value <= 0.01
 
 
 @pytest.mark.parametrize("statistic", BOTH)
@@ -188,6 +197,32 @@ def test_a_sample_differs_by_seed_keeps_missing_values_and_its_size():
     assert first != "a reservoir"
 
 
+@given(names=ids)
+def test_a_sample_survives_its_bytes(names):
+    whole = filled(names)
+    assert Reservoir.load(whole.dump()) == whole
+    assert len(whole.dump()) <= 32 + 10 * 3 * 8
+
+
+@given(place=st.integers(0, 271), bit=st.integers(0, 7), end=st.integers(0, 271))
+def test_damaged_bytes_are_refused(place, bit, end):
+    dumped = filled(range(10)).dump()
+    assert len(dumped) == 272
+    flipped_bit = bytearray(dumped)
+    flipped_bit[place] ^= 1 << bit
+    for damaged in (bytes(flipped_bit), dumped[:end], dumped + b"x"):
+        with pytest.raises(ValueError, match="reservoir"):
+            Reservoir.load(damaged)
+
+
+def test_bytes_that_say_more_than_they_hold_are_refused():
+    body = filled([1, 2]).dump()[:-4]
+    twice = body[:28] + body[28:36] * 2 + body[44:]
+    for lie in (body.replace(b"bottomk1", b"bottomk2"), body + bytes(8), twice):
+        with pytest.raises(ValueError, match="no reservoir"):
+            Reservoir.load(lie + zlib.crc32(lie).to_bytes(4, "little"))
+
+
 def test_a_copy_is_handed_out():
     made = filled([1, 2, 3])
     made.rows[:] = 0
@@ -216,3 +251,6 @@ def test_unlike_reservoirs_do_not_merge():
     for columns, size in ((0, 1), (1, 0)):
         with pytest.raises(ValueError, match="at least"):
             Reservoir(columns, size=size)
+    for seed in (-1, 2**64):
+        with pytest.raises(ValueError, match="seed"):
+            Reservoir(1, seed=seed)

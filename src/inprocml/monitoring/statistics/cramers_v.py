@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from inprocml.monitoring.statistics.chi_square import chi_square
-from inprocml.monitoring.statistics.pair import paired
 from inprocml.monitoring.statistics.result import Undefined
 
 __all__ = ["cramers_v"]
@@ -26,13 +26,12 @@ def cramers_v(reference: ArrayLike, current: ArrayLike) -> float | Undefined:
     >>> round(cramers_v([500, 500], [400, 600]), 6)
     0.098008
     """
-    pair = paired(reference, current)
     found = chi_square(reference, current)
-    if isinstance(pair, Undefined) or isinstance(found, Undefined):
-        return pair if isinstance(pair, Undefined) else Undefined("a side holds no rows")
+    if isinstance(found, Undefined):
+        return found
     if not found.dof:
         return 0.0
-    rows = pair.m + pair.n
+    rows = float(np.sum(reference)) + float(np.sum(current))
     phi2 = max(0.0, found.statistic / rows - found.dof / (rows - 1))
     smaller = min(1 - 1 / (rows - 1), found.dof - found.dof**2 / (rows - 1))
     if smaller <= 0:

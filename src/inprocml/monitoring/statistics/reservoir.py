@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import struct
+import zlib
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +15,10 @@ __all__ = ["Reservoir"]
 
 Hashes = NDArray[np.uint64]
 
+_HEAD = struct.Struct("<8sIIQI")  # mark, columns, size, seed, rows; then hashes, rows, and a checksum of all
+_MARK = b"bottomk1"
+_CHECK = struct.Struct("<I")
+
 
 class Reservoir:
     """The ``size`` rows whose ids have the lowest hashes: a uniform sample without replacement.
@@ -20,7 +26,8 @@ class Reservoir:
     Each row has an id of its own, a whole number below 2**64; a row that is added twice is kept once. So the
     sample of the union is the union's lowest ``size``: merging is exact, in any order. Ids that an attacker
     chooses can be hashed ahead; number rows yourself. Memory: ``size * (columns + 1)`` * 8 bytes. Not
-    thread-safe. Raises ``ValueError`` for a size or a number of columns below 1.
+    thread-safe. Raises ``ValueError`` for a size or a number of columns below 1, and for a seed that is not
+    from 0 to 2**64 - 1.
 
     Source: Cohen and Kaplan, Summarizing data using bottom-k sketches, 2007; the hash is the finaliser of
     splitmix64 (Steele, Lea and Flood 2014), a bijection.
@@ -36,6 +43,8 @@ class Reservoir:
     def __init__(self, columns: int, *, size: int = 2000, seed: int = 0) -> None:
         if columns < 1 or size < 1:
             raise ValueError(f"a reservoir needs at least 1 column and 1 row, not {columns} and {size}.")
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"the seed must lie between 0 and 2**64 - 1, not be {seed}.")
         self.columns = columns
         self.size = size
         self.seed = seed
@@ -71,6 +80,29 @@ class Reservoir:
         if mine != theirs:
             raise ValueError(f"reservoirs merge with equal columns, size and seed: {mine} is not {theirs}.")
         self._keep(other._hashes, other._rows)
+
+    def dump(self) -> bytes:
+        """Return the sample as bytes, for another process to ``load`` and merge."""
+        head = _HEAD.pack(_MARK, self.columns, self.size, self.seed, len(self))
+        body = head + self._hashes.astype("<u8").tobytes() + self._rows.astype("<f8").tobytes()
+        return body + _CHECK.pack(zlib.crc32(body))
+
+    @classmethod
+    def load(cls, dumped: bytes) -> Self:
+        """Return what was dumped. Raises ``ValueError`` for bytes that are damaged or something else."""
+        body = dumped[: -_CHECK.size]
+        if len(body) < _HEAD.size or _CHECK.pack(zlib.crc32(body)) != dumped[-_CHECK.size :]:
+            raise ValueError("these bytes are no reservoir, or were damaged: sample again.")
+        mark, columns, size, seed, rows = _HEAD.unpack_from(body)
+        if mark != _MARK or rows > size or len(body) != _HEAD.size + 8 * rows * (columns + 1):
+            raise ValueError("these bytes are no reservoir of this format: dump it with the same inprocml.")
+        made = cls(columns, size=size, seed=seed)
+        made._hashes = np.frombuffer(body, "<u8", rows, _HEAD.size).astype(np.uint64)
+        if (made._hashes[1:] <= made._hashes[:-1]).any():
+            raise ValueError("these bytes are no reservoir: its hashes do not rise.")
+        found = np.frombuffer(body, "<f8", rows * columns, _HEAD.size + 8 * rows)
+        made._rows = found.astype(np.float64).reshape(rows, columns)
+        return made
 
     def _keep(self, hashes: Hashes, rows: Floats) -> None:
         if len(self) == self.size:  # most rows of a long stream end here

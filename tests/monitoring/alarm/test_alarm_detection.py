@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.monitoring.alarm.columns import MIDNIGHT, Stream, category, normal, numbers, shifted
 
 from inprocml.monitoring.verdict import Action, Reference, State, Test
-from tests.monitoring.alarm.columns import MIDNIGHT, Stream, category, normal, numbers, shifted
 
 CARRIERS = {"UA": 50, "AA": 30, "B6": 18, "HA": 2}
 
@@ -36,6 +36,10 @@ def drawn(values, chances):
     return lambda rng, rows: rng.choice(np.array(values, object), rows, p=chances)
 
 
+def spiked(rng, rows):
+    return np.where(rng.random(rows) < 0.05, 40.0, rng.normal(size=rows))
+
+
 def two_bells(rng, rows):
     return rng.choice([-0.9, 0.9], rows) + rng.normal(0, np.sqrt(1 - 0.81), rows)
 
@@ -52,7 +56,7 @@ def two_bells(rng, rows):
         ("delay", holed(1.0), 3, {Test.MISSING}),
         ("carrier", drawn(["UA", "AA", "B6", "WN"], [0.49, 0.3, 0.18, 0.03]), 8, {Test.UNSEEN}),
         ("carrier", drawn(["UA", "AA", "B6", "HA"], [0.2, 0.3, 0.48, 0.02]), 8, {Test.SHAPE, Test.LOCATION}),
-        ("x1", lambda rng, rows: np.where(rng.random(rows) < 0.05, 40.0, rng.normal(size=rows)), 5, {Test.OUT_OF_RANGE}),
+        ("x1", spiked, 5, {Test.OUT_OF_RANGE}),
         ("x1", lambda _, rows: np.full(rows, -np.inf), 3, {Test.OUT_OF_RANGE}),
     ],
 )  # fmt: skip
@@ -193,7 +197,9 @@ def test_an_episode_opens_once_and_closes_with_the_same_id():
 def test_drift_that_stays_is_not_forgotten():
     watched = healthy()
     watched.blocks(1500, x1=shifted(0.15))
-    assert [event.action for event in watched.events] == [Action.OPENED]
+    assert {event.action for event in watched.events} == {Action.OPENED}
+    # the rows of before it are by now old enough to be a reference themselves
+    assert [event.reference for event in watched.events] == [Reference.TRAIN, Reference.LIVE]
 
 
 def test_live_is_what_was_before_and_training_does_not_matter():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from tests.monitoring.alarm.columns import MIDNIGHT, Stream, normal, shifted, times
 
 from inprocml.monitoring.verdict import Action, Reference, State, Test
-from tests.monitoring.alarm.columns import MIDNIGHT, Stream, normal, shifted, times
 
 
 def waving(watched, step=0.0):

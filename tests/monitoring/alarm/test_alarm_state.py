@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.monitoring.alarm.columns import MIDNIGHT, Stream, category, normal, numbers, shifted, times
 
 from inprocml.monitoring import Baseline, NumberBins, ValueBins
 from inprocml.monitoring.alarm import Alarm
 from inprocml.monitoring.series import Layout, Series, layout_of
 from inprocml.monitoring.verdict import Action, Reference, State
-from tests.monitoring.alarm.columns import MIDNIGHT, Stream, category, normal, numbers, shifted, times
 
 FEW = (normal("x", rows=500), category("c", {"a": 3, "b": 1}, rows=500))
 

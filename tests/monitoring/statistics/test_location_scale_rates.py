@@ -1,4 +1,4 @@
-"""Location, scale and rates: what they measure on known distributions, bounds against SciPy, undefined sides."""
+"""Location, scale and rates: known distributions, bounds against SciPy, undefined sides."""
 
 from __future__ import annotations
 
@@ -115,8 +115,12 @@ def test_what_is_no_share_is_refused(hits, rows):
 def test_poisson_bounds_are_those_of_chi_square(hits, confidence):
     upper = stats.chi2.ppf(confidence, 2 * hits + 2) / 2
     lower = stats.chi2.ppf(1 - confidence, 2 * hits) / 2 if hits else 0
-    assert poisson_upper(hits, confidence=confidence) == pytest.approx(upper, rel=2e-5)
-    assert poisson_lower(hits, confidence=confidence) == pytest.approx(lower, rel=2e-5)
+    assert poisson_upper(hits, confidence=confidence) == pytest.approx(
+        upper, rel=1e-4 if hits >= 200 else 1e-9
+    )
+    assert poisson_lower(hits, confidence=confidence) == pytest.approx(
+        lower, rel=1e-4 if hits >= 200 else 1e-9
+    )
 
 
 @pytest.mark.parametrize("bound", [poisson_lower, poisson_upper])

@@ -112,7 +112,7 @@ class Tables:
         terms = _entropy(current) + _entropy(reference) - _entropy(current + reference)
         g = 2 * (terms.sum(axis=2) + _entropy(rows + total) - _entropy(rows) - _entropy(total))
         tested = (rows >= _LEAST_SHAPE) & (total >= _LEAST_SHAPE) & (freedom > 0)
-        half = 0.5 * self.groups[:, None, None]
+        half = 0.5 * np.maximum(self.groups, 1)[:, None, None]
         now = (found + 0.5) / ((rows * deff)[:, :, None] + half)
         then = (reference + 0.5) / (total[:, :, None] + half)
         psi = ((now - then) * np.log(now / then) * self.present[:, None, :]).sum(axis=2)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["Rate", "poisson_lower", "poisson_upper", "poisson_z", "rate"]
 
-_EXACT = 200  # from here on Wilson and Hilferty's cube root is right to 1e-5
+_EXACT = 200  # from here on Wilson and Hilferty's cube root is right to 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,8 @@ def _mean(hits: int, probability: float) -> float:
     about = shape * (1 - 1 / (9 * shape) + z / (3 * math.sqrt(shape))) ** 3
     if hits >= _EXACT:
         return about
-    low, high = about / 2, about * 2
-    for _ in range(60):
+    low, high = 0.0, 2 * about + 10
+    for _ in range(80):
         middle = (low + high) / 2
         low, high = (middle, high) if _at_most(hits, middle) > probability else (low, middle)
     return (low + high) / 2

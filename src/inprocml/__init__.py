@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         WrongContentType,
     )
     from inprocml.model import Model
+    from inprocml.monitoring import DriftReport, Monitoring
     from inprocml.packing import About, pack
     from inprocml.serving import Rollout
     from inprocml.store import Store
@@ -65,10 +66,12 @@ _HOME = {
     "Classes": "inprocml.bundle",
     "Custom": "inprocml.transform",
     "Derived": "inprocml.transform",
+    "DriftReport": "inprocml.monitoring",
     "Flag": "inprocml.transform",
     "Hashed": "inprocml.transform",
     "Image": "inprocml.transform",
     "Model": "inprocml.model",
+    "Monitoring": "inprocml.monitoring",
     "Numeric": "inprocml.transform",
     "Prediction": "inprocml.values",
     "Refusal": "inprocml.values",
@@ -101,12 +104,14 @@ __all__ = [
     "DeadlineExceeded",
     "Derived",
     "DeviceLost",
+    "DriftReport",
     "Flag",
     "Hashed",
     "Image",
     "InprocmlError",
     "InvalidRow",
     "Model",
+    "Monitoring",
     "NotReady",
     "Numeric",
     "Overloaded",

@@ -11,9 +11,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from inprocml.values import BatchRecord, Tensors, Version
+from inprocml.values import BatchRecord, Remembered, Tensors, Version
 
-__all__ = ["Backend", "Clock", "Flight", "Observer", "Pipelined", "Source", "Watchable"]
+__all__ = ["Backend", "Clock", "Flight", "Observer", "Pipelined", "PredictionStore", "Source", "Watchable"]
 
 
 @runtime_checkable
@@ -105,6 +105,27 @@ class Observer(Protocol):
     """
 
     def observe(self, record: BatchRecord) -> None: ...
+
+
+@runtime_checkable
+class PredictionStore(Protocol):
+    """Keeps predictions until the truth comes, for all processes that share it, and beyond their lives.
+
+    Called from any thread, and after a fork. It may raise whatever its database raises: that is counted and
+    logged once, and predictions are kept in the process's memory meanwhile.
+    """
+
+    def remember(self, predictions: Sequence[Remembered]) -> None:
+        """Keep all of them, or raise and keep none; an id that is kept already stays as it is."""
+
+    def join(self, id: str, at: float) -> Remembered | None:  # noqa: A002
+        """Return the prediction and mark it as joined at ``at``; None for an id that is not kept.
+
+        Of all callers in all processes exactly one is told ``joined=False``.
+        """
+
+    def sweep(self, before: float) -> int:
+        """Forget predictions made before this moment, a bounded number a call; return how many."""
 
 
 class Clock(Protocol):

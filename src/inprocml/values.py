@@ -28,6 +28,7 @@ __all__ = [
     "Prediction",
     "Readiness",
     "Refusal",
+    "Remembered",
     "Row",
     "Table",
     "Tensors",
@@ -72,7 +73,8 @@ class BatchRecord:
 
     ``rows`` rows from ``requests`` callers ran for ``seconds``; ``inline`` says that the only caller
     ran it on its own thread. ``error`` is the exception's class name when the batch failed.
-    ``inputs`` are the features that ran.
+    ``inputs`` are the features that ran. ``marks`` are what the runner was told to note of its callers (the
+    first 128 that had something to note), such as the span that each was in.
     """
 
     rows: int
@@ -81,6 +83,7 @@ class BatchRecord:
     inline: bool
     inputs: Tensors
     error: str | None = None
+    marks: tuple[Any, ...] = ()
 
 
 class Readiness(Enum):
@@ -133,6 +136,22 @@ class Refusal:
     probability: None = None
     probabilities: None = None
     id: None = None
+
+
+class Remembered(NamedTuple):
+    """What is kept of a prediction until the truth comes.
+
+    ``at`` in seconds since 1970; ``score`` is what was answered, a number or a probability; ``choice`` is the
+    place of the class answered, ``slices`` a number that says which declared slices the row is in (32 bits).
+    ``joined``: a label came for it before.
+    """
+
+    id: str
+    at: float
+    score: float
+    choice: int
+    slices: int
+    joined: bool = False
 
 
 class Columns(NamedTuple):

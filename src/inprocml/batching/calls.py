@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 from inprocml.batching.compute import cut
 from inprocml.batching.greenlets import HubGate, open_gates
-from inprocml.batching.primitives import lock_maker
 from inprocml.batching.ticket import State, Ticket
 from inprocml.errors import InprocmlError, anew
+from inprocml.native import lock_maker
 from inprocml.values import Tensors
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "CountingBell",
     "Gate",
     "finish",
+    "marks_of",
     "pass_on",
     "pieces",
     "raise_fault",
@@ -32,6 +33,7 @@ __all__ = [
     "wake",
 ]
 
+_MOST_MARKS = 128  # links that an SDK keeps of a span
 _Lock = type(lock_maker()())
 
 
@@ -57,6 +59,7 @@ class Call(Ticket):
         "gate",
         "gone",
         "inputs",
+        "mark",
         "mates",
         "outputs",
         "start",
@@ -83,6 +86,7 @@ class Call(Ticket):
         self.batch_rows = 0
         self.started = 0.0
         self.error: InprocmlError | None = None
+        self.mark: Any = None  # what the runner was told to note of its caller
 
     def answer(self) -> Tensors:
         """Return this caller's rows, or raise what became of them."""
@@ -135,7 +139,7 @@ def pieces(call: Call, most: int) -> list[Call]:
     if call.rows <= most:
         return [call]
     cuts = [(start, min(start + most, call.rows)) for start in range(0, call.rows, most)]
-    return [
+    made = [
         Call(
             {name: array[start:end] for name, array in call.inputs.items()},
             end - start,
@@ -145,6 +149,13 @@ def pieces(call: Call, most: int) -> list[Call]:
         )
         for start, end in cuts
     ]
+    made[0].mark = call.mark
+    return made
+
+
+def marks_of(calls: Sequence[Call]) -> tuple[Any, ...]:
+    """Return what was noted of the callers, of 128 at most."""
+    return tuple([call.mark for call in calls if call.mark is not None][:_MOST_MARKS])
 
 
 def wake(calls: Sequence[Call]) -> None:

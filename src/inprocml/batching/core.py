@@ -14,13 +14,12 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Hashable, Iterable
-from typing import cast
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, cast
 
-from inprocml.batching.calls import Call, Gate, pass_on, tell, wake
+from inprocml.batching.calls import Call, Gate, marks_of, pass_on, tell, wake
 from inprocml.batching.compute import failed
 from inprocml.batching.greenlets import HubGate, hubs, join
-from inprocml.batching.primitives import Thread, current_thread, lock_maker, start_thread
 from inprocml.batching.queue import LESSON_SECONDS, Queue
 from inprocml.batching.refusals import drained, too_late
 from inprocml.batching.shapes import Shapes
@@ -29,6 +28,7 @@ from inprocml.batching.turns import Turn
 from inprocml.batching.watchdog import Watchdog, stuck_for, watchdog
 from inprocml.batching.worker import work
 from inprocml.errors import BackendFailed, InprocmlError, Unavailable, anew
+from inprocml.native import Thread, current_thread, lock_maker, start_thread
 from inprocml.protocols import Backend, Clock, Observer
 from inprocml.values import BatchRecord, Tensors
 
@@ -58,6 +58,7 @@ class Core:
         *,
         turn: Turn | None = None,
         run_timeout: float = 60.0,
+        mark: Callable[[], Any] | None = None,
     ) -> None:
         self.backend = backend
         self.shapes = shapes
@@ -68,6 +69,7 @@ class Core:
         self.observer_failures = 0
         self.turn = turn
         self.run_timeout = run_timeout
+        self.mark = mark
         self.lost: BackendFailed | None = None  # why this runner can compute nothing any more
         self.strays: set[Ticket] = set()  # inline runs that were given up and have not returned
         self.pid = os.getpid()
@@ -229,16 +231,18 @@ class Core:
         seconds: float,
         error: BaseException | None = None,
         *,
-        requests: int = 0,
+        calls: Sequence[Call] = (),
+        inline: bool = False,
     ) -> None:
-        """Tell the observers of a batch (``requests=0``: inline); what they raise is counted, logged once."""
+        """Tell the observers of a batch of ``calls``; what they raise is counted, and logged once."""
         name = None if error is None else type(error).__name__
-        record = BatchRecord(rows, requests or 1, seconds, not requests, inputs, name)
+        marks = () if self.mark is None else marks_of(calls)
+        record = BatchRecord(rows, len(calls), seconds, inline, inputs, name, marks)
         for observer in self.observers:
             try:
                 observer.observe(record)
             except BaseException as raised:
-                if not requests and not isinstance(raised, Exception):
+                if inline and not isinstance(raised, Exception):
                     raise  # inline, a KeyboardInterrupt is the host's own
                 self.observer_failures += 1
                 if id(observer) not in self._grumbled:

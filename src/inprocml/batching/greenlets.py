@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
-from inprocml.batching.primitives import Thread
+from inprocml.native import Thread
 
 __all__ = ["HubGate", "Hubs", "hubs", "join", "open_gates"]
 

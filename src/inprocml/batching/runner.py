@@ -12,13 +12,13 @@ import math
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from inprocml.batching.calls import Bell, Call, CountingBell, Gate, finish, pass_on, pieces
 from inprocml.batching.compute import check_inputs, compute
 from inprocml.batching.core import Core
 from inprocml.batching.greenlets import Hubs
-from inprocml.batching.primitives import current_thread
 from inprocml.batching.queue import Queue
 from inprocml.batching.refusals import too_late
 from inprocml.batching.result import Result, assemble, collect
@@ -26,6 +26,7 @@ from inprocml.batching.shapes import Shapes
 from inprocml.batching.ticket import Move
 from inprocml.batching.turns import Turn
 from inprocml.errors import BackendFailed, DeviceLost
+from inprocml.native import current_thread
 from inprocml.protocols import Backend, Clock, Observer
 from inprocml.values import Tensors
 
@@ -55,7 +56,7 @@ class Runner:
 
     __slots__ = ("__weakref__", "_core", "_finalizer", "_piece", "max_batch_size", "name")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword-only, as those of ``Model``
         self,
         backend: Backend,
         *,
@@ -69,6 +70,7 @@ class Runner:
         shapes: Shapes | None = None,
         turn: Turn | None = None,
         run_timeout: float = 60.0,
+        mark: Callable[[], Any] | None = None,
     ) -> None:
         queue = Queue(
             name=name,
@@ -81,7 +83,9 @@ class Runner:
         self.max_batch_size = max_batch_size
         self._piece = max(1, max_batch_size // _PIECES)
         shapes = shapes or Shapes(fixed=True)
-        self._core = Core(backend, queue, clock, observers, shapes, turn=turn, run_timeout=run_timeout)
+        self._core = Core(
+            backend, queue, clock, observers, shapes, turn=turn, run_timeout=run_timeout, mark=mark
+        )
         subscribe = getattr(clock, "subscribe", None)
         if subscribe is not None:
             subscribe(self._core.look)
@@ -146,6 +150,8 @@ class Runner:
         check_inputs(inputs, rows)
         core = self._core
         call = Call(inputs, rows, math.inf if deadline is None else deadline, priority, core.shape_of(inputs))
+        if core.mark is not None:
+            call.mark = core.mark()
         hubs = core.hubs
         try:
             if hubs is not None and hubs.find() is not None:
@@ -173,6 +179,8 @@ class Runner:
         check_inputs(inputs, rows)
         core = self._core
         call = Call(inputs, rows, math.inf if deadline is None else deadline, priority, core.shape_of(inputs))
+        if core.mark is not None:
+            call.mark = core.mark()
         if rows > self._piece:
             return await self._arun_pieces(call, patient=patient)
         loop = asyncio.get_running_loop()
@@ -326,14 +334,14 @@ class Runner:
             ended = core.clock()
             core.release(call)
             if core.observers:
-                core.observe(call.inputs, call.rows, ended - call.arrived, error)
+                core.observe(call.inputs, call.rows, ended - call.arrived, error, calls=[call], inline=True)
             if isinstance(error, DeviceLost):
                 core.lose(error)
             raise
         ended = core.clock()
         core.release(call, ended - call.arrived)
         if core.observers:
-            core.observe(call.inputs, call.rows, ended - call.arrived)
+            core.observe(call.inputs, call.rows, ended - call.arrived, calls=[call], inline=True)
         if call.deadline <= ended:
             raise too_late(self.name, waited=True)
         if core.shapes.follows:

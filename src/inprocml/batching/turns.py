@@ -12,7 +12,7 @@ import threading
 from collections.abc import Hashable
 from numbers import Real
 
-from inprocml.batching.primitives import lock_maker
+from inprocml.native import lock_maker
 
 __all__ = ["Turn", "Turns", "check_weight"]
 

@@ -11,8 +11,8 @@ import os
 import weakref
 from typing import Protocol
 
-from inprocml.batching.primitives import Thread, current_thread, lock_maker, start_thread
 from inprocml.batching.queue import Queue
+from inprocml.native import Thread, current_thread, lock_maker, start_thread
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, cast
 
 from inprocml.batching.calls import Call, tell, wake
 from inprocml.batching.compute import compute, failed, join, receive
-from inprocml.batching.primitives import current_thread
 from inprocml.batching.ticket import State, Take
 from inprocml.errors import BackendFailed, DeviceLost
+from inprocml.native import current_thread
 from inprocml.protocols import Flight, Pipelined
 from inprocml.values import Tensors
 
@@ -175,7 +175,7 @@ class _Worker:
         if final:
             self._answer(batch, outputs, error, seconds, ended)
         if core.observers:
-            core.observe(self._seen(batch), batch.rows, seconds, error, requests=len(batch.calls))
+            core.observe(self._seen(batch), batch.rows, seconds, error, calls=batch.calls)
         if isinstance(error, DeviceLost):
             core.lose(error)
         error = None  # its traceback leads back here: a cycle, which would keep the inputs alive

@@ -62,7 +62,7 @@ class Answers:
         """Return a table without rows, in the schema of those that were made or would have been."""
         if self._schema is None:
             key: list[Any] | None = None if self._key is None else []
-            self.table(Sifted(Block([], 0, 0, key), None, 0, {}), None, [])
+            self.table(Sifted(Block([], 0, 0, key), None, 0, {}, None), None, [])
         return self._schema.empty_table()
 
     def _answered(self, columns: Columns | None, ids: Sequence[str]) -> dict[str, Any]:

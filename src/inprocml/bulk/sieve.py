@@ -21,13 +21,15 @@ Encode = Callable[[Table], Any]
 class Sifted(NamedTuple):
     """A block, encoded: ``tensors`` of its ``good`` rows (``None`` without any), issues of the others.
 
-    ``refused`` maps a row's place, counted from the beginning of the block, to what is wrong with it.
+    ``refused`` maps a row's place, counted from the beginning of the block, to what is wrong with it;
+    ``table`` holds the good rows.
     """
 
     block: Block
     tensors: Any
     good: int
     refused: Mapping[int, Mapping[str, str]]
+    table: Any
 
 
 def sift(block: Block, encode: Encode, names: Sequence[str], *, keep: bool) -> Sifted:
@@ -37,15 +39,15 @@ def sift(block: Block, encode: Encode, names: Sequence[str], *, keep: bool) -> S
     wrong with a column, and so with every row, is raised all the same.
     """
     try:
-        return Sifted(block, encode(block.table), block.rows, {})
+        return Sifted(block, encode(block.table), block.rows, {}, block.table)
     except InvalidRow as error:
         if not keep:
             raise _first(block, encode, error) from None
     _check_columns(block, names)
     refused = _refused(block, encode)
     good = [place for place in range(block.rows) if place not in refused]
-    tensors = encode(take(block.table, good)) if good else None
-    return Sifted(block, tensors, len(good), refused)
+    table = take(block.table, good) if good else None
+    return Sifted(block, None if table is None else encode(table), len(good), refused, table)
 
 
 def _first(block: Block, encode: Encode, error: InvalidRow) -> InvalidRow:

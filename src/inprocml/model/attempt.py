@@ -97,7 +97,9 @@ class Attempt:
     def answered(self, prediction: Prediction, result: Result) -> Prediction:
         """Record the answer and return it."""
         now = self._clock()
-        self._chosen.telemetry.predicted(now - self._began, result.queued, inline=result.inline)
+        self._chosen.telemetry.predicted(
+            now - self._began, result.queued, inline=result.inline, prediction_id=prediction.id
+        )
         if self._blamed is not None:
             self._blamed.failed()  # only now: what both refuse is no fault of the candidate
         if self._trial is not None:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from numpy.typing import NDArray
 
 from inprocml.bundle import Bundle
+from inprocml.bundle.outputs import Output
 from inprocml.model.instances import close_all, open_instances, run_instances
 from inprocml.model.options import Options
-from inprocml.monitoring import RowCounts
+from inprocml.model.watched import Exported
+from inprocml.monitoring import Monitor, RowCounts, layout_of
 from inprocml.protocols import Backend, Clock, Source
 from inprocml.serving import Leases, Servable, Sizes, Slot, prediction_ids
-from inprocml.telemetry import ModelTelemetry
-from inprocml.values import Version
+from inprocml.telemetry import ModelTelemetry, caller
+from inprocml.values import Tensors, Version
 
 __all__ = ["build"]
 
@@ -63,8 +69,9 @@ def _assemble(bundle: Bundle, backends: tuple[Backend, ...], options: Options, c
         digest=bundle.digest[-12:],
     )
     counts, sizes = RowCounts(_unseen(bundle)), Sizes()
-    runner = run_instances(bundle, backends, options, (telemetry, counts, sizes), clock=clock)
+    runner = run_instances(bundle, backends, options, (telemetry, counts, sizes), mark=caller, clock=clock)
     telemetry.loaded()
+    monitor = _monitor(bundle, options, telemetry)
     return Servable(
         name=bundle.name,
         version=bundle.version,
@@ -78,9 +85,34 @@ def _assemble(bundle: Bundle, backends: tuple[Backend, ...], options: Options, c
         counts=counts,
         sizes=sizes,
         telemetry=telemetry,
+        monitor=monitor,
         new_id=prediction_ids(),
         leases=Leases(),
     )
+
+
+def _monitor(bundle: Bundle, options: Options, telemetry: ModelTelemetry) -> Monitor | None:
+    if options.watching is None:
+        return None
+    monitor = Monitor(
+        layout_of(bundle.baseline),
+        model=bundle.name,
+        version=bundle.version,
+        digest=bundle.digest,
+        inputs=bundle.transform.columns,
+        outputs=partial(_columns, bundle.output),
+        settings=options.watching,
+    )
+    telemetry.watch(Exported(monitor))
+    return monitor
+
+
+def _columns(output: Output, outputs: Tensors) -> dict[str, NDArray[Any]]:
+    """Return the model's outputs as the baseline's columns."""
+    decoded = output.columns(outputs)
+    if decoded.probabilities is None:
+        return {"value": decoded.values}
+    return {f"probability[{place}]": column for place, column in enumerate(decoded.probabilities.T)}
 
 
 def _unseen(bundle: Bundle) -> dict[str, tuple[str, int | None, float]]:

@@ -16,6 +16,8 @@ from inprocml.model.attempt import Attempt
 from inprocml.model.bulk import ManyRows
 from inprocml.model.options import BackendChoice, Device, Options, as_pins, check_version, deadline_of
 from inprocml.model.versions import Versions
+from inprocml.model.watched import Watched
+from inprocml.monitoring import Monitoring
 from inprocml.protocols import Source, Watchable
 from inprocml.serving import (
     Following,
@@ -51,7 +53,7 @@ def _forget_inherited() -> None:
 os.register_at_fork(after_in_child=_forget_inherited)
 
 
-class Model(ManyRows):
+class Model(ManyRows, Watched):
     """A model that answers from inside this process; declaring it does nothing.
 
     The first use in each process loads the newest version of the store at ``path``, verifies it, and from
@@ -73,7 +75,8 @@ class Model(ManyRows):
     not be answered in that time are refused at once. ``max_batch_size`` rows at most run together;
     ``max_queue_delay`` seconds a row may wait for company (0: never on purpose); ``max_queue_size`` rows may
     wait before callers get ``Overloaded``. A run of the model that takes longer than ``run_timeout`` seconds
-    is given up, and the model loaded anew. ``poll_interval`` is in seconds.
+    is given up, and the model loaded anew. ``monitoring`` says how rows are watched for drift; False: not.
+    ``poll_interval`` is in seconds.
     """
 
     def __init__(  # noqa: PLR0913  (keyword-only, one per thing a host may want otherwise)
@@ -99,6 +102,7 @@ class Model(ManyRows):
         max_queue_delay: float = 0.0,
         max_queue_size: int = 1024,
         run_timeout: float = 60.0,
+        monitoring: Monitoring | bool = True,
         poll_interval: float = 5.0,
     ) -> None:
         self._options = Options(
@@ -121,6 +125,7 @@ class Model(ManyRows):
             max_queue_delay=max_queue_delay,
             max_queue_size=max_queue_size,
             run_timeout=run_timeout,
+            monitoring=monitoring,
             poll_interval=poll_interval,
         )
         if isinstance(path, str | os.PathLike):

@@ -88,6 +88,7 @@ def run_instances(
     options: Options,
     observers: Iterable[Observer],
     *,
+    mark: Callable[[], object],
     clock: Clock,
 ) -> Runner | Pool:
     """Return the runner of one backend, or the pool of several."""
@@ -104,6 +105,7 @@ def run_instances(
             shapes=bundle.shapes(whole=isinstance(backend, Pipelined)),
             turn=_turn(backend.device, options),
             run_timeout=options.run_timeout,
+            mark=mark,
         )
         for backend in backends
     ]

@@ -11,6 +11,7 @@ from typing import Any
 from inprocml.backends import PRECISIONS, check_device, check_precision, check_threads
 from inprocml.batching import check_limits, check_weight
 from inprocml.bundle import Bundle, Policy
+from inprocml.monitoring import Monitoring
 from inprocml.protocols import Backend, Clock
 from inprocml.serving import Memory, Rollout
 from inprocml.sources import valid_version
@@ -47,6 +48,7 @@ class Options:
     max_queue_delay: float
     max_queue_size: int
     run_timeout: float
+    monitoring: Monitoring | bool
     poll_interval: float
 
     def __post_init__(self) -> None:
@@ -95,6 +97,11 @@ class Options:
             raise TypeError(f"deterministic must be True or False, not {type(self.deterministic).__name__}")
         if self.weight is not None:
             check_weight(self.weight)
+        if not isinstance(self.monitoring, Monitoring | bool):
+            raise TypeError(
+                "monitoring must be True, False or an inprocml.monitoring.Monitoring, not "
+                f"{type(self.monitoring).__name__}"
+            )
         if not isinstance(self.memory, Memory | None):
             raise TypeError(f"memory must be an inprocml.serving.Memory, not {type(self.memory).__name__}")
 
@@ -102,6 +109,15 @@ class Options:
     def devices(self) -> tuple[str, ...]:
         """Where the model runs: one device, or several."""
         return (self.device,) if isinstance(self.device, str) else tuple(self.device)
+
+    @property
+    def watching(self) -> Monitoring | None:
+        """How rows are watched; None: not at all."""
+        return (
+            self.monitoring
+            if isinstance(self.monitoring, Monitoring)
+            else (Monitoring() if self.monitoring else None)
+        )
 
     @property
     def slo(self) -> float | None:

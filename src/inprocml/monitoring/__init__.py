@@ -3,15 +3,27 @@
 from inprocml.monitoring.baseline import Baseline, build_baseline
 from inprocml.monitoring.bins import BinCounts, Bins, HourOfWeekBins, NumberBins, ValueBins, numeric_edges
 from inprocml.monitoring.counts import RowCounts
+from inprocml.monitoring.report import DriftReport, Health, measured
+from inprocml.monitoring.series import layout_of
+from inprocml.monitoring.verdict import Reference
+from inprocml.monitoring.watching import Known, Monitor, Monitoring
 
 __all__ = [
     "Baseline",
     "BinCounts",
     "Bins",
+    "DriftReport",
+    "Health",
     "HourOfWeekBins",
+    "Known",
+    "Monitor",
+    "Monitoring",
     "NumberBins",
+    "Reference",
     "RowCounts",
     "ValueBins",
     "build_baseline",
+    "layout_of",
+    "measured",
     "numeric_edges",
 ]

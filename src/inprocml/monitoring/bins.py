@@ -60,6 +60,10 @@ class Bins(Protocol):
         """Return a name for each bin."""
         ...
 
+    def places(self, column: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the bin of each value of a canonical column of shape ``(rows,)``."""
+        ...
+
     def count(self, column: NDArray[Any]) -> BinCounts:
         """Count a canonical column of shape ``(rows,)``."""
         ...
@@ -125,14 +129,18 @@ class NumberBins:
         ends = ["-inf", *(f"{edge:.6g}" for edge in self.edges), "inf"]
         return [f"[{low}, {high})" for low, high in pairwise(ends)] + ["missing"]
 
+    def places(self, column: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the bin of each value of a canonical column of shape ``(rows,)``."""
+        values = np.asarray(column, dtype=np.float64)
+        places = np.searchsorted(self._edges, values, side="right")
+        places[np.isnan(values)] = self.size - 1
+        return places
+
     def count(self, column: NDArray[Any]) -> BinCounts:
         """Count a canonical column of shape ``(rows,)``."""
         values = np.asarray(column, dtype=np.float64)
-        known = values[~np.isnan(values)]
-        places = np.searchsorted(self._edges, known, side="right")
-        counts = [*np.bincount(places, minlength=self.size - 1).tolist(), len(values) - len(known)]
-        infinite = (int((known == -np.inf).sum()), int((known == np.inf).sum()))
-        return BinCounts(self, tuple(counts), infinite)
+        infinite = (int((values == -np.inf).sum()), int((values == np.inf).sum()))
+        return BinCounts(self, _counted(self, values), infinite)
 
     def document(self) -> dict[str, Any]:
         """Return what rebuilds these bins, as JSON holds it."""
@@ -179,12 +187,19 @@ class ValueBins:
         """Return a name for each bin."""
         return [*(f"={value}" for value in self.top), "other", "unseen", "missing"]
 
+    def places(self, column: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the bin of each value of a canonical column of shape ``(rows,)``."""
+        place, other = self._places.get, self.unlisted
+        return np.array([place(value, other) for value in column.tolist()], dtype=np.intp)
+
     def count(self, column: NDArray[Any]) -> BinCounts:
         """Count a canonical column of shape ``(rows,)``."""
-        counts = [0] * self.size
-        for value, times in Counter(column.tolist()).items():
-            counts[self._place(value)] += times
-        return BinCounts(self, tuple(counts))
+        return BinCounts(self, _counted(self, column))
+
+    @property
+    def unlisted(self) -> int:
+        """The bin of a value that the reference does not list: unseen, or other where not all are listed."""
+        return len(self.top) + (1 if self.complete else 0)
 
     def document(self) -> dict[str, Any]:
         """Return what rebuilds these bins, as JSON holds it."""
@@ -201,9 +216,6 @@ class ValueBins:
         places.update((value, place) for place, value in enumerate(self.top))
         places[None] = self.size - 1
         return places
-
-    def _place(self, value: str | int | None) -> int:
-        return self._places.get(value, len(self.top) + (1 if self.complete else 0))
 
 
 @dataclass(frozen=True)
@@ -222,12 +234,19 @@ class HourOfWeekBins:
         days = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
         return [f"{day} {hour:02}" for day in days for hour in range(24)] + ["missing"]
 
-    def count(self, column: NDArray[Any]) -> BinCounts:
-        """Count a column of wall-clock times (``Schema.wall``), ``datetime64[us]``, NaT for missing."""
+    def places(self, column: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the bins of wall-clock times (``Schema.wall``), ``datetime64[us]``, NaT for missing."""
         hours = column.astype("M8[h]").astype(np.int64)
-        places = np.where(np.isnat(column), 168, (hours + _THURSDAY) % 168)
-        return BinCounts(self, tuple(np.bincount(places.astype(np.intp), minlength=169).tolist()))
+        return np.where(np.isnat(column), 168, (hours + _THURSDAY) % 168).astype(np.intp)
+
+    def count(self, column: NDArray[Any]) -> BinCounts:
+        """Count a column of wall-clock times, as ``places`` takes it."""
+        return BinCounts(self, _counted(self, column))
 
     def document(self) -> dict[str, Any]:
         """Return what rebuilds these bins, as JSON holds it."""
         return {"kind": self.kind}
+
+
+def _counted(bins: Bins, column: NDArray[Any]) -> tuple[int, ...]:
+    return tuple(np.bincount(bins.places(column), minlength=bins.size).tolist())

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from inprocml.batching import Pool, Result, Runner
-    from inprocml.monitoring import Baseline, RowCounts
+    from inprocml.monitoring import Baseline, Monitor, RowCounts
     from inprocml.protocols import Backend
     from inprocml.telemetry import ModelTelemetry
     from inprocml.transform import Transform
@@ -71,6 +71,7 @@ class Servable:
     counts: RowCounts
     sizes: Sizes
     telemetry: ModelTelemetry
+    monitor: Monitor | None
     new_id: Callable[[], str]
     leases: Leases
 
@@ -78,7 +79,7 @@ class Servable:
         """Check, encode, batch and decode one row."""
         inputs = self._inputs_one(self.transform.transform_one(row))
         result = self.runner.run(inputs, deadline=deadline, priority=priority)
-        return self._prediction(result.outputs, 0), result
+        return self._answered(row, result), result
 
     async def apredict(
         self, row: Row, deadline: float | None, priority: int = 0
@@ -86,16 +87,26 @@ class Servable:
         """As ``predict``; the model never runs on the event loop."""
         inputs = self._inputs_one(self.transform.transform_one(row))
         result = await self.runner.arun(inputs, deadline=deadline, priority=priority)
-        return self._prediction(result.outputs, 0), result
+        return self._answered(row, result), result
+
+    def _answered(self, row: Row, result: Result) -> Prediction:
+        prediction = self._prediction(result.outputs, 0)
+        if self.monitor is not None:
+            self.monitor.saw(row, result.outputs, prediction.id)
+        return prediction
 
     def predict_table(self, table: Table, deadline: float | None) -> Iterator[list[Prediction]]:
         """Check and encode many rows as a whole, then answer them batch by batch, in turn with other callers.
 
         Yields the answers so far known, in order. Holds a lease: a swap lets the table end on this version.
         """
+        answered: list[Tensors] = []
         with self.leases:
             for part in self._parts(table, self.portion):
-                yield self._answer(part, deadline)
+                answered.append(self.compute(part, deadline))
+                yield self.predictions(answered[-1])
+        if self.monitor is not None:
+            self.monitor.saw_table(table, answered)
 
     @property
     def idle(self) -> bool:
@@ -127,9 +138,6 @@ class Servable:
             return self.transform.batches(table, rows=rows)
         features = self.transform.transform(table)
         return (features[start : start + rows] for start in range(0, len(features), rows))
-
-    def _answer(self, part: Any, deadline: float | None) -> list[Prediction]:
-        return self.predictions(self.compute(part, deadline))
 
     def compute(self, part: Any, deadline: float | None) -> Tensors:
         """Run encoded rows in turn with other callers; return the outputs."""
@@ -169,6 +177,8 @@ class Servable:
         self.runner.drain()
         if not self.runner.close(timeout):
             return False
+        if self.monitor is not None:
+            self.monitor.close()
         for backend in self.backends:
             backend.close()
         trim()

@@ -11,9 +11,15 @@ from inprocml.telemetry.instruments import (
     trial_closed,
     version_refused,
 )
+from inprocml.telemetry.monitored import Column, Monitored, Score
+from inprocml.telemetry.spans import caller
 
 __all__ = [
+    "Column",
     "ModelTelemetry",
+    "Monitored",
+    "Score",
+    "caller",
     "decided",
     "load_finished",
     "not_served",

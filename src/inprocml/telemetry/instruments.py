@@ -17,9 +17,12 @@ from typing import ParamSpec
 
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.trace import SpanContext
 
 from inprocml.errors import DeadlineExceeded, InprocmlError, InvalidRow, NotReady, Overloaded
 from inprocml.telemetry import names
+from inprocml.telemetry.monitored import Monitored, monitored
+from inprocml.telemetry.spans import inferred, loaded_span, predicted_span, within
 from inprocml.values import BatchRecord
 
 P = ParamSpec("P")
@@ -169,6 +172,7 @@ class ModelTelemetry:
 
     def __init__(self, *, model: str, version: str, runtime: str, device: str, digest: str) -> None:
         self._instruments = _instruments()
+        self._watched: Monitored | None = None
         self._attributes: Attributes = {names.MODEL_NAME: model, names.MODEL_VERSION: version}
         self._batch_attributes: Attributes = {
             **self._attributes,
@@ -178,17 +182,19 @@ class ModelTelemetry:
         self._loaded_attributes: Attributes = {**self._batch_attributes, names.MODEL_DIGEST: digest}
 
     @_guarded
-    def predicted(self, seconds: float, queued: float, *, inline: bool) -> None:
-        """Record an answered request: its duration and, where it waited, its time in the queue."""
+    def predicted(self, seconds: float, queued: float, *, inline: bool, prediction_id: str = "") -> None:
+        """Record an answered request: its duration and, where it waited, its time in the queue; its span."""
         self._instruments.prediction.record(seconds, self._attributes)
         if not inline:
             self._instruments.queue.record(queued, self._attributes)
+        predicted_span(seconds, self._attributes, prediction_id=prediction_id)
 
     @_guarded
     def failed(self, seconds: float, error: BaseException) -> None:
         """Record a request that got an error, and count it as a rejection where it was refused unrun."""
         kind = type(error).__name__
         self._instruments.prediction.record(seconds, {**self._attributes, names.ERROR_TYPE: kind})
+        predicted_span(seconds, self._attributes, error=kind)
         _count_rejection(self._attributes, error)
 
     @_guarded
@@ -202,8 +208,12 @@ class ModelTelemetry:
         attributes = self._batch_attributes
         if record.error is not None:
             attributes = {**attributes, names.ERROR_TYPE: record.error}
-        self._instruments.inference.record(record.seconds, attributes)
-        self._instruments.batch_size.record(record.rows, self._attributes)
+        marks: tuple[SpanContext, ...] = record.marks
+        parent = within(marks[0]) if marks else None  # exemplars point to a caller, not to the worker
+        self._instruments.inference.record(record.seconds, attributes, parent)
+        self._instruments.batch_size.record(record.rows, self._attributes, parent)
+        if marks:
+            inferred(record.seconds, record.rows, attributes, marks)
 
     @_guarded
     def loaded(self) -> None:
@@ -213,9 +223,16 @@ class ModelTelemetry:
         _loaded[key] = (alive, os.getpid(), self._loaded_attributes)
 
     @_guarded
+    def watch(self, source: Monitored) -> None:
+        """Export what the version's monitor knows, until it is unloaded."""
+        self._watched = source  # kept here: telemetry itself holds what it exports weakly
+        monitored(source)
+
+    @_guarded
     def unloaded(self) -> None:
         """Count this version as gone."""
         _loaded.pop(id(self), None)
+        self._watched = None
 
 
 def _count_rejection(attributes: Attributes, error: BaseException) -> None:
@@ -238,6 +255,7 @@ def load_finished(model: str, seconds: float, *, trigger: str, error: type[BaseE
     if error is not None:
         attributes[names.ERROR_TYPE] = error.__name__
     _instruments().load.record(seconds, attributes)
+    loaded_span(seconds, attributes)
 
 
 @_guarded

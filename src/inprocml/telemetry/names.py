@@ -22,6 +22,14 @@ STALE: Final = "inprocml.model.stale"
 DECISIONS: Final = "inprocml.rollout.decisions"
 SHARE: Final = "inprocml.rollout.share"
 
+OBSERVATIONS: Final = "inprocml.feature.observations"
+REFERENCE_RATIO: Final = "inprocml.feature.reference.ratio"
+DRIFT_SCORE: Final = "inprocml.drift.score"
+DRIFT_SAMPLES: Final = "inprocml.drift.samples"
+MONITORING_ROWS: Final = "inprocml.monitoring.rows"
+MONITORING_CPU: Final = "inprocml.monitoring.cpu.time"
+MONITORING_LAG: Final = "inprocml.monitoring.lag"
+
 MODEL_NAME: Final = "inprocml.model.name"
 MODEL_VERSION: Final = "inprocml.model.version"
 MODEL_DIGEST: Final = "inprocml.model.digest"
@@ -30,6 +38,14 @@ DEVICE: Final = "inprocml.device"
 LOAD_TRIGGER: Final = "inprocml.load.trigger"  # first_use | watch | reload | rollout | evicted
 DECISION: Final = "inprocml.rollout.decision"  # begin | advance | finish | roll_back | shift | withdraw
 REJECTION_REASON: Final = "inprocml.rejection.reason"
+FEATURE_NAME: Final = "inprocml.feature.name"
+FEATURE_ROLE: Final = "inprocml.feature.role"  # input | output
+FEATURE_BIN: Final = "inprocml.feature.bin"
+DRIFT_REFERENCE: Final = "inprocml.drift.reference"  # train | live
+DRIFT_METRIC: Final = "inprocml.drift.metric"
+PREDICTION_ID: Final = "inprocml.prediction.id"
+ROWS_IN_BATCH: Final = "inprocml.batch.rows"
+ROW_STATE: Final = "inprocml.row.state"  # counted | dropped | failed
 ERROR_TYPE: Final = "error.type"
 
 SECONDS: Final = (

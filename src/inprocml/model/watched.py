@@ -1,0 +1,154 @@
+"""The doors of ``Model`` to what monitoring knows, and what telemetry exports of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from inprocml.monitoring import DriftReport, Health, Known, Monitor, Reference, measured
+from inprocml.monitoring.verdict import Finding, State
+from inprocml.serving import Process, Servable
+from inprocml.telemetry import Column, Score
+
+if TYPE_CHECKING:
+    from inprocml.monitoring.series import Series
+
+__all__ = ["Exported", "Watched", "reported"]
+
+_STATES = tuple(State)
+
+
+class Host(Protocol):
+    """The facade, of which this is a part."""
+
+    @property
+    def name(self) -> str: ...
+
+    def _process(self) -> Process: ...
+
+    def _servable(self, process: Process, deadline: float | None = None) -> Servable: ...
+
+
+class Watched:
+    """What a model can say of the rows that it answered."""
+
+    def drift(self: Host, reference: Literal["train", "live"] = "train") -> DriftReport:
+        """Return how the rows of now differ from those of training, or from those of a while ago ("live").
+
+        Of the version that serves, and of all processes of this host that serve it. Shown as text in a
+        terminal, and with charts in a notebook. Raises as ``version`` does where none is loaded, and
+        ``ValueError`` for a model with ``monitoring=False``.
+        """
+        compared = Reference(reference)
+        servable = self._servable(self._process())
+        if servable.monitor is None:
+            raise ValueError(f"model {self.name!r} has monitoring=False; leave that out, and serve some rows")
+        return reported(servable.monitor, compared)
+
+
+def reported(monitor: Monitor, reference: Reference) -> DriftReport:
+    """Return the report of one version."""
+
+    def report(known: Known) -> DriftReport:
+        alarm, total = known.evaluation.alarm, known.total
+        findings = tuple(_complete(found, known) for found in alarm.findings(reference, known.now))
+        begins = [found.since for found in findings if found.state is State.DRIFT and found.since]
+        numbers = total.numbers
+        return DriftReport(
+            model=monitor.model,
+            version=monitor.version,
+            reference=reference,
+            state=alarm.state(reference, known.now),
+            at=known.now,
+            since=min(begins, default=None),
+            rows=max((found.rows for found in findings), default=0),
+            findings=findings,
+            timeline=alarm.timeline(),
+            health=Health(
+                seen=numbers["seen"],
+                sampled=numbers["rows"],
+                dropped=numbers["dropped"] + numbers["failed"],
+                lag_seconds=0.0,
+                cpu_seconds=numbers["cpu_ns"] / 1e9,
+                workers=known.workers,
+                scope=known.scope,
+            ),
+        )
+
+    return monitor.ask(report)
+
+
+def _complete(found: Finding, known: Known) -> Finding:
+    """Add what the counts alone do not say: all measures, and the names of values never seen."""
+    place, series = _series(found, known)
+    names = known.total.names.get(place)
+    full = measured(found, series.bins)
+    return full if names is None else replace(full, new_values=names.counts)
+
+
+def _series(found: Finding, known: Known) -> tuple[int, Series]:
+    layout = known.total.form.layout
+    return next(
+        (place, series)
+        for place, series in enumerate(layout.series)
+        if (series.name, series.role) == (found.name, found.role)
+    )
+
+
+class Exported:
+    """A monitor as telemetry reads it: once an export, never a row at a time."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
+        self.model, self.version = monitor.model, monitor.version
+
+    def columns(self) -> Iterable[Column]:
+        """Return what this process itself has counted."""
+        layout, own = self._monitor.layout, self._monitor.own()
+        for series, counts in zip(layout.series, layout.parts(own), strict=True):
+            reference = series.reference
+            yield Column(
+                series.name,
+                series.role,
+                tuple(series.bins.labels()),
+                tuple(counts.tolist()),
+                tuple(count / max(reference.rows, 1) for count in reference.counts),
+            )
+
+    def scores(self) -> Iterable[Score]:
+        """Return the scores of the host, in the one process that decides."""
+        return self._monitor.decided(_scores) or ()
+
+    def numbers(self) -> Mapping[str, int]:
+        """Return the totals of this process."""
+        return self._monitor.numbers()
+
+    def lag(self) -> float:
+        """Return how long the oldest row has waited to be counted, in seconds."""
+        return self._monitor.lag()
+
+
+def _scores(known: Known) -> list[Score]:
+    alarm, made = known.evaluation.alarm, []
+    for reference in Reference:
+        state = alarm.state(reference, known.now)
+        made.append(Score("", "model", reference.value, "state", _STATES.index(state), known.total.rows))
+        for found in alarm.findings(reference, known.now):
+            full = measured(found)
+            values = {
+                "z": found.value,
+                "threshold": found.threshold,
+                "effect": found.effect,
+                "drifted": float(found.state is State.DRIFT),
+                "psi": full.measures.psi,
+                "missing": full.measures.missing,
+                "unseen": full.measures.unseen,
+                "out_of_range": full.measures.out_of_range,
+            }
+            made += [
+                Score(found.name, found.role, reference.value, metric, value, found.rows)
+                for metric, value in values.items()
+                if value is not None
+            ]
+    return made

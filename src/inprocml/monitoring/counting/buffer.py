@@ -1,0 +1,69 @@
+"""Between the request and the counting: a bounded line of rows that were answered."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from inprocml.values import Row, Tensors
+
+__all__ = ["Buffer", "Seen"]
+
+_MOST_DROPS = 1 << 20  # that are counted between two looks
+
+
+class Seen(NamedTuple):
+    """One answered row: a copy of it, the model's outputs for it (one row), and the prediction's id."""
+
+    row: Row
+    outputs: Tensors
+    id: str
+
+
+class Buffer:
+    """Holds at most ``most`` rows; what comes when it is full is dropped and counted. Nobody ever waits.
+
+    Threads may put at once. The bound may be exceeded by a row for each thread that races for the last place.
+    """
+
+    __slots__ = ("_drops", "_rows", "most", "taken")
+
+    def __init__(self, most: int = 16_384) -> None:
+        self.most = most
+        self.taken = 0  # rows that were taken out, by the one who counts
+        self._rows: deque[Seen] = deque()
+        self._drops: deque[None] = deque(maxlen=_MOST_DROPS)  # ``append`` is atomic, as no addition is
+
+    def put(self, row: Row, outputs: Tensors, prediction_id: str) -> None:
+        """Leave a row to be counted; the row is copied, for its owner may use the mapping again.
+
+        What the row's own ``Mapping`` raises passes through.
+        """
+        rows = self._rows
+        if len(rows) < self.most:
+            rows.append(Seen(row.copy() if type(row) is dict else _copied(row), outputs, prediction_id))
+        else:
+            self._drops.append(None)
+
+    def take(self, most: int) -> list[Seen]:
+        """Take out at most ``most`` rows, the oldest first; one thread at a time."""
+        rows = self._rows
+        taken = [rows.popleft() for _ in range(min(most, len(rows)))]
+        self.taken += len(taken)
+        return taken
+
+    def drops(self) -> int:
+        """Return how many rows were dropped since the last call."""
+        drops = self._drops
+        dropped = len(drops)
+        for _ in range(dropped):
+            drops.popleft()
+        return dropped
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+def _copied(row: Mapping[str, object]) -> dict[str, object]:
+    return dict(row.items())

@@ -1,0 +1,241 @@
+"""A file of fixed-size records, one for each process, that all of them read: how workers of a host merge.
+
+Each process writes to its own slot, into the half that nobody reads, and then turns the slot's number over;
+a process that is killed in between leaves the half that was whole. A slot belongs to whoever holds the lock
+on its byte, which the system gives back when a process dies: the next one goes on where it ended, so that
+nothing that was counted is lost. The same for the one process that evaluates, and keeps its state here too.
+
+The file is written in full when it is made, for to write into a hole of a mapped file on a full disk ends the
+process; and it is never cut short or made anew in place, for others have it mapped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import struct
+import zlib
+from pathlib import Path
+from types import ModuleType
+from typing import Final, Self
+
+from inprocml.durable import temporary_in
+
+try:
+    import fcntl as _fcntl
+except ImportError:  # Windows: every process counts for itself
+    _fcntl = None  # type: ignore[assignment]
+
+__all__ = ["Slots"]
+
+_MAGIC: Final = b"inprocml counts\x01"
+_HEADER: Final = struct.Struct(
+    "<16s32sIII"
+)  # magic, digest of the form, slots, bytes of a record, of the state
+_HEAD: Final = 64
+_TURN: Final = struct.Struct(
+    "<Q"
+)  # how often the record was written; the half that is whole is this modulo 2
+_SEAL: Final = struct.Struct("<II")  # length and checksum
+_LOCKS: Final = 1 << 40  # where the bytes to lock lie: beyond the file's end
+_TRIES: Final = 8
+# checksums begin with 1, so that a half that was never written is none of an empty record
+
+
+class Slots:
+    """One process's view of such a file; one thread uses it.
+
+    Locks are the process's own: whoever opens the same file twice in one process must share this object, and
+    a forked child must make its own.
+    """
+
+    def __init__(
+        self, path: Path, descriptor: int, digest: bytes, count: int, record: int, state: int
+    ) -> None:
+        self.path = path
+        self.pid = os.getpid()
+        self._descriptor = descriptor
+        self._count, self._record, self._state = count, record, state
+        self._digest = digest
+        self._map = mmap.mmap(descriptor, self._size())
+        self._mine: set[int] = set()
+
+    @classmethod
+    def open(cls, path: Path, *, digest: bytes, record: int, state: int, count: int = 64) -> Self:
+        """Open the file, or make it; one that is damaged, or of another form, is replaced.
+
+        Raises ``OSError`` where that cannot be: no rights, no room, no locks on this system.
+        """
+        if _fcntl is None:
+            raise OSError("this system has no locks of bytes")
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        for _ in range(_TRIES):
+            descriptor = os.open(path, flags, 0o600)
+            try:
+                _locks().lockf(descriptor, _locks().LOCK_EX | _locks().LOCK_NB, 1, _LOCKS + count + 1)
+                made = cls._sound(path, descriptor, digest, count, record, state)
+                if made:
+                    slots = cls(path, descriptor, digest, count, record, state)
+                    _locks().lockf(descriptor, _locks().LOCK_UN, 1, _LOCKS + count + 1)
+                    return slots
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
+        raise OSError(f"{path} is replaced again and again")
+
+    @classmethod
+    def _sound(cls, path: Path, descriptor: int, digest: bytes, count: int, record: int, state: int) -> bool:
+        """Whether the open file is what is wanted; if not, put a new one in its place, to be opened."""
+        header = _HEADER.pack(_MAGIC, digest, count, record, state)
+        size = _HEAD + _area(state) + count * _area(record)
+        if os.fstat(descriptor).st_size == size and os.pread(descriptor, _HEADER.size, 0) == header:
+            return path.stat().st_ino == os.fstat(descriptor).st_ino
+        fresh = temporary_in(path.parent)
+        made = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            left = memoryview(header.ljust(size, b"\0"))
+            while left:
+                left = left[os.write(made, left) :]
+            fresh.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                fresh.unlink()
+            raise
+        finally:
+            os.close(made)
+        return False
+
+    def _size(self) -> int:
+        return _HEAD + _area(self._state) + self._count * _area(self._record)
+
+    # --- slots -------------------------------------------------------------------------------------
+
+    def claim(self) -> int | None:
+        """Take a slot that no living process holds, one with counts first; ``None`` when all are taken."""
+        order = sorted(range(self._count), key=lambda slot: not self._turn(self._place(slot)))
+        for slot in order:
+            if slot not in self._mine and self._lock(slot):
+                self._mine.add(slot)
+                return slot
+        return None
+
+    def release(self, slot: int) -> None:
+        """Leave a slot to the next process; what was counted stays."""
+        self._mine.discard(slot)
+        self._unlock(slot)
+
+    def write(self, slot: int, record: bytes) -> None:
+        """Write the record of one's own slot; readers see all of it, or the one before."""
+        self._put(self._place(slot), self._record, record)
+
+    def read(self, slot: int) -> bytes | None:
+        """Return the last record of a slot; ``None`` for one that was never used, or is damaged."""
+        return self._get(self._place(slot), self._record)
+
+    def all(self) -> list[bytes]:
+        """Return the last record of every slot that was ever used."""
+        found = [self.read(slot) for slot in range(self._count)]
+        return [record for record in found if record is not None]
+
+    def alone(self) -> bool:
+        """Whether no other process has a slot or evaluates."""
+        for byte in range(self._count + 1):
+            if byte in self._mine:
+                continue
+            if not self._lock(byte):
+                return False
+            self._unlock(byte)
+        return True
+
+    @staticmethod
+    def held(descriptor: int) -> bool:
+        """Whether another process has any lock on a file that this one has not opened otherwise."""
+        try:
+            _locks().lockf(descriptor, _locks().LOCK_EX | _locks().LOCK_NB, 0, _LOCKS)  # 0: to the very end
+        except OSError:
+            return True
+        return False
+
+    # --- the one who evaluates ---------------------------------------------------------------------
+
+    def elect(self) -> bool:
+        """Become the one process that evaluates, if no living process is, or stay it."""
+        return self._lock(self._count)
+
+    def resign(self) -> None:
+        """Let another process evaluate."""
+        self._unlock(self._count)
+
+    def write_state(self, state: bytes) -> None:
+        """Write what the evaluation has learnt; only the one who evaluates does."""
+        self._put(_HEAD, self._state, state)
+
+    def read_state(self) -> bytes | None:
+        """Return what the last evaluation has learnt, if any."""
+        return self._get(_HEAD, self._state)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the file was deleted or replaced: then others no longer see what is written here."""
+        try:
+            return self.path.stat().st_ino != os.fstat(self._descriptor).st_ino
+        except OSError:
+            return True
+
+    def close(self) -> None:
+        """Give up all locks. A forked child must not call this for what it inherited: it has no locks."""
+        self._map.close()
+        os.close(self._descriptor)
+
+    # --- bytes -------------------------------------------------------------------------------------
+
+    def _place(self, slot: int) -> int:
+        return _HEAD + _area(self._state) + slot * _area(self._record)
+
+    def _turn(self, place: int) -> int:
+        turn: int = _TURN.unpack_from(self._map, place)[0]
+        return turn
+
+    def _put(self, place: int, most: int, record: bytes) -> None:
+        if len(record) > most:
+            raise ValueError(f"{len(record)} bytes, where {most} have room")
+        turn = self._turn(place) + 1
+        start = place + _TURN.size + (turn % 2) * (_SEAL.size + most)
+        self._map[start : start + _SEAL.size] = _SEAL.pack(len(record), zlib.crc32(record, 1))
+        self._map[start + _SEAL.size : start + _SEAL.size + len(record)] = record
+        self._map[place : place + _TURN.size] = _TURN.pack(turn)
+
+    def _get(self, place: int, most: int) -> bytes | None:
+        for _ in range(_TRIES):
+            turn = self._turn(place)
+            if not turn:
+                return None
+            start = place + _TURN.size + (turn % 2) * (_SEAL.size + most)
+            length, checksum = _SEAL.unpack_from(self._map, start)
+            record = self._map[start + _SEAL.size : start + _SEAL.size + min(length, most)]
+            if zlib.crc32(record, 1) == checksum and len(record) == length:
+                return bytes(record)
+        return None
+
+    def _lock(self, byte: int) -> bool:
+        try:
+            _locks().lockf(self._descriptor, _locks().LOCK_EX | _locks().LOCK_NB, 1, _LOCKS + byte)
+        except OSError:
+            return False
+        return True
+
+    def _unlock(self, byte: int) -> None:
+        with contextlib.suppress(OSError):
+            _locks().lockf(self._descriptor, _locks().LOCK_UN, 1, _LOCKS + byte)
+
+
+def _area(size: int) -> int:
+    """Return the bytes of two halves and their turn, at an address of whole words."""
+    return (_TURN.size + 2 * (_SEAL.size + size) + 63) // 64 * 64
+
+
+def _locks() -> ModuleType:
+    assert _fcntl is not None
+    return _fcntl

@@ -1,0 +1,178 @@
+"""Everything that is counted of one version in one process: integers on fixed bins, and a few sums.
+
+A tally is a record of fixed size, so that it can lie in a file that other processes read. Tallies add up, and
+their counts do so exactly: four workers have counted what one process would have.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import accumulate, pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inprocml.monitoring.bins import NumberBins, ValueBins
+from inprocml.monitoring.counting.frequent import Frequent
+from inprocml.monitoring.series import Counts, Layout, Series
+from inprocml.schema.once import once
+
+__all__ = ["NUMBERS", "Form", "Tally"]
+
+NUMBERS = ("rows", "seen", "dropped", "failed", "cpu_ns", "beat")
+"""What is counted besides bins: rows on the bins; rows answered; rows not counted for want of room or by
+choice; rows that could not be; nanoseconds of CPU; the second, since 1970, of the last look."""
+
+_NAMES = 1024  # bytes of unseen values' names for each column
+_LONGEST = 64  # characters of a name
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a tally of ``layout`` looks like."""
+
+    layout: Layout
+
+    @property
+    def size(self) -> int:
+        """The length of a record in bytes."""
+        series = len(self.layout.series)
+        numbers = len(NUMBERS) + self.layout.size + 2 * series + 4 * series
+        return 8 * numbers + 4 + _NAMES * len(self.named)
+
+    @once
+    def named(self) -> tuple[int, ...]:
+        """The places of the series of which unseen values have names."""
+        return tuple(
+            place
+            for place, series in enumerate(self.layout.series)
+            if isinstance(series.bins, ValueBins) and series.bins.complete
+        )
+
+    @once
+    def digest(self) -> bytes:
+        """32 bytes that differ where counts could not be added up."""
+        said = [[each.name, each.role, each.bins.document()] for each in self.layout.series]
+        return sha256(json.dumps([1, NUMBERS, _NAMES, said], sort_keys=True).encode()).digest()
+
+
+class Tally:
+    """The counts of one process, or the sum of several. Not thread-safe: one thread counts."""
+
+    def __init__(self, form: Form) -> None:
+        series = len(form.layout.series)
+        self.form = form
+        self.numbers: dict[str, int] = dict.fromkeys(NUMBERS, 0)
+        self.counts: Counts = np.zeros(form.layout.size, np.int64)
+        self.infinite: NDArray[np.int64] = np.zeros((series, 2), np.int64)
+        self.moments: NDArray[np.float64] = np.tile((0.0, 0.0, np.inf, -np.inf), (series, 1))
+        self.names = {place: Frequent() for place in form.named}
+
+    @property
+    def rows(self) -> int:
+        """Rows on the bins."""
+        return self.numbers["rows"]
+
+    def add(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
+        """Count checked columns (``Transform.columns``) and those of the outputs; all of the same rows.
+
+        All or nothing: ``KeyError`` or ``ValueError`` for columns that are missing or of unlike lengths.
+        """
+        columns = [
+            (inputs if each.role == "input" else outputs)[each.name] for each in self.form.layout.series
+        ]
+        lengths = {len(column) for column in columns}
+        if len(lengths) > 1:
+            raise ValueError("columns of the same rows must be of one length")
+        series = self.form.layout.series
+        places = [each.bins.places(column) for each, column in zip(series, columns, strict=True)]
+        sizes = [each.bins.size for each in series]
+        found = [np.bincount(where, minlength=size) for where, size in zip(places, sizes, strict=True)]
+        self.counts += self.form.layout.joined(found)
+        for place, (each, column) in enumerate(zip(series, columns, strict=True)):
+            self._add_rest(place, each, column, places[place])
+        self.numbers["rows"] += lengths.pop() if lengths else 0
+
+    def _add_rest(self, place: int, series: Series, column: NDArray[Any], where: NDArray[np.intp]) -> None:
+        if isinstance(series.bins, NumberBins):
+            finite = column[np.isfinite(column)]
+            if len(finite) != len(column):
+                self.infinite[place] += ((column == -np.inf).sum(), (column == np.inf).sum())
+            if len(finite):
+                with np.errstate(over="ignore"):  # numbers near the end of float64
+                    self._add_moments(place, (finite.sum(), finite @ finite, finite.min(), finite.max()))
+        elif place in self.names:
+            unseen = column[where == series.bins.size - 2]
+            if len(unseen):
+                values, times = np.unique([str(value)[:_LONGEST] for value in unseen], return_counts=True)
+                self.names[place].add(zip(values.tolist(), times.tolist(), strict=True))
+
+    def _add_moments(self, place: int, moments: tuple[float, float, float, float]) -> None:
+        mine = self.moments[place]
+        mine[:2] += moments[:2]
+        mine[2] = min(mine[2], moments[2])
+        mine[3] = max(mine[3], moments[3])
+
+    def merge(self, other: Tally) -> None:
+        """Add another tally of the same form; ``ValueError`` for one of another."""
+        if other.form.digest != self.form.digest:
+            raise ValueError("tallies add up on the same bins only")
+        for name, number in other.numbers.items():
+            self.numbers[name] = (
+                max(self.numbers[name], number) if name == "beat" else self.numbers[name] + number
+            )
+        self.counts += other.counts
+        self.infinite += other.infinite
+        for place, moments in enumerate(other.moments):
+            self._add_moments(place, tuple(moments.tolist()))
+        for place, names in other.names.items():
+            self.names[place].merge(names)
+
+    def to_bytes(self) -> bytes:
+        """Return the record, ``form.size`` bytes; names that do not fit are left out, the rarest first."""
+        numbers = np.array([self.numbers[name] for name in NUMBERS], np.int64)
+        arrays = (numbers, self.counts, self.infinite, self.moments)
+        names = b"".join(_packed(self.names[place]) for place in self.form.named)
+        return b"".join(array.tobytes() for array in arrays) + len(names).to_bytes(4, "little") + names
+
+    @classmethod
+    def from_bytes(cls, form: Form, record: bytes) -> Tally:
+        """Return the tally of a record; ``ValueError`` for what cannot be one."""
+        if len(record) != form.size:
+            raise ValueError(f"a record of {len(record)} bytes; {form.size} are wanted")
+        tally, series = cls(form), len(form.layout.series)
+        wanted = (len(NUMBERS), form.layout.size, 2 * series)
+        ends = [8 * end for end in accumulate(wanted, initial=0)]
+        parts = [np.frombuffer(record[start:end], np.int64) for start, end in pairwise(ends)]
+        end = ends[-1]
+        tally.numbers = dict(zip(NUMBERS, parts[0].tolist(), strict=True))
+        tally.counts, tally.infinite = parts[1].copy(), parts[2].reshape(series, 2).copy()
+        moments = np.frombuffer(record[end : end + 32 * series], np.float64)
+        tally.moments = moments.reshape(series, 4).copy()
+        if min(tally.numbers.values()) < 0 or (tally.counts < 0).any() or np.isnan(tally.moments).any():
+            raise ValueError("counts below zero, or sums that are not numbers")
+        end += 32 * series + 4
+        for at, place in enumerate(form.named):
+            tally.names[place] = _unpacked(record[end + at * _NAMES : end + (at + 1) * _NAMES])
+        return tally
+
+
+def _packed(names: Frequent) -> bytes:
+    counts = list(names.counts.items())
+    while True:
+        text = json.dumps(dict(counts), ensure_ascii=True).encode()
+        if len(text) <= _NAMES:
+            return text.ljust(_NAMES)
+        del counts[-max(1, len(counts) // 8) :]
+
+
+def _unpacked(text: bytes) -> Frequent:
+    found = json.loads(text or b"{}")
+    sound = isinstance(found, dict) and all(type(n) is int and n > 0 for n in found.values())
+    if not sound:
+        raise ValueError("names that are not counted")
+    return Frequent(counts=found)

@@ -1,0 +1,270 @@
+"""One model's quality in one process: predictions in, labels in, counts and a report out."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from inprocml.errors import Corrupt
+from inprocml.monitoring.quality.counters import Counters
+from inprocml.monitoring.quality.pending import LONGEST_ID, Feedback, Pending
+from inprocml.monitoring.quality.report import QualityReport, report_of
+from inprocml.monitoring.quality.settings import Settings, code_of
+from inprocml.monitoring.quality.tally import LARGEST, ClassTally, Tally
+from inprocml.protocols import PredictionStore
+from inprocml.schema.strict_json import dump, parse
+from inprocml.values import Remembered
+
+__all__ = ["Quality"]
+
+_log = logging.getLogger(__name__)
+
+_KIND = "quality@1"
+_SWEEP = 3600.0  # seconds from one sweep of the store to the next
+
+
+class Quality:
+    """Joins labels to predictions and counts what they say; thread-safe, bounded, and raises into no view.
+
+    ``settings`` say what is counted. ``store``: where predictions are kept for all processes; without one
+    they are kept in this process's memory, ``capacity`` of them, 24 bytes each, and a label must reach the
+    process that answered. What fails is counted in ``counters().lost`` and logged once. Of one process:
+    a child makes its own.
+    """
+
+    def __init__(
+        self, settings: Settings, *, store: PredictionStore | None = None, capacity: int = 100_000
+    ) -> None:
+        self.settings = settings
+        self._store = store
+        self._pending = Pending(capacity=capacity, ttl=settings.labels_within)
+        self._counters = Counters(len(settings.classes), settings.slice_names)
+        self._lock = threading.Lock()
+        self._logged: set[str] = set()
+        self._swept = -math.inf
+
+    def predicted(
+        self,
+        ids: Sequence[str],
+        outputs: ArrayLike,
+        at: float,
+        *,
+        chosen: ArrayLike | None = None,
+        slices: Mapping[str, Sequence[object]] | None = None,
+    ) -> None:
+        """Remember answers given at ``at``, seconds since 1970.
+
+        ``outputs``: probabilities, shape ``(rows, classes)``, or of the second of two classes, ``(rows,)``;
+        the numbers of a regression, ``(rows,)``. ``chosen``: places of the classes answered, the most
+        probable ones by default. ``slices``: values of the declared fields, one a row.
+        """
+        try:
+            self._predicted(ids, np.asarray(outputs, np.float64), at, chosen, slices or {})
+        except Exception:  # noqa: BLE001 - a guest never breaks its host: counted, and logged once
+            self._failed("failures", "predictions could not be remembered")
+
+    def feedback(self, id: str, label: object, at: float) -> Feedback:  # noqa: A002 - the public word
+        """Take the truth of prediction ``id``, known at ``at``, seconds since 1970; say what became of it.
+
+        ``label``: one of the classes, of the same type, or a finite number.
+        """
+        try:
+            outcome = self._feedback(id, label, at)
+        except Exception:  # noqa: BLE001 - as above
+            self._failed("failures", "a label could not be counted")
+            outcome = Feedback.FAILED
+        with self._lock:
+            self._counters.outcomes[outcome.value] += 1
+        return outcome
+
+    def counters(self) -> Counters:
+        """Return a copy of all counts, as of one moment."""
+        with self._lock:
+            counters = self._counters.copy()
+        counters.lost["evicted"] += self._pending.evicted
+        counters.lost["expired"] += self._pending.expired
+        return counters
+
+    @property
+    def pending(self) -> int:
+        """Predictions remembered in this process's memory, those that have a label included."""
+        return len(self._pending)
+
+    def report(self, now: float, *others: Counters) -> QualityReport:
+        """Return what is known at ``now``, seconds since 1970, of this process and of ``others`` together."""
+        total = self.counters()
+        for other in others:
+            total += other
+        return report_of(self.settings, total, now)
+
+    def merge(self, *others: Counters) -> None:
+        """Add the counts of others to this one's, for good; ``ValueError`` for other classes or slices."""
+        for other in others:
+            with self._lock:
+                self._counters += other
+
+    def dump(self) -> bytes:
+        """Return the counts and what is pending in memory: a few megabytes at most, for ``load``."""
+        pending = base64.b64encode(self._pending.dump()).decode()
+        document = {"kind": _KIND, "counters": self.counters().document(), "pending": pending}
+        return dump(document).encode()
+
+    def load(self, content: bytes) -> None:
+        """Take what ``dump`` returned under the same settings in place of all; ``ValueError`` else."""
+        try:
+            document = parse(content, what="the state of quality")
+        except Corrupt as error:
+            raise ValueError(str(error)) from error
+        if not isinstance(document, dict) or document.get("kind") != _KIND:
+            raise ValueError(f"a state of kind {_KIND} was expected")
+        settings = self.settings
+        counters = Counters.from_document(
+            document.get("counters"), len(settings.classes), settings.slice_names
+        )
+        try:
+            kept = base64.b64decode(document.get("pending", ""), validate=True)
+        except (binascii.Error, TypeError, ValueError) as error:
+            raise ValueError("the pending predictions are not in base64") from error
+        pending = Pending(capacity=self._pending.capacity, ttl=self._pending.ttl)
+        pending.load(kept)
+        with self._lock:
+            self._counters, self._pending = counters, pending
+
+    def _predicted(
+        self,
+        ids: Sequence[str],
+        outputs: NDArray[np.float64],
+        at: float,
+        chosen: ArrayLike | None,
+        slices: Mapping[str, Sequence[object]],
+    ) -> None:
+        scores, choices = self._scores(outputs, None if chosen is None else np.asarray(chosen, np.int64))
+        packed = np.array(self.settings.slices_of(slices, len(ids)), np.int64)
+        if not len(ids) == len(scores) == len(choices):
+            raise ValueError("ids, outputs and chosen are of different lengths")
+        sound = np.isfinite(scores) & (np.abs(scores) <= LARGEST)
+        sound &= (choices >= 0) & (choices < max(1, len(self.settings.classes)))
+        kept = [id for id, good in zip(ids, sound.tolist(), strict=True) if good]  # noqa: A001
+        scores, choices, packed = scores[sound], choices[sound], packed[sound]
+        with self._lock:
+            self._counters.lost["unusable"] += len(ids) - len(kept)
+            if kept:
+                self._counters.cohort(self._cohort_of(at)).saw(scores, choices)
+        if kept and not self._stored(kept, scores, choices, packed, at):
+            self._pending.remember(kept, scores, choices, packed, at)
+
+    def _scores(
+        self, outputs: NDArray[np.float64], chosen: NDArray[np.int64] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Return the score of each row, in float32 as it is kept, and the place of the class answered."""
+        classes = len(self.settings.classes)
+        if not classes:
+            with np.errstate(over="ignore"):  # too large is infinite, and then not kept
+                return outputs.astype(np.float32).astype(np.float64), np.zeros(len(outputs), np.int64)
+        if outputs.ndim == 1 and classes == 2:
+            outputs = np.column_stack([1 - outputs, outputs])
+        if outputs.ndim != 2 or outputs.shape[1] != classes:
+            raise ValueError(f"outputs are of shape (rows, {classes})")
+        if chosen is None:
+            chosen = outputs.argmax(axis=1)
+        answered = np.clip(chosen, 0, classes - 1)
+        scores = outputs[:, 1] if classes == 2 else outputs[np.arange(len(outputs)), answered]
+        return np.clip(scores, 0.0, 1.0).astype(np.float32).astype(np.float64), chosen
+
+    def _stored(
+        self,
+        ids: Sequence[str],
+        scores: NDArray[np.float64],
+        choices: NDArray[np.int64],
+        slices: NDArray[np.int64],
+        at: float,
+    ) -> bool:
+        if self._store is None:
+            return False
+        columns = (scores.tolist(), choices.tolist(), slices.tolist())
+        try:
+            self._store.remember(
+                [Remembered(name, at, *rest) for name, *rest in zip(ids, *columns, strict=True)]
+            )
+        except Exception:  # noqa: BLE001 - whatever a database raises: memory has to do
+            self._failed("store_failures", "the store refused predictions; they are kept in memory")
+            return False
+        self._sweep(at)
+        return True
+
+    def _sweep(self, at: float) -> None:
+        if self._store is None or at < self._swept + _SWEEP:
+            return
+        self._swept = at
+        try:
+            self._store.sweep(at - self.settings.labels_within)
+        except Exception:  # noqa: BLE001 - as above
+            self._failed("store_failures", "the store could not forget old predictions")
+
+    def _feedback(self, id: Any, label: object, at: float) -> Feedback:  # noqa: A002
+        truth = self._truth(label)
+        if truth is None or not isinstance(id, str) or not 0 < len(id) <= LONGEST_ID or not id.isascii():
+            return Feedback.INVALID
+        found = self._pending.join(id, at)
+        if found is None and self._store is not None:
+            try:
+                found = self._store.join(id, at)
+            except Exception:  # noqa: BLE001 - as above
+                self._failed("store_failures", "the store could not join a label")
+                return Feedback.FAILED
+        if found is None or not self._usable(found, at):
+            return Feedback.UNMATCHED
+        if found.joined:
+            return Feedback.DUPLICATE
+        with self._lock:
+            self._count(found, truth, at)
+        return Feedback.MATCHED
+
+    def _truth(self, label: object) -> int | float | None:
+        """Return the place of a class, or the number; None for what is no label of this model."""
+        kind, value = code_of(label)
+        if self.settings.classes:
+            return self.settings.places.get((kind, value))
+        if kind not in {int, float} or not abs(value) <= LARGEST:
+            return None
+        return float(value)
+
+    def _usable(self, found: Remembered, at: float) -> bool:
+        """A store is open to other hands: what it gives must be in time, and what this model could say."""
+        if not found.at >= at - self.settings.labels_within or not abs(found.score) <= LARGEST:
+            return False
+        classes = len(self.settings.classes)
+        return not classes or (0 <= found.choice < classes and 0.0 <= found.score <= 1.0)
+
+    def _count(self, found: Remembered, truth: float, at: float) -> None:
+        self._counters.waited(at - found.at)
+        places = self.settings.slices_in(found.slices)
+        tallies = [self._counters.slices[place][value] for place, value in places]
+        for tally in (self._counters.cohort(self._cohort_of(found.at)), *tallies):
+            _label(tally, found, truth)
+
+    def _cohort_of(self, at: float) -> int:
+        return max(0, int(at // self.settings.length))
+
+    def _failed(self, what: str, message: str) -> None:
+        with self._lock:
+            self._counters.lost[what] += 1
+            first = message not in self._logged
+            self._logged.add(message)
+        if first:
+            _log.warning("%s; further failures are only counted", message, exc_info=True)
+
+
+def _label(tally: Tally, found: Remembered, truth: float) -> None:
+    if isinstance(tally, ClassTally):
+        tally.label(found.score, found.choice, int(truth))
+    else:
+        tally.label(found.score, truth)

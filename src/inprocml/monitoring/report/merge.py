@@ -1,0 +1,163 @@
+"""Reports of several hosts as one: counts add up, and whatever can be is computed again from the sums.
+
+What cannot be is never averaged. Mean scores of hosts rise with their number while nothing drifts
+(16 hosts of 60 rows each show a PSI of 0.13 where all rows together show 0.01), so a column keeps the verdict
+of the host that is most certain of it: its rows are evidence whatever the others saw. Hours of the
+timeline hold scores and no counts: of one hour, the largest stays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+
+from inprocml.monitoring.report.core import DriftReport, Health, beyond, graver, ranked
+from inprocml.monitoring.report.measures import measures
+from inprocml.monitoring.report.shares import rates
+from inprocml.monitoring.verdict import Finding, Measures, Moment, Reference, Test
+
+__all__ = ["merged"]
+
+_HOUR = 3600.0
+_NEW_VALUES = 32
+
+
+def merged(reports: Sequence[DriftReport]) -> DriftReport:
+    """Return the reports as one, as ``DriftReport.merge`` says; one alone comes back as it is."""
+    first = reports[0]
+    if len(reports) == 1:
+        return first
+    for what in ("model", "version", "reference"):
+        told = sorted({str(getattr(report, what)) for report in reports})
+        if len(told) > 1:
+            raise ValueError(
+                f"reports of different {what}s do not merge: {', '.join(map(repr, told))}. "
+                "Merge those of one model, version and reference."
+            )
+    state = min((report.state for report in reports), key=graver)
+    began = [report.since for report in reports if report.state is state and report.since is not None]
+    return replace(
+        first,
+        state=state,
+        at=max(report.at for report in reports),
+        since=min(began, default=None),
+        rows=sum(report.rows for report in reports),
+        findings=_findings(reports, first.reference),
+        timeline=_timeline(moment for report in reports for moment in report.timeline),
+        health=_health([report.health for report in reports]),
+    )
+
+
+def _findings(reports: Sequence[DriftReport], reference: Reference) -> tuple[Finding, ...]:
+    groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    for report in reports:
+        for found in report.findings:
+            groups[found.role, found.name].append(found)
+    return ranked(tuple(_finding(group, reference) for group in groups.values()))
+
+
+def _finding(group: Sequence[Finding], reference: Reference) -> Finding:
+    """One column of several hosts. Counts on other bins than most rows are on cannot be added: left out."""
+    if len(group) == 1:
+        return group[0]
+    certain = min(group, key=_certainty)
+    labels = _most_rows(group)
+    alike = [found for found in group if found.labels == labels]
+    current = _summed([found.current for found in alike])
+    counted = [found.reference for found in alike]
+    # Training rows are the same on every host; each has healthy rows of its own.
+    compared = max(counted, key=lambda counts: (sum(counts), counts))
+    if reference is Reference.LIVE:
+        compared = _summed(counted)
+    again = measures(compared, current, labels)
+    began = [found.since for found in group if found.state is certain.state and found.since is not None]
+    return replace(
+        certain,
+        since=min(began, default=None),
+        rows=sum(found.rows for found in group),
+        labels=labels,
+        reference=compared,
+        current=current,
+        measures=again,
+        effect=_effect(certain, again, rates(labels, compared)),
+        new_values=_new_values(group),
+    )
+
+
+def _certainty(found: Finding) -> tuple[int, float, float, str, str, float, float]:
+    by = found.test or ""
+    return (
+        graver(found.state),
+        -beyond(found),
+        -found.value,
+        by,
+        found.why,
+        -abs(found.effect),
+        found.effect,
+    )
+
+
+def _most_rows(group: Sequence[Finding]) -> tuple[str, ...]:
+    rows: dict[tuple[str, ...], int] = defaultdict(int)
+    for found in group:
+        rows[found.labels] += sum(found.current)
+    return max(rows, key=lambda labels: (rows[labels], labels))
+
+
+def _summed(counts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(map(sum, zip(*counts, strict=True)))
+
+
+def _effect(found: Finding, again: Measures, before: Sequence[float | None]) -> float:
+    """How far all rows together moved, where that is what the test looks at and it is defined."""
+    missing, unseen, outside = before
+    changes: dict[Test, tuple[float | None, float | None]] = {
+        Test.LOCATION: (again.location, 0.0),
+        Test.SCALE: (again.scale, 0.0),
+        Test.SHAPE: (again.psi, 0.0),
+        Test.MISSING: (again.missing, missing),
+        Test.UNSEEN: (again.unseen, unseen),
+        Test.OUT_OF_RANGE: (again.out_of_range, outside),
+    }
+    now, was = (None, None) if found.test is None else changes[found.test]
+    return found.effect if now is None or was is None else now - was
+
+
+def _new_values(group: Sequence[Finding]) -> MappingProxyType[str, int]:
+    total: dict[str, int] = defaultdict(int)
+    for found in group:
+        for value, times in found.new_values.items():
+            total[value] += times
+    kept = sorted(total.items(), key=lambda one: (-one[1], one[0]))[:_NEW_VALUES]
+    return MappingProxyType(dict(kept))
+
+
+def _timeline(moments: Iterable[Moment]) -> tuple[Moment, ...]:
+    hours: dict[int, list[Moment]] = defaultdict(list)
+    for moment in moments:
+        hours[math.ceil(moment.until / _HOUR)].append(moment)
+    return tuple(_moment(hours[hour]) for hour in sorted(hours))
+
+
+def _moment(slots: Sequence[Moment]) -> Moment:
+    psi: dict[str, float] = {}
+    for slot in slots:
+        for name, score in slot.psi.items():
+            psi[name] = max(score, psi.get(name, score))
+    return Moment(max(slot.until for slot in slots), sum(slot.rows for slot in slots), MappingProxyType(psi))
+
+
+def _health(parts: Sequence[Health]) -> Health:
+    return Health(
+        seen=sum(part.seen for part in parts),
+        sampled=sum(part.sampled for part in parts),
+        dropped=sum(part.dropped for part in parts),
+        lag_seconds=max(part.lag_seconds for part in parts),
+        cpu_seconds=sum(part.cpu_seconds for part in parts),
+        workers=sum(part.workers for part in parts),
+        hosts=sum(part.hosts for part in parts),
+        scope="hosts",
+    )

@@ -1,0 +1,215 @@
+"""What a report says, in words: the same ones in a terminal, in a notebook and on a page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from inprocml.drawing import clean
+from inprocml.monitoring.report.core import DriftReport
+from inprocml.monitoring.report.shares import rates
+from inprocml.monitoring.verdict import Finding, Reference, State, Test
+
+__all__ = [
+    "against",
+    "amount",
+    "changed",
+    "clock",
+    "counted",
+    "health",
+    "lasting",
+    "missing",
+    "outside",
+    "percent",
+    "psi",
+    "standing",
+    "strength",
+    "title",
+    "unjudged",
+]
+
+_TITLES = {
+    State.WARMING: "Warming up: no verdict yet",
+    State.INSUFFICIENT: "Too few rows for a verdict",
+    State.OK: "No drift",
+    State.WATCH: "Watch: something moved",
+    State.DRIFT: "Drift",
+    State.STALE: "Stale: no rows have come lately",
+}  # none but ``ok`` says that all is well
+
+_DAY = 86_400.0
+_STRENGTHS = ((0.02, "slight"), (0.1, "minor"), (0.25, "moderate"))
+_UNJUDGED = {
+    State.INSUFFICIENT: "too few rows for a verdict",
+    State.WARMING: "how far rows depend on one another is still being learnt",
+    State.STALE: "no rows lately",
+}
+
+
+def against(reference: Reference) -> tuple[str, str]:
+    """Return what now is compared with, and a short name for it."""
+    if reference is Reference.TRAIN:
+        return ("the training rows", "training")
+    return ("an earlier healthy period", "before")
+
+
+def clock(when: float | None, now: float) -> str:
+    """Return a time of day, with the date where it is a day away from ``now`` or more; UTC."""
+    if when is None:
+        return "-"
+    try:
+        told = datetime.fromtimestamp(when, UTC)
+    except (ValueError, OverflowError, OSError):  # not a time
+        return "?"
+    return f"{told:%H:%M}" if abs(now - when) < _DAY else f"{told:%Y-%m-%d %H:%M}"
+
+
+def lasting(seconds: float) -> str:
+    """Return a span of time in its two largest units."""
+    if not 0 <= seconds < 1e9:
+        return "?"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = int(seconds // 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours >= 48:
+        return f"{hours // 24} days {hours % 24} h"
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def percent(part: float | None) -> str:
+    """Return a share as percent, ``-`` where there is none."""
+    if part is None:
+        return "-"
+    return "< 0.1 %" if 0 < part < 0.001 else f"{part * 100:.1f} %"
+
+
+def title(report: DriftReport) -> str:
+    """Return the state, and of what drifted the names that come first."""
+    names = [found.name for found in report.drifted]
+    said = _TITLES[report.state]
+    return f"{said}: {_named(names, 3)}" if report.state is State.DRIFT and names else said
+
+
+def standing(report: DriftReport) -> str:
+    """Return since when, of which model, against what, and as of when."""
+    began = ""
+    if report.since is not None:
+        began = f"since {clock(report.since, report.at)} UTC ({lasting(report.at - report.since)}), "
+    rival, _ = against(report.reference)
+    as_of = clock(report.at, report.at + 2 * _DAY)
+    return f"{began}{clean(report.model)} {clean(report.version)} against {rival}, as of {as_of} UTC"
+
+
+def counted(report: DriftReport) -> str:
+    """Return how many columns are in which state, and how many rows that rests on."""
+    states = Counter(found.state for found in report.findings)
+    parts = [
+        f"{states[state]} {what}"
+        for state, what in (
+            (State.DRIFT, "drifted"),
+            (State.WATCH, "to watch"),
+            (State.OK, "ok"),
+        )
+        if states[state] or state is State.DRIFT
+    ]
+    if waiting := sum(states[state] for state in _UNJUDGED):
+        parts.append(f"{waiting} not judged")
+    hosts = f" of {report.health.hosts} hosts" if report.health.hosts > 1 else ""
+    return f"Of {len(report.findings)} columns {', '.join(parts)}. {report.rows:,} rows{hosts} compared."
+
+
+def strength(score: float | None) -> str:
+    """Return a debiased PSI in a word: slight below 0.02, minor below 0.1, moderate below 0.25, major."""
+    if score is None:
+        return "-"
+    return next((word for limit, word in _STRENGTHS if score < limit), "major")
+
+
+def psi(found: Finding) -> str:
+    """Return the debiased PSI with its 95 % interval."""
+    score, low, high = found.measures.psi, found.measures.psi_low, found.measures.psi_high
+    if score is None:
+        return "-"
+    said = [f"{round(part, 2) + 0.0:.2f}" for part in (score, low, high) if part is not None]  # no -0.00
+    return f"{said[0]} [{said[1]}, {said[2]}]" if len(said) == 3 else said[0]
+
+
+def amount(found: Finding) -> str:
+    """Return by how much a column moved, as its strongest test sees it."""
+    by = found.effect
+    match found.test:
+        case None:
+            return "-"
+        case Test.LOCATION:
+            return f"{'up' if by >= 0 else 'down'} {abs(by):.2f} sigma"
+        case Test.SCALE:
+            return f"spread {abs(by) * 100:.0f} % {'wider' if by >= 0 else 'narrower'}"
+        case Test.SHAPE:
+            return f"shape, {strength(by)} (PSI {by:.2f})"
+        case _:
+            return f"{found.test.replace('_', ' ')} {by * 100:+.1f} points"
+
+
+def changed(found: Finding, reference: Reference, now: float) -> str:
+    """Return what changed: what the decision said of it, else the rate or the move that it rests on."""
+    if found.why:
+        return clean(found.why, 200)
+    if found.state not in {State.DRIFT, State.WATCH} or found.test is None:
+        return ""
+    _, rival = against(reference)
+    since = f", since {clock(found.since, now)}" if found.since is not None else ""
+    place = {Test.MISSING: 0, Test.UNSEEN: 1, Test.OUT_OF_RANGE: 2}.get(found.test)
+    if place is None:
+        return f"{clean(found.name)}: {amount(found)} against {rival}{since}"
+    is_, was = (percent(rates(found.labels, counts)[place]) for counts in (found.current, found.reference))
+    return f"{clean(found.name)}: {is_} {found.test.replace('_', ' ')}, {was} {rival}{since}"
+
+
+def outside(found: Finding) -> tuple[str, str]:
+    """Return the share of values unknown to the reference (unseen, or out of range), now and in it."""
+    _, new, beyond = rates(found.labels, found.current)
+    _, old, before = rates(found.labels, found.reference)
+    return percent(beyond if new is None else new), percent(before if old is None else old)
+
+
+def missing(found: Finding) -> tuple[str, str]:
+    """Return the share of missing values, now and in the reference."""
+    return percent(rates(found.labels, found.current)[0]), percent(rates(found.labels, found.reference)[0])
+
+
+def unjudged(report: DriftReport) -> list[str]:
+    """Return what could not be judged and why, one sentence a reason."""
+    said = []
+    for state, why in _UNJUDGED.items():
+        names = [found for found in report.findings if found.state is state]
+        if names:
+            rows = [found.rows for found in names]
+            said.append(f"{why[0].upper()}{why[1:]} ({_span(rows)}): {_named([one.name for one in names])}.")
+    return said
+
+
+def health(report: DriftReport) -> str:
+    """Return how monitoring itself is; what it lost comes first."""
+    of = report.health
+    lost = f"{of.dropped:,} rows were dropped before they were counted. " if of.dropped else ""
+    who = f"{of.workers} worker{'' if of.workers == 1 else 's'}"
+    if of.hosts > 1:
+        who += f" on {of.hosts} hosts"
+    return (
+        f"{lost}{of.seen:,} rows seen, {of.sampled:,} counted, by {who}; "
+        f"{max(of.lag_seconds, 0):.1f} s behind, {of.cpu_seconds:.1f} s of CPU in all."
+    )
+
+
+def _named(names: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(clean(name, 40) for name in names[:most]) + more
+
+
+def _span(rows: Sequence[int]) -> str:
+    low, high = min(rows), max(rows)
+    return f"{low:,} rows" if low == high else f"{low:,} to {high:,} rows"

@@ -1,0 +1,8 @@
+"""Driving it all, off the request path: rows are counted, workers merged, and one of them decides."""
+
+from __future__ import annotations
+
+from inprocml.monitoring.watching.monitor import Known, Monitor
+from inprocml.monitoring.watching.settings import Monitoring
+
+__all__ = ["Known", "Monitor", "Monitoring"]

@@ -1,0 +1,56 @@
+"""What all processes have counted -> what is decided: by one of them, which hands its state to the next."""
+
+from __future__ import annotations
+
+import struct
+
+from inprocml.monitoring.alarm import Alarm
+from inprocml.monitoring.counting import Form, Tally
+from inprocml.monitoring.verdict import DriftEvent
+
+__all__ = ["Evaluation", "room_for"]
+
+_LENGTH = struct.Struct("<I")
+
+
+def room_for(form: Form) -> int:
+    """Return the most bytes that the state of an evaluation takes."""
+    return _LENGTH.size + form.size + 65_536 + 8_192 * len(form.layout.series)
+
+
+class Evaluation:
+    """The alarm of a version, and the totals that it has been given so far."""
+
+    def __init__(self, form: Form, *, model: str, version: str, budget: float) -> None:
+        self.alarm = Alarm(form.layout, model=model, version=version, budget=budget)
+        self.total = Tally(form)
+        self._model, self._version, self._budget = model, version, budget
+
+    def add(self, total: Tally, now: float) -> list[DriftEvent]:
+        """Take what all have counted so far; ``total`` stands from now on. Returns the episodes' events."""
+        since, self.total = self.total, total
+        increase = total.counts - since.counts
+        rows = total.rows - since.rows
+        if rows < 0 or (increase < 0).any():  # a file was lost with its counts: from here on, then
+            rows, increase = 0, increase * 0
+        return self.alarm.add(increase, rows, now) if rows else self.alarm.look(now)
+
+    def dump(self) -> bytes:
+        """Return the state for the next process."""
+        alarm = self.alarm.dump()
+        return _LENGTH.pack(len(alarm)) + alarm + self.total.to_bytes()
+
+    def load(self, state: bytes) -> None:
+        """Go on from another's state; ``ValueError`` for what is none, and nothing has changed then."""
+        if len(state) < _LENGTH.size:
+            raise ValueError("a state of too few bytes")
+        end = _LENGTH.size + _LENGTH.unpack_from(state)[0]
+        total = Tally.from_bytes(self.total.form, state[end:])
+        self.alarm = Alarm.load(
+            self.total.form.layout,
+            state[_LENGTH.size : end],
+            model=self._model,
+            version=self._version,
+            budget=self._budget,
+        )
+        self.total = total

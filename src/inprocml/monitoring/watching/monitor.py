@@ -1,0 +1,341 @@
+"""The monitor of one version in one process: a request leaves its row here and goes on."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inprocml.monitoring.counting import Buffer, Form, Seen, Tally
+from inprocml.monitoring.series import Counts, Layout
+from inprocml.monitoring.verdict import DriftEvent
+from inprocml.monitoring.watching.evaluation import Evaluation, room_for
+from inprocml.monitoring.watching.settings import Monitoring
+from inprocml.monitoring.watching.sharing import Shared
+from inprocml.monitoring.watching.watcher import Watcher, watcher
+from inprocml.native import lock_maker
+from inprocml.values import Row, Tensors
+
+__all__ = ["Columns", "Known", "Monitor"]
+
+Columns = Mapping[str, NDArray[Any]]
+
+T = TypeVar("T")
+
+
+class Known(NamedTuple):
+    """What is known of a version: the evaluation, the totals of ``workers`` processes, whose, and now."""
+
+    evaluation: Evaluation
+    total: Tally
+    scope: Literal["worker", "host"]
+    workers: int
+    now: float
+
+
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
+
+_CHUNK = 256  # rows at a time: the interpreter's lock is held for a fraction of a millisecond
+_EVALUATE_SECONDS = 5.0
+_RETRY_SECONDS = 30.0
+_ALIVE_SECONDS = 120.0
+
+
+class Monitor:
+    """Counts the rows of one version, and decides with the other processes of this host.
+
+    ``inputs`` turns rows, or a table of them, into checked columns (``Transform.columns``), ``outputs`` the
+    model's outputs into the columns of the baseline. ``saw`` may be called from any thread and never raises;
+    nothing else here is on a request's path. What goes wrong is counted, and logged once.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        model: str,
+        version: str,
+        digest: str,
+        inputs: Callable[[Any], Columns],
+        outputs: Callable[[Tensors], Columns],
+        settings: Monitoring,
+        clock: Callable[[], float] = time.time,
+        wakes: Watcher | None = None,
+    ) -> None:
+        self.model, self.version = model, version
+        self._form = Form(layout)
+        self._digest = digest
+        self._inputs, self._outputs = inputs, outputs
+        self._settings = settings
+        self._clock = clock
+        self._buffer = Buffer()
+        self._lock = lock_maker()()  # guards all below
+        self._tally = Tally(self._form)
+        self._inherited = Tally(self._form)  # what a process that ended had counted in this one's slot
+        self._looked_at = clock()
+        self._evaluation: Evaluation | None = None  # of the process that decides
+        self._shared: Shared | None = None
+        self._retry_at = self._evaluate_at = 0.0
+        self._closed = False
+        self._grumbled: set[str] = set()
+        self._listeners: list[Callable[[DriftEvent], None]] = []
+        self._watcher = watcher() if wakes is None else wakes
+        self._watcher.watch(self)
+
+    # --- a request's part ----------------------------------------------------------------------------
+
+    def saw(self, row: Row, outputs: Tensors, prediction_id: str) -> None:
+        """Take note of an answered row: a copy and an ``append``; a microsecond."""
+        try:
+            self._buffer.put(row, outputs, prediction_id)
+            if self._watcher.asleep:
+                self._watcher.rouse()
+        except Exception as error:  # noqa: BLE001 - a guest never breaks its host
+            self._grumble("rows could not be noted", error)
+
+    def saw_table(self, table: Any, outputs: Sequence[Tensors]) -> None:
+        """Count the rows of a table with their outputs (in one piece or several), here and now: bulk work."""
+        began = time.thread_time_ns()
+        rows = sum(len(next(iter(part.values()))) for part in outputs)
+        with self._lock:
+            if self._closed:
+                return
+            self._tally.numbers["seen"] += rows
+            try:
+                self._tally.add(self._inputs(table), self._outputs(_joined(outputs)))
+            except Exception as error:  # noqa: BLE001 - as in saw
+                self._failed(rows, error)
+            self._tally.numbers["cpu_ns"] += time.thread_time_ns() - began
+        if self._watcher.asleep:
+            self._watcher.rouse()
+
+    def listen(self, listener: Callable[[DriftEvent], None]) -> None:
+        """Call ``listener`` for every event, in the process that decides; what it raises is logged."""
+        self._listeners.append(listener)
+
+    # --- the watcher's part ---------------------------------------------------------------------------
+
+    def look(self) -> bool:
+        """Count what has come, show it to the other processes, and decide if it falls to this one."""
+        try:
+            with self._lock:
+                if self._closed:
+                    return False
+                began, before = time.thread_time_ns(), self._tally.numbers["seen"]
+                now = self._looked_at = self._clock()
+                self._count()
+                self._publish(now)
+                soon = self._evaluate_at - _EVALUATE_SECONDS <= now < self._evaluate_at
+                events = [] if soon else self._evaluate(now)
+                self._tally.numbers["cpu_ns"] += time.thread_time_ns() - began
+                came = self._tally.numbers["seen"] > before
+            self._tell(events)
+        except Exception as error:  # noqa: BLE001 - the others are looked at all the same
+            self._grumble("a look failed", error)
+            return False
+        return came
+
+    def rest(self) -> None:
+        """Nothing comes any more: let a process decide that has rows."""
+        with self._lock:
+            if self._shared is not None and self._evaluation is not None:
+                self._shared.slots.resign()
+                self._evaluation = None
+
+    def close(self) -> None:
+        """Count the rest and leave; what was counted stays for the other processes."""
+        self.look()
+        self._watcher.forget(self)
+        with self._lock:
+            self._closed = True
+            if self._shared is not None:
+                if self._evaluation is not None:
+                    self._shared.slots.resign()
+                self._shared.close()
+                self._shared = None
+
+    # --- what is known --------------------------------------------------------------------------------
+
+    @property
+    def layout(self) -> Layout:
+        """What is counted."""
+        return self._form.layout
+
+    def ask(self, question: Callable[[Known], T]) -> T:
+        """Count what has come, then ask; where another process decides, of what it has decided last."""
+        self.look()
+        with self._lock:
+            now = self._clock()
+            events = self._evaluate(now)
+            evaluation = self._evaluation
+            if evaluation is None:
+                evaluation = self._new_evaluation()
+                self._take_over(evaluation)
+            answer = question(self._known(evaluation, now))
+        self._tell(events)
+        return answer
+
+    def decided(self, question: Callable[[Known], T]) -> T | None:
+        """Ask, if this is the process that decides, of what it has decided last; else ``None``."""
+        with self._lock:
+            if self._evaluation is None or self._closed:
+                return None
+            return question(self._known(self._evaluation, self._clock()))
+
+    def own(self) -> Counts:
+        """Return what this process itself has counted: without what it went on from."""
+        with self._lock:
+            return self._tally.counts - self._inherited.counts
+
+    def numbers(self) -> dict[str, int]:
+        """Return this process's own numbers, by the names of ``NUMBERS``."""
+        with self._lock:
+            before = self._inherited.numbers
+            return {name: number - before[name] for name, number in self._tally.numbers.items()}
+
+    def lag(self) -> float:
+        """Return the seconds since rows were counted last, if some wait; else 0."""
+        return max(0.0, self._clock() - self._looked_at) if len(self._buffer) else 0.0
+
+    # --- parts ----------------------------------------------------------------------------------------
+
+    def _count(self) -> None:
+        buffer, numbers = self._buffer, self._tally.numbers
+        seen = buffer.take(buffer.most)
+        drops = buffer.drops()
+        chosen = seen[:: -(-len(seen) // self._settings.most_rows) or 1]
+        numbers["seen"] += len(seen) + drops
+        numbers["dropped"] += len(seen) - len(chosen) + drops
+        for start in range(0, len(chosen), _CHUNK):
+            self._add(chosen[start : start + _CHUNK])
+
+    def _add(self, seen: Sequence[Seen]) -> None:
+        """Count some rows; where one cannot be, the others are counted one by one."""
+        try:
+            outputs = _joined([each.outputs for each in seen])
+            self._tally.add(self._inputs([each.row for each in seen]), self._outputs(outputs))
+        except Exception as error:  # noqa: BLE001 - a row that its owner changed, whatever it is now
+            if len(seen) == 1:
+                self._failed(1, error)
+                return
+            for each in seen:
+                self._add([each])
+
+    def _failed(self, rows: int, error: Exception) -> None:
+        self._tally.numbers["failed"] += rows
+        self._grumble("rows could not be counted", error)
+
+    def _publish(self, now: float) -> None:
+        self._tally.numbers["beat"] = max(0, int(now))
+        if self._shared is not None and not self._shared.sound:
+            self._shared.close()
+            self._shared, self._evaluation, self._retry_at = None, None, 0.0
+        if self._shared is None and now >= self._retry_at:
+            self._join(now)
+        if self._shared is not None:
+            self._shared.write(self._tally.to_bytes())
+
+    def _join(self, now: float) -> None:
+        """Find a slot among the other processes, and go on where the one before ended."""
+        folder = self._settings.folder
+        try:
+            self._shared = Shared.open(
+                self._form,
+                folder=None if folder is None else Path(folder),
+                name=self.model,
+                digest=self._digest,
+                state=room_for(self._form),
+            )
+        except OSError as error:
+            self._retry_at = now + _RETRY_SECONDS
+            self._grumble("this process counts for itself", error)
+            return
+        left = self._shared.read()
+        if left is not None:
+            try:
+                before = Tally.from_bytes(self._form, left)
+                self._tally.merge(before)
+                self._inherited.merge(before)
+            except ValueError as error:
+                self._grumble("what another process has left cannot be read", error)
+
+    def _total(self) -> Tally:
+        """Return what all processes have counted."""
+        if self._shared is None:
+            return _copy(self._tally)
+        total = Tally(self._form)
+        for tally in self._tallies():
+            total.merge(tally)
+        return total
+
+    def _tallies(self) -> list[Tally]:
+        found = []
+        for record in [] if self._shared is None else self._shared.slots.all():
+            try:
+                found.append(Tally.from_bytes(self._form, record))
+            except ValueError as error:
+                self._grumble("what another process counts cannot be read", error)
+        return found
+
+    def _evaluate(self, now: float) -> list[DriftEvent]:
+        self._evaluate_at = now + _EVALUATE_SECONDS
+        shared = self._shared
+        if shared is not None and not shared.slots.elect():
+            self._evaluation = None
+            return []
+        if self._evaluation is None:
+            self._evaluation = self._new_evaluation()
+            self._take_over(self._evaluation)
+        events = self._evaluation.add(self._total(), now)
+        if shared is not None:
+            shared.slots.write_state(self._evaluation.dump())
+        return events
+
+    def _take_over(self, evaluation: Evaluation) -> None:
+        """Go on where the process that decided before has ended."""
+        state = None if self._shared is None else self._shared.slots.read_state()
+        try:
+            if state is not None:
+                evaluation.load(state)
+        except ValueError as error:
+            self._grumble("what was learnt so far cannot be read", error)
+
+    def _known(self, evaluation: Evaluation, now: float) -> Known:
+        if self._shared is None:
+            return Known(evaluation, _copy(self._tally), "worker", 1, now)
+        workers = [tally for tally in self._tallies() if now - tally.numbers["beat"] < _ALIVE_SECONDS]
+        return Known(evaluation, self._total(), "host", max(1, len(workers)), now)
+
+    def _new_evaluation(self) -> Evaluation:
+        budget = float(self._settings.budget)
+        return Evaluation(self._form, model=self.model, version=self.version, budget=budget)
+
+    def _tell(self, events: Sequence[DriftEvent]) -> None:
+        for event in events:
+            for listener in self._listeners:
+                try:
+                    listener(event)
+                except Exception as error:  # noqa: BLE001 - the host's own; the others are told all the same
+                    self._grumble("a listener failed", error)
+
+    def _grumble(self, what: str, error: Exception) -> None:
+        """Say it once; from then on it is only counted where it is."""
+        if what not in self._grumbled:
+            self._grumbled.add(what)
+            _log.warning("monitoring of %s %s: %s", self.model, self.version, what, exc_info=error)
+
+
+def _joined(outputs: Sequence[Tensors]) -> Tensors:
+    return {name: np.concatenate([each[name] for each in outputs]) for name in outputs[0]}
+
+
+def _copy(tally: Tally) -> Tally:
+    again = Tally(tally.form)
+    again.merge(tally)
+    return again

@@ -1,0 +1,39 @@
+"""What a host may want otherwise of monitoring."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+
+__all__ = ["Monitoring"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Monitoring:
+    """How a model's rows are watched; ``Model(monitoring=False)`` watches none.
+
+    ``budget`` is how many false alerts per model and 90 days are put up with: more of them, and drift is
+    found sooner. In ``folder`` the processes of this host add up what they count, and go on with it when they
+    are started again; by default the workers of one server do so among themselves, and begin anew with it.
+    ``most_rows`` rows a second are counted in a process; of more, every second, third, ... of them.
+
+    Raises ``TypeError`` or ``ValueError`` that names the argument.
+    """
+
+    budget: float = 0.5
+    folder: str | os.PathLike[str] | None = None
+    most_rows: int = 2_000
+
+    def __post_init__(self) -> None:
+        budget: object = self.budget
+        if isinstance(budget, bool) or not isinstance(budget, Real):
+            raise TypeError(f"budget must be a number of alerts, not {type(budget).__name__}")
+        if not 0 < float(self.budget) < math.inf:
+            raise ValueError(f"budget is {self.budget!r} and must be a finite number above 0")
+        if type(self.most_rows) is not int or self.most_rows < 1:
+            raise ValueError(f"most_rows is {self.most_rows!r} and must be a whole number, at least 1")
+        if self.folder is not None:
+            object.__setattr__(self, "folder", Path(self.folder).expanduser().absolute())

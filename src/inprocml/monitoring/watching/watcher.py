@@ -1,0 +1,93 @@
+"""One thread per process that looks after the monitors while there are rows, and ends when there are none."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import weakref
+from typing import Protocol
+
+from inprocml.native import Thread, current_thread, lock_maker, start_thread
+
+__all__ = ["Watcher", "watcher"]
+
+SECONDS = 1.0
+_PATIENCE = 60  # looks without a row, after which the thread ends
+
+
+class Watched(Protocol):
+    """A monitor, as far as the watcher knows it; neither method raises."""
+
+    def look(self) -> bool: ...  # whether there were rows
+
+    def rest(self) -> None: ...
+
+
+class Watcher:
+    """Calls ``look`` of every monitor once a second."""
+
+    def __init__(self) -> None:
+        self.asleep = True  # there is no thread; asked by every request, so a plain attribute
+        self._monitors: weakref.WeakSet[Watched] = weakref.WeakSet()
+        new_lock = lock_maker()
+        self._lock = new_lock()
+        self._bell = new_lock()
+        self._bell.acquire()
+        self._thread: Thread | None = None
+        self._idle = 0
+
+    def watch(self, monitor: Watched) -> None:
+        """Look after ``monitor`` for as long as it lives."""
+        with self._lock:
+            self._monitors.add(monitor)
+
+    def forget(self, monitor: Watched) -> None:
+        """Look after it no more."""
+        with self._lock:
+            self._monitors.discard(monitor)
+
+    def rouse(self) -> None:
+        """Look around from now on: there are rows. Callers ask ``asleep`` first, which costs nothing."""
+        with contextlib.suppress(RuntimeError):  # no thread to be had, or the interpreter is ending
+            start_thread(self._watch, (), "inprocml-monitor")
+
+    def look(self) -> None:
+        """Look at every monitor now."""
+        with self._lock:
+            monitors = list(self._monitors)
+        for monitor in monitors:
+            self._idle = 0 if monitor.look() else self._idle
+
+    def _watch(self) -> None:
+        with self._lock:
+            if self._thread is not None:  # several were roused at once
+                return
+            self._thread, self.asleep, self._idle = current_thread(), False, 0
+        while self._idle < _PATIENCE:
+            self._bell.acquire(timeout=SECONDS)
+            self._idle += 1
+            self.look()
+        with self._lock:
+            self._thread, self.asleep = None, True  # before they rest: who comes from now on calls it back
+            monitors = list(self._monitors)
+        for monitor in monitors:
+            monitor.rest()
+
+
+_watchers: dict[int, Watcher] = {}
+os.register_at_fork(after_in_child=_watchers.clear)  # a child may get the number of an ancestor
+
+
+def watcher() -> Watcher:
+    """Return this process's watcher; a forked child has one of its own."""
+    return _watchers.setdefault(os.getpid(), Watcher())
+
+
+@atexit.register
+def _last_look() -> None:
+    """Count what was answered in the last second; never in a child that forked without a word."""
+    mine = _watchers.get(os.getpid())
+    if mine is not None:
+        with contextlib.suppress(Exception):
+            mine.look()

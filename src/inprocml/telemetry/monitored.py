@@ -1,0 +1,184 @@
+"""What monitoring knows, read once an export: bins as counters that add up, scores as gauges of the host.
+
+A score of one worker is no score: workers cannot be averaged (PSI of 250 rows is four times that of 1,000).
+So every process exports what it has counted itself, which any backend can sum over workers and hosts; scores
+come from the one process that decides for its host. Nothing is recorded per row.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import NamedTuple, Protocol
+
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Observation
+
+from inprocml.telemetry import names
+
+__all__ = ["Column", "Monitored", "Score", "monitored"]
+
+MOST_COLUMNS = 50
+"""Columns whose bins are exported; an SDK keeps 2,000 series for each instrument."""
+
+
+class Column(NamedTuple):
+    """One column: its bins, what this process has counted on them, and their shares in training."""
+
+    name: str
+    role: str
+    labels: tuple[str, ...]
+    counts: tuple[int, ...]
+    shares: tuple[float, ...]
+
+
+class Score(NamedTuple):
+    """One number about one column (of the model where ``name`` is empty) against one reference."""
+
+    name: str
+    role: str
+    reference: str
+    metric: str
+    value: float
+    rows: int
+
+
+class Monitored(Protocol):
+    """A monitor, as an exporter sees it; what these raise is logged once, and the others are read still.
+
+    ``numbers`` maps a name (``rows``, ``seen``, ``dropped``, ``failed``, ``cpu_ns``) to a total of this
+    process; ``lag`` is in seconds; ``scores`` are none in a process that does not decide.
+    """
+
+    model: str
+    version: str
+
+    def columns(self) -> Iterable[Column]: ...
+
+    def scores(self) -> Iterable[Score]: ...
+
+    def numbers(self) -> Mapping[str, int]: ...
+
+    def lag(self) -> float: ...
+
+
+_alive: weakref.WeakKeyDictionary[Monitored, int] = weakref.WeakKeyDictionary()  # with the process's id
+
+
+def monitored(source: Monitored) -> None:
+    """Export what ``source`` knows for as long as it lives; in this process, not in its children."""
+    _instruments()
+    _alive[source] = os.getpid()
+
+
+def _sources() -> list[Monitored]:
+    pid = os.getpid()
+    return [source for source, owner in list(_alive.items()) if owner == pid]
+
+
+def _attributes(source: Monitored) -> dict[str, str]:
+    return {names.MODEL_NAME: source.model, names.MODEL_VERSION: source.version}
+
+
+def _bins(value: Callable[[Column, int], float]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def observe(_options: CallbackOptions) -> Iterable[Observation]:
+        return [
+            Observation(
+                value(column, place),
+                {
+                    **_attributes(source),
+                    names.FEATURE_NAME: column.name,
+                    names.FEATURE_ROLE: column.role,
+                    names.FEATURE_BIN: label,
+                },
+            )
+            for source in _sources()
+            for column in list(source.columns())[:MOST_COLUMNS]
+            for place, label in enumerate(column.labels)
+        ]
+
+    return observe
+
+
+def _scores(value: Callable[[Score], float]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def observe(_options: CallbackOptions) -> Iterable[Observation]:
+        return [
+            Observation(
+                value(score),
+                {
+                    **_attributes(source),
+                    names.FEATURE_NAME: score.name,
+                    names.FEATURE_ROLE: score.role,
+                    names.DRIFT_REFERENCE: score.reference,
+                    names.DRIFT_METRIC: score.metric,
+                },
+            )
+            for source in _sources()
+            for score in source.scores()
+        ]
+
+    return observe
+
+
+def _rows(_options: CallbackOptions) -> Iterable[Observation]:
+    return [
+        Observation(number, {**_attributes(source), names.ROW_STATE: state})
+        for source in _sources()
+        for state, number in _by_state(source.numbers()).items()
+    ]
+
+
+def _by_state(numbers: Mapping[str, int]) -> dict[str, int]:
+    return {"counted": numbers["rows"], "dropped": numbers["dropped"], "failed": numbers["failed"]}
+
+
+def _cpu(_options: CallbackOptions) -> Iterable[Observation]:
+    return [Observation(source.numbers()["cpu_ns"] / 1e9, _attributes(source)) for source in _sources()]
+
+
+def _lag(_options: CallbackOptions) -> Iterable[Observation]:
+    return [Observation(source.lag(), _attributes(source)) for source in _sources()]
+
+
+@cache
+def _instruments() -> None:
+    """Create them once in a process: the SDK warns about one that is created twice."""
+    meter = metrics.get_meter(names.SCOPE)
+    meter.create_observable_counter(
+        names.OBSERVATIONS,
+        callbacks=[_bins(lambda column, place: column.counts[place])],
+        unit="{observation}",
+        description="Values that this process has counted on each bin; sums over processes are exact.",
+    )
+    meter.create_observable_gauge(
+        names.REFERENCE_RATIO,
+        callbacks=[_bins(lambda column, place: column.shares[place])],
+        unit="1",
+        description="Share of the training rows on each bin.",
+    )
+    meter.create_observable_gauge(
+        names.DRIFT_SCORE,
+        callbacks=[_scores(lambda score: score.value)],
+        unit="1",
+        description="How far a column is from a reference, decided on all processes of this host.",
+    )
+    meter.create_observable_gauge(
+        names.DRIFT_SAMPLES,
+        callbacks=[_scores(lambda score: score.rows)],
+        unit="{sample}",
+        description="Rows that a drift score is computed from.",
+    )
+    meter.create_observable_counter(
+        names.MONITORING_ROWS,
+        callbacks=[_rows],
+        unit="{row}",
+        description="Answered rows, by what became of them.",
+    )
+    meter.create_observable_counter(
+        names.MONITORING_CPU, callbacks=[_cpu], unit="s", description="CPU time that monitoring has taken."
+    )
+    meter.create_observable_gauge(
+        names.MONITORING_LAG, callbacks=[_lag], unit="s", description="Age of the oldest row not yet counted."
+    )

@@ -1,0 +1,262 @@
+"""The report as a value: what drifted, exact JSON, and hosts put together without averages."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import fields, replace
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.monitoring.report.sample import NOW, flights
+
+from inprocml.errors import Corrupt, Unsupported
+from inprocml.monitoring import NumberBins, ValueBins, numeric_edges
+from inprocml.monitoring.report import DriftReport, Health, measured, measures
+from inprocml.monitoring.verdict import Finding, Measures, Moment, Reference, State, Test
+
+NUMBERS = st.floats(allow_nan=False)
+FINITE = st.floats(-1e6, 1e6)
+COUNTS = st.integers(0, 2**40)
+NAMES = st.text(max_size=12)
+
+
+def optional(strategy):
+    return st.none() | strategy
+
+
+@st.composite
+def findings(draw, numbers=NUMBERS, names=NAMES, rows=COUNTS):
+    kind = draw(st.sampled_from(["number", "value", "folded"]))
+    labels = {
+        "number": ("[-inf, 0)", "[0, 1)", "[1, inf)", "missing"),
+        "value": ("=a", "=b", "other", "unseen", "missing"),
+        "folded": ("[-inf, 1)", "missing"),
+    }[kind]
+    bins = st.lists(rows, min_size=len(labels), max_size=len(labels)).map(tuple)
+    return Finding(
+        name=draw(names),
+        role=draw(st.sampled_from(["input", "output"])),
+        state=draw(st.sampled_from(State)),
+        value=draw(numbers),
+        threshold=draw(numbers),
+        test=draw(optional(st.sampled_from(Test))),
+        effect=draw(numbers),
+        since=draw(optional(numbers)),
+        rows=draw(rows),
+        labels=labels,
+        reference=draw(bins),
+        current=draw(bins),
+        measures=Measures(**{part.name: draw(optional(numbers)) for part in fields(Measures)}),
+        new_values=MappingProxyType(draw(st.dictionaries(NAMES, rows, max_size=3))),
+        why=draw(st.text(max_size=30)),
+    )
+
+
+@st.composite
+def reports(draw, numbers=NUMBERS, names=NAMES, rows=COUNTS):
+    moments = st.builds(
+        Moment, numbers, rows, st.dictionaries(names, numbers, max_size=3).map(MappingProxyType)
+    )
+    listed = draw(
+        st.lists(findings(numbers, names, rows), max_size=4, unique_by=lambda one: (one.role, one.name))
+    )
+    return DriftReport(
+        model="late",
+        version="3",
+        reference=draw(st.sampled_from(Reference)),
+        state=draw(st.sampled_from(State)),
+        at=draw(numbers),
+        since=draw(optional(numbers)),
+        rows=draw(rows),
+        findings=tuple(listed),
+        timeline=tuple(draw(st.lists(moments, max_size=4))),
+        health=Health(
+            draw(rows), draw(rows), draw(rows), draw(numbers), draw(numbers), draw(st.integers(1, 9))
+        ),
+    )
+
+
+@given(reports())
+@settings(max_examples=60)
+def test_a_report_comes_back_from_json_as_it_was(report):
+    document = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert DriftReport.from_dict(document) == report
+
+
+def test_numbers_that_are_none_survive_json():
+    report = replace(flights(others=0), at=math.nan)
+    assert math.isnan(DriftReport.from_dict(json.loads(json.dumps(report.to_dict()))).at)
+
+
+def test_a_later_kind_is_unsupported_and_damage_is_corrupt():
+    document = flights(others=1).to_dict()
+    with pytest.raises(Unsupported, match="drift_report@2"):
+        DriftReport.from_dict({**document, "kind": "drift_report@2"})
+    damaged = [
+        {},
+        {**document, "extra": 1},
+        {**document, "state": "fine"},
+        {**document, "rows": -1},
+        {**document, "findings": [{**document["findings"][0], "current": [1]}]},
+        {**document, "timeline": [{"until": "soon", "rows": 1, "psi": {}}]},
+        [],
+        None,
+    ]
+    for each in damaged:
+        with pytest.raises(Corrupt, match="the drift report"):
+            DriftReport.from_dict(each)
+
+
+def test_drifted_are_the_findings_that_drifted_in_their_order():
+    report = flights()
+    assert [found.name for found in report.drifted] == ["tailnum", "wind_gust"]
+    assert report["late[1]"].role == "output"
+    with pytest.raises(KeyError, match="weather"):
+        report["weather"]
+
+
+def on_hosts(findings_by_host, **told):
+    return [replace(flights(others=0), findings=found, **told) for found in findings_by_host]
+
+
+def test_measures_of_hosts_are_those_of_all_rows_and_not_an_average():
+    random = np.random.default_rng(3)
+    reference = random.normal(size=50_000)
+    bins = NumberBins(tuple(numeric_edges(reference).tolist()))
+    before = bins.count(reference).counts
+    whole, parts = np.zeros(bins.size, int), []
+    for _ in range(16):
+        now = bins.count(random.normal(size=60)).counts
+        whole += now
+        parts.append(
+            replace(
+                flights(others=0)["wind_gust"], labels=tuple(bins.labels()), reference=before, current=now
+            )
+        )
+    one, *others = on_hosts(
+        [(replace(part, measures=measures(before, part.current, bins)),) for part in parts]
+    )
+    merged = one.merge(*others)["wind_gust"]
+    assert merged.current == tuple(whole.tolist())
+    assert merged.reference == before
+    assert merged.measures == measures(before, tuple(whole.tolist()), bins.labels())
+    assert abs(merged.measures.psi) < 0.02 < max(part.measures.jensen_shannon for part in one.findings)
+
+
+def test_an_earlier_period_is_each_host_s_own_so_it_adds_up():
+    one, two = on_hosts([flights(seed).findings[:1] for seed in (0, 1)], reference=Reference.LIVE)
+    total = one.merge(two)["tailnum"]
+    assert sum(total.reference) == 40_000
+    one, two = (replace(report, reference=Reference.TRAIN) for report in (one, two))
+    assert sum(one.merge(two)["tailnum"].reference) == 20_000
+
+
+def test_the_host_that_is_most_certain_speaks_and_effects_are_of_all_rows():
+    calm, loud = flights(others=0), flights(seed=1, others=0)
+    calm = replace(
+        calm,
+        state=State.OK,
+        since=None,
+        findings=tuple(
+            replace(found, state=State.OK, value=1.0, since=None, why="") for found in calm.findings
+        ),
+    )
+    merged = calm.merge(loud)
+    assert (merged.state, merged.since) == (State.DRIFT, loud.since)
+    assert merged["tailnum"].why == loud["tailnum"].why
+    assert merged["tailnum"].value == loud["tailnum"].value
+    assert merged["tailnum"].rows == 8_000
+    assert merged["tailnum"].effect == pytest.approx(merged["tailnum"].measures.unseen)  # none in training
+    assert merged.health == Health(240_800, 192_000, 24, 0.4, 0.42, 8, 2, "hosts")
+    assert merged.rows == calm.rows + loud.rows
+    assert [slot.rows for slot in merged.timeline] == [2 * slot.rows for slot in loud.timeline]
+
+
+@given(
+    st.lists(reports(FINITE, st.sampled_from("abc"), st.integers(0, 1000)), min_size=3, max_size=3),
+    st.randoms(),
+)
+@settings(max_examples=60)
+def test_hosts_may_be_merged_in_any_order(three, random):
+    three = [replace(report, reference=Reference.TRAIN) for report in three]
+    once = three[0].merge(*three[1:])
+    random.shuffle(three)
+    assert [found.name for found in three[0].merge(*three[1:]).findings] == [
+        one.name for one in once.findings
+    ]
+    again = three[0].merge(*three[1:])
+    assert replace(again, health=once.health) == once
+    assert again.health.seen == once.health.seen
+
+
+def test_one_report_merges_to_itself():
+    report = flights(others=2)
+    assert report.merge() is report
+
+
+@pytest.mark.parametrize("other", [{"model": "early"}, {"version": "4"}, {"reference": Reference.LIVE}])
+def test_reports_of_different_things_do_not_merge(other):
+    with pytest.raises(ValueError, match="do not merge"):
+        flights(others=0).merge(replace(flights(others=0), **other))
+
+
+def test_counts_on_other_bins_are_not_added():
+    one, two = on_hosts([flights(seed, others=0).findings[:1] for seed in (0, 1)])
+    folded = replace(
+        two.findings[0],
+        labels=("other", "unseen", "missing"),
+        reference=(9, 0, 1),
+        current=(5, 4, 1),
+        rows=10,
+    )
+    merged = one.merge(replace(two, findings=(folded,)))["tailnum"]
+    assert merged.labels == one["tailnum"].labels
+    assert merged.current == one["tailnum"].current
+
+
+def test_what_is_empty_has_no_distance_and_no_rate():
+    bins = ValueBins.of(np.array(["a", "b"], dtype=object))
+    told = measures((0,) * bins.size, (0,) * bins.size, bins)
+    assert told == Measures()
+
+
+def test_order_is_for_numbers_alone():
+    values = ValueBins.of(np.array(["a", "b"], dtype=object))
+    told = measures((5, 5, 0, 0, 0), (1, 8, 0, 1, 0), values)
+    assert told.binned_ks is None
+    assert told.wasserstein is None
+    assert told.unseen == 0.1
+    assert told.out_of_range is None
+
+
+def test_missing_rows_are_no_distance_between_numbers():
+    bins = NumberBins((0.0, 1.0, 2.0))
+    told = measures((0, 50, 50, 0, 0), (0, 5, 5, 0, 90), bins)
+    assert told.binned_ks == 0
+    assert told.wasserstein == 0
+    assert told.missing == 0.9
+    assert told.total_variation == pytest.approx(0.9)
+
+
+def test_bins_known_by_name_measure_as_bins_do():
+    reference = np.random.default_rng(0).normal(size=5_000) * 1e3
+    bins = NumberBins(tuple(numeric_edges(reference).tolist()))
+    before, now = bins.count(reference).counts, bins.count(reference[:500] + 300).counts
+    exact, named = measures(before, now, bins), measures(before, now, bins.labels())
+    assert named.wasserstein == pytest.approx(exact.wasserstein, rel=1e-4)
+    assert replace(named, wasserstein=None) == replace(exact, wasserstein=None)
+
+
+def test_a_finding_keeps_what_the_counts_cannot_tell():
+    found = replace(flights(others=0)["wind_gust"], measures=Measures(location=0.61, psi=9.0))
+    again = measured(found)
+    assert again.measures.psi < 1
+    assert again.measures.hellinger > 0
+
+
+def test_times_are_of_the_report_and_not_of_the_reader():
+    assert flights().at == NOW

@@ -1,0 +1,244 @@
+"""The report in a terminal, a notebook and on a page: sound whatever it holds, and bounded."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from types import MappingProxyType
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tests.monitoring.report.sample import NOW, flights
+from tests.monitoring.report.test_drift_report import reports
+
+from inprocml.drawing import cells, compared, spark
+from inprocml.monitoring.report import DriftReport, Health
+from inprocml.monitoring.verdict import Finding, Moment, Reference, State, Test
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "&amp;</td></table>",
+    "x" * 100_000,
+    "\N{RIGHT-TO-LEFT OVERRIDE}evil\N{HEBREW LETTER ALEF}",
+    "two\nlines\r\t\x1b[31mred\x00",
+    "\ud800 alone",
+    "\N{CJK UNIFIED IDEOGRAPH-5B57}" * 40,
+    "']]>--><style>*{display:none}</style>",
+    "",
+)
+VOID = {"meta", "br", "img"}
+ALLOWED = {
+    *("html", "head", "body", "title", "meta", "div", "p", "span", "strong", "small", "br", "bdi"),
+    *("table", "thead", "tbody", "tr", "th", "td", "details", "summary", "svg", "path"),
+}
+
+
+class Reader(HTMLParser):
+    """Fails where a tag is unknown, left open, or could act; keeps the text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.said: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        assert tag in ALLOWED, tag
+        for name, value in attrs:
+            assert not name.startswith("on")
+            assert name not in {"src", "href"}
+            assert "url(" not in (value or "") or name == "aria-label"
+        if tag not in VOID and tag != "path":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in VOID and tag != "path":
+            assert self.open.pop() == tag
+
+    def handle_data(self, said):
+        self.said.append(said)
+
+
+def read(markup):
+    reader = Reader()
+    reader.feed(markup)
+    reader.close()
+    assert not reader.open
+    return "".join(reader.said)
+
+
+def hostile_report():
+    report = flights(others=3)
+    found = report["wind_gust"]
+    findings = tuple(
+        replace(
+            found,
+            name=name,
+            why=name,
+            labels=(*tuple(f"={name}{i}" for i in range(len(found.labels) - 2)), "unseen", "missing"),
+            new_values=MappingProxyType({name: 3}),
+        )
+        for name in HOSTILE
+    )
+    slots = tuple(replace(slot, psi=MappingProxyType({HOSTILE[0]: 0.2})) for slot in report.timeline)
+    return replace(report, model=HOSTILE[0], version=HOSTILE[4], findings=findings, timeline=slots)
+
+
+def test_a_person_sees_state_columns_time_amount_and_gaps_at_a_glance():
+    report = flights()
+    for shown in (str(report), read(report.html())):
+        for said in (
+            "Drift: tailnum, wind_gust",
+            "since 09:05 UTC (4 h 30 min)",
+            "late 3 against the training rows",
+            "Of 35 columns 2 drifted, 1 to watch, 30 ok, 2 not judged. 95,992 rows compared.",
+            "7.2 % unseen, 0.3 % in training, since 09:05",
+            "unseen +6.9 points",
+            "up 0.60 sigma",
+            "Too few rows for a verdict (12 to 31 rows): visib, new_radar.",
+            "12 rows were dropped before they were counted.",
+        ):
+            assert said in re.sub(r"\s+", " ", shown), said
+
+
+@pytest.mark.parametrize("state", State)
+def test_no_state_but_ok_says_that_all_is_well(state):
+    report = replace(flights(others=0), state=state, findings=())
+    assert ("No drift" in report.text()) == (state is State.OK)
+    assert ("No drift" in read(report.body())) == (state is State.OK)
+
+
+def test_a_notebook_shows_the_fragment_and_a_page_holds_it():
+    report = flights()
+    assert report._repr_html_() == report.body()
+    assert report.body() in report.html()
+    assert "<html" not in report.body()
+    assert repr(report) == str(report) == report.text()
+    assert "<script" not in report.html()
+
+
+def test_hostile_names_stay_text_everywhere():
+    report = hostile_report()
+    said = read(report.html())
+    assert "<script>alert(1)</script>" in said  # as text
+    for shown in (report.html(), report.text()):
+        assert not set(shown) & {"\N{RIGHT-TO-LEFT OVERRIDE}", "\x1b", "\x00", "\ud800"}
+    assert len(report.html().encode()) <= 300_000
+    assert all(cells(line) <= 80 for line in report.text(80).split("\n"))
+
+
+@given(reports(), st.integers(0, 160), st.booleans())
+@settings(max_examples=60)
+@example(hostile_report(), 40, True)
+def test_any_report_can_be_shown(report, width, ascii_only):
+    read(report.html())
+    drawn = report.text(width, ascii_only=ascii_only)
+    assert all(cells(line) <= max(width, 40) for line in drawn.split("\n"))
+    assert not ascii_only or drawn.isascii()
+
+
+def wide_report(columns, name="column {}", bins=67):
+    one = flights(others=0)["tailnum"]
+    found = replace(
+        one,
+        labels=(*(f"=value {i}" for i in range(bins - 3)), "other", "unseen", "missing"),
+        reference=tuple(range(1, bins + 1)),
+        current=tuple(range(bins, 0, -1)),
+    )
+    findings = tuple(replace(found, name=name.format(i)) for i in range(columns))
+    psi = MappingProxyType({found.name: 0.123 for found in findings})
+    slots = tuple(Moment(NOW - 3600 * (167 - i), 100 + i, psi) for i in range(168))
+    return replace(flights(others=0), findings=findings, timeline=slots)
+
+
+@pytest.mark.parametrize("name", ["column {}", "&<>\"' {} " + "'" * 60, "\N{HEBREW LETTER ALEF}" * 50 + "{}"])
+@pytest.mark.parametrize("columns", [300, 3000])
+def test_a_page_is_at_most_300_kilobytes_and_says_what_it_leaves_out(columns, name):
+    page = wide_report(columns, name).html()
+    assert len(page.encode()) <= 300_000
+    shown = page.count("<bdi>")
+    said = read(page)
+    assert shown >= 50
+    if columns == 300 and len(name) < 20:
+        assert all(f"column {i}" in said for i in range(300))
+    if columns == 3000:
+        assert re.search(r"\d+ more columns are in the report's JSON", said)
+
+
+def test_a_wide_report_is_short_in_a_terminal():
+    lines = wide_report(300).text(100).split("\n")
+    assert len(lines) < 90
+    assert any("and 260 more" in line for line in lines)
+
+
+def test_a_terminal_without_block_letters_gets_ascii_of_the_same_shape():
+    report = flights()
+    plain = report.text(90, ascii_only=True)
+    assert plain.isascii()
+    assert len(plain.split("\n")) == len(report.text(90).split("\n"))
+
+
+def test_what_merged_hosts_show_says_so():
+    merged = flights(others=0).merge(flights(seed=1, others=0))
+    assert "of 2 hosts compared" in str(merged)
+    assert "Of one hour, the largest PSI of any host." in read(merged.body())
+
+
+def test_words_are_made_where_the_decision_left_none():
+    report = flights(others=0)
+    bare = tuple(replace(found, why="") for found in report.findings)
+    said = str(replace(report, findings=bare))
+    assert re.search(r"tailnum: 7\.\d % unseen, 0\.0 % training, since 09:05", said)
+    assert "wind_gust: up 0.60 sigma against training, since 11:35" in said
+
+
+@pytest.mark.parametrize(
+    ("test", "effect", "said"),
+    [
+        (Test.LOCATION, -0.31, "down 0.31 sigma"),
+        (Test.SCALE, 0.2, "spread 20 % wider"),
+        (Test.SCALE, -0.2, "spread 20 % narrower"),
+        (Test.SHAPE, 0.12, "shape, moderate (PSI 0.12)"),
+        (Test.MISSING, 0.1, "missing +10.0 points"),
+        (Test.OUT_OF_RANGE, 0.004, "out of range +0.4 points"),
+    ],
+)
+def test_amounts_are_told_in_units_of_their_test(test, effect, said):
+    report = flights(others=0)
+    found = replace(report["wind_gust"], test=test, effect=effect)
+    assert said in str(replace(report, findings=(found,)))
+
+
+def test_what_is_older_than_a_day_has_its_date():
+    report = replace(flights(others=0), since=NOW - 3 * 86_400)
+    assert "since 2026-11-18 13:35 UTC (3 days 0 h)" in str(report)
+    assert "since ? UTC (?)" in str(replace(report, since=1e300))
+
+
+def test_an_empty_report_is_one_too():
+    report = DriftReport("late", "3", Reference.LIVE, State.WARMING, NOW, None, 0, health=Health())
+    assert "Warming up: no verdict yet" in str(report)
+    assert "against an earlier healthy period" in read(report.html())
+
+
+def test_bars_of_two_sides_are_on_one_scale():
+    drawn = compared([1, 1], [30, 10], "then and now", width=100, height=22)
+    filled, line = re.findall(r' d="([^"]+)"', drawn)[:2]
+    assert filled == "M0 22H0V8.667H50V8.667H100V22z"
+    assert line == "M0 22V2H50V15.33H100V22"
+
+
+@given(st.lists(st.floats(0, 1e9), max_size=50), st.booleans())
+def test_a_line_of_bars_has_a_letter_a_count_and_hides_none(counts, ascii_only):
+    drawn = spark(counts, ascii_only=ascii_only)
+    assert len(drawn) == len(counts)
+    assert [letter == " " for letter in drawn] == [count == 0 for count in counts]
+
+
+def test_a_finding_needs_no_bins_to_be_shown():
+    found = Finding("x", "input", State.DRIFT, 9.0, 5.0, Test.SHAPE, 0.3, None, 10, (), (), ())
+    report = replace(flights(others=0), findings=(found,))
+    assert "shape, major" in read(report.html())
+    assert "shape, major" in str(report)

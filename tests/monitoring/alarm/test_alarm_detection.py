@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.monitoring.alarm.columns import MIDNIGHT, Stream, category, normal, numbers, shifted
 
+from inprocml.monitoring.alarm import Floors
 from inprocml.monitoring.verdict import Action, Reference, State, Test
 
 CARRIERS = {"UA": 50, "AA": 30, "B6": 18, "HA": 2}
@@ -243,3 +244,10 @@ def test_the_timeline_has_an_hour_each():
     assert all(abs(psi) < 0.02 for moment in moments[:-1] for psi in moment.psi.values())
     watched.blocks(120, x1=shifted(0.5))
     assert watched.alarm.timeline()[-2].psi["x1"] > 0.15
+
+
+def test_the_floor_is_the_users():
+    watched = healthy(floors=Floors(sigma=0.6, psi=0.6))
+    assert watched.blocks(30, x1=shifted(0.3)) == []
+    assert watched.alarm.state(Reference.TRAIN, watched.now) in {State.OK, State.WATCH}
+    assert watched.until_event(10, x1=shifted(1.5)) is not None

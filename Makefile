@@ -13,7 +13,7 @@ TESTS ?= tests
 SECONDS ?= 600
 ROWS ?= 1000000
 
-.PHONY: demo test fuzz fuzz-reader soak check bench drift-study gpu setup servers rivals clean
+.PHONY: demo test fuzz fuzz-reader soak check bench drift-study gpu setup servers prometheus rivals clean
 
 $(DEV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEV)
@@ -52,6 +52,10 @@ $(RIVALS)-triton/.installed: constraints-rivals-triton.txt
 setup: $(DEV)/.installed
 
 servers: $(SERVERS)/.installed
+
+# The server and promtool, that docs/grafana and docs/prometheus are held to; needs root or sudo.
+prometheus:
+	scripts/install-prometheus.sh
 
 rivals: $(RIVALS)/.installed $(RIVALS)-mlserver/.installed $(RIVALS)-triton/.installed
 

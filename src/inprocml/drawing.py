@@ -29,6 +29,7 @@ __all__ = [
     "short",
     "spark",
     "table",
+    "typed",
 ]
 
 _WIDTH, _HEIGHT = 168, 28  # pixels; 168 is 24 bars of 7 pixels, and a pixel for every hour of a week
@@ -200,6 +201,23 @@ def _curve(spots: Sequence[str], name: str, place: int) -> list[str]:
         f'<path d="M{legend} {height}h28" {line}/>',
         f'<text x="{legend + 34}" y="{height + 4}">{_printed(name)}</text>',
     ]
+
+
+def typed(text: str, caption: str) -> Markup:
+    """Return lines of plain text as a terminal shows them, as an SVG file for light pages and dark ones."""
+    said = text.split("\n")
+    width, height = max(map(cells, said)) * 7.25 + 24, len(said) * 17 + 20
+    shown = "".join(
+        f'<text x="12" y="{24 + 17 * place}" xml:space="preserve">{_printed(line)}</text>'
+        for place, line in enumerate(said)
+    )
+    return Markup(
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{_printed(caption)}" '
+        f'width="{width:.0f}" height="{height}" viewBox="0 0 {width:.0f} {height}" '
+        'style="color-scheme:light dark;color:CanvasText;background:Canvas;white-space:pre" '
+        'font-family="DejaVu Sans Mono,Menlo,Consolas,monospace" font-size="12" fill="currentColor">'
+        f"<title>{_printed(caption)}</title>{shown}</svg>\n"
+    )
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:

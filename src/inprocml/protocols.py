@@ -1,8 +1,8 @@
 """Every plug point, and nothing else: what a backend, a source, an observer must do.
 
 Objects are handed in and called; nothing is subclassed. Each protocol fits in a few lines so that a third
-party can implement it, and ``inprocml.testing`` has ``check_backend``, ``check_source`` and
-``check_observer``, which say whether it did.
+party can implement it, and ``inprocml.testing`` has ``check_backend``, ``check_source``, ``check_observer``
+and ``check_prediction_store``, which say whether it did.
 """
 
 from __future__ import annotations

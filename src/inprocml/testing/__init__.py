@@ -9,7 +9,7 @@ from inprocml.testing.backends import check_backend
 from inprocml.testing.clock import ManualClock
 from inprocml.testing.device import SimulatedDevice
 from inprocml.testing.fake import FakeBackend, poisoned
-from inprocml.testing.plugs import check_observer, check_source
+from inprocml.testing.plugs import check_observer, check_prediction_store, check_source
 from inprocml.testing.storage import SimulatedError
 from inprocml.testing.trace import Operation, chrome_trace, overlap
 
@@ -21,6 +21,7 @@ __all__ = [
     "SimulatedError",
     "check_backend",
     "check_observer",
+    "check_prediction_store",
     "check_source",
     "chrome_trace",
     "overlap",

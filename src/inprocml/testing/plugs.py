@@ -1,16 +1,17 @@
-"""Whether a source or an observer keeps its protocol."""
+"""Whether a source, an observer or a store of predictions keeps its protocol."""
 
 from __future__ import annotations
 
+import secrets
 import threading
 
 import numpy as np
 
 from inprocml.errors import BundleError, UnknownVersion
-from inprocml.protocols import Observer, Source
-from inprocml.values import BatchRecord, Tensors, Version
+from inprocml.protocols import Observer, PredictionStore, Source
+from inprocml.values import BatchRecord, Remembered, Tensors, Version
 
-__all__ = ["check_observer", "check_source"]
+__all__ = ["check_observer", "check_prediction_store", "check_source"]
 
 
 def check_source(source: Source) -> None:
@@ -81,3 +82,46 @@ def check_observer(observer: Observer, inputs: Tensors, *, patience: float = 5.0
         raise AssertionError(f"{who}.observe raised {type(faults[0]).__name__}") from faults[0]
     for name, array in frozen.items():
         assert np.array_equal(array, inputs[name]), f"{who}.observe changed input {name!r}"
+
+
+def check_prediction_store(store: PredictionStore) -> None:
+    """Check that ``store`` keeps the ``PredictionStore`` protocol. Raises ``AssertionError``.
+
+    Predictions come back as they were, one caller in all is the first to join, an id that is kept stays as it
+    is, and what is old is forgotten. Ids are drawn anew, and made in the year 1970: the store may be in use.
+    """
+    who = type(store).__name__
+    assert isinstance(store, PredictionStore), f"{who} lacks a member of inprocml.protocols.PredictionStore"
+    prefix = secrets.token_hex(6)
+    old = Remembered(f"{prefix}-1", 10.0, 0.25, 1, 0xFFFFFFFF)
+    new = Remembered(f"{prefix}-2", 20.0, 1e30, 31, 0)
+    store.remember([])
+    store.remember([old, new])
+    assert store.join(f"{prefix}-3", 30.0) is None, f"{who}.join found an id that was never remembered"
+    found = store.join(old.id, 30.0)
+    assert found == old, f"{who}.join gave {found} for {old}"
+    store.remember([old._replace(score=0.75)])
+    found = store.join(old.id, 31.0)
+    assert found == old._replace(joined=True), f"{who}.join gave {found} to the second who asked"
+    _one_is_first(store, new)
+    assert store.sweep(15.0) >= 1, f"{who}.sweep forgot nothing"
+    assert store.join(old.id, 32.0) is None, f"{who}.sweep left what is older"
+    assert store.join(new.id, 32.0) is not None, f"{who}.sweep took what is younger"
+    while store.sweep(25.0):
+        pass
+
+
+def _one_is_first(store: PredictionStore, prediction: Remembered) -> None:
+    said: list[Remembered | None] = []
+    threads = [
+        threading.Thread(target=lambda: said.append(store.join(prediction.id, 30.0)), daemon=True)
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30.0)
+    firsts = [each for each in said if each is not None and not each.joined]
+    who = type(store).__name__
+    assert len(said) == 4, f"{who}.join raised, or blocks, when four threads ask at once"
+    assert firsts == [prediction], f"{who}.join told {len(firsts)} of four threads that they are the first"

@@ -77,18 +77,31 @@ def test_more_than_there_is_room_for_keeps_the_newest():
 def test_a_clock_that_steps_back_loses_nothing():
     pending = Pending(capacity=10, ttl=100.0)
     remember(pending, ["a"], 1000.0)
-    remember(pending, ["b"], 10.0)
-    assert pending.join("b", 20.0).at == 1000.0
+    remember(pending, ["b", "c"], 10.0)
+    assert pending.join("b", 20.0).at == 10.0
     assert pending.join("a", 1100.0).at == 1000.0
+    assert pending.join("c", 1100.0) is None  # it is behind what is not too old, and still too old
     assert pending.join("a", 1101.0) is None
-    assert pending.expired == 0  # both had their labels
+    assert len(pending) == 0
+    assert pending.expired == 1  # the others had their labels
 
 
-def test_of_an_id_remembered_twice_the_older_counts():
+def test_what_has_left_stays_away_also_when_the_clock_steps_back():
+    pending = Pending(capacity=10, ttl=100.0)
+    remember(pending, ["a"], 1000.0)
+    remember(pending, ["b"], 1950.0)
+    assert pending.join("x", 2000.0) is None
+    assert pending.expired == 1
+    assert pending.join("a", 1000.0) is None
+    assert pending.join("b", 1000.0).at == 1950.0
+
+
+def test_of_an_id_remembered_twice_one_counts():
     pending = Pending(capacity=10)
     remember(pending, ["a"], 1.0, score=0.25)
     remember(pending, ["a"], 2.0, score=0.75)
-    assert pending.join("a", 3.0).score == 0.25
+    found = pending.join("a", 3.0)
+    assert pending.join("a", 3.0) == found._replace(joined=True)
 
 
 def test_a_ring_that_was_dumped_goes_on_where_it_stood():

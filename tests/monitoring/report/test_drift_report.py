@@ -255,7 +255,10 @@ def test_a_finding_keeps_what_the_counts_cannot_tell():
     found = replace(flights(others=0)["wind_gust"], measures=Measures(location=0.61, psi=9.0))
     again = measured(found)
     assert again.measures.psi < 1
-    assert again.measures.hellinger > 0
+    assert again.measures.location == pytest.approx(0.6, abs=0.1)
+    values = replace(flights(others=0)["tailnum"], measures=Measures(location=0.61, psi=9.0))
+    assert measured(values).measures.location == 0.61
+    assert measured(values).measures.psi < 1
 
 
 def test_times_are_of_the_report_and_not_of_the_reader():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from types import MappingProxyType
 
 import pytest
@@ -13,7 +16,7 @@ from hypothesis import strategies as st
 from tests.monitoring.report.sample import NOW, flights
 from tests.monitoring.report.test_drift_report import reports
 
-from inprocml.drawing import cells, compared, spark
+from inprocml.drawing import cells, compared, spark, typed
 from inprocml.monitoring.report import DriftReport, Health
 from inprocml.monitoring.verdict import Finding, Moment, Reference, State, Test
 
@@ -211,6 +214,26 @@ def test_amounts_are_told_in_units_of_their_test(test, effect, said):
     assert said in str(replace(report, findings=(found,)))
 
 
+def test_a_calm_column_has_no_time_since_when():
+    report = flights(others=0)
+    calm = replace(report["carrier"], since=NOW - 7200)
+    assert "11:35" not in str(replace(report, findings=(calm,), timeline=()))
+    assert "11:35" not in read(replace(report, findings=(calm,), timeline=()).body())
+
+
+def test_of_what_was_not_judged_no_amount_is_told():
+    report = flights(others=0)
+    few = replace(report["wind_gust"], state=State.INSUFFICIENT, effect=0.9, why="")
+    assert "sigma" not in str(replace(report, findings=(few,)))
+    assert "sigma" not in read(replace(report, findings=(few,)).body())
+
+
+def test_an_order_that_categories_lack_is_not_told():
+    report = flights(others=0)
+    moved = replace(report["tailnum"], test=Test.LOCATION, effect=0.5)
+    assert "sigma" not in str(replace(report, findings=(moved,)))
+
+
 def test_what_is_older_than_a_day_has_its_date():
     report = replace(flights(others=0), since=NOW - 3 * 86_400)
     assert "since 2026-11-18 13:35 UTC (3 days 0 h)" in str(report)
@@ -235,6 +258,16 @@ def test_a_line_of_bars_has_a_letter_a_count_and_hides_none(counts, ascii_only):
     drawn = spark(counts, ascii_only=ascii_only)
     assert len(drawn) == len(counts)
     assert [letter == " " for letter in drawn] == [count == 0 for count in counts]
+
+
+def test_the_picture_in_the_docs_is_what_the_code_draws():
+    path = Path(__file__).parents[3] / "scripts" / "drift_picture.py"
+    spec = importlib.util.spec_from_file_location("drift_picture", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    drawn = typed(script.example().text(), "A drift report in a terminal")
+    ET.fromstring(drawn)
+    assert script.PICTURE.read_text("utf-8") == drawn, "run scripts/drift_picture.py"
 
 
 def test_a_finding_needs_no_bins_to_be_shown():

@@ -11,6 +11,7 @@ from inprocml.monitoring.quality.interval import Estimate
 from inprocml.monitoring.quality.pending import Feedback, Pending
 from inprocml.monitoring.quality.report import QualityReport, report_of
 from inprocml.monitoring.quality.residual import Residual
+from inprocml.monitoring.quality.scores import reference
 from inprocml.monitoring.quality.settings import Settings
 from inprocml.monitoring.quality.tally import ClassTally, NumberTally, Tally
 
@@ -27,5 +28,6 @@ __all__ = [
     "Residual",
     "Settings",
     "Tally",
+    "reference",
     "report_of",
 ]

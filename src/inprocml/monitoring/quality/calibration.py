@@ -58,5 +58,4 @@ def calibrate(reference: ClassTally) -> Calibration | None:
     shares[held] = known
     blocks = np.full(BINS, -1)
     blocks[held] = pooled
-    # interpolated between means of scores: rounding at an edge must not let a share fall
-    return Calibration(np.maximum.accumulate(shares), blocks, block_rows, block_positives)
+    return Calibration(shares, blocks, block_rows, block_positives)

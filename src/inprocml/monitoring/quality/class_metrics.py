@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from inprocml.monitoring.quality.interval import WIDTH, Interval, mean, wilson
+from inprocml.monitoring.quality.interval import WIDTH, Interval, mean, share
 from inprocml.monitoring.quality.tally import BINS, LOSS_UNIT, UNIT, ClassTally
 
 __all__ = ["binned_auc", "class_metrics"]
@@ -28,14 +28,14 @@ def class_metrics(tally: ClassTally) -> dict[str, Interval | None]:
         right = int(np.trace(tally.confusion))
         log, logs, brier, briers = (tally.losses / LOSS_UNIT).tolist()
         return {
-            "accuracy": wilson(right, rows),
+            "accuracy": share(right, rows),
             **_of_second(tally.confusion),
             "auc": _auc(tally),
             "brier": _within(mean(brier, briers, rows), 1.0),
             "log_loss": _within(mean(log, logs, rows), math.inf),
             "ece": _ece(tally),
         }
-    found: dict[str, Interval | None] = {"accuracy": wilson(int(tally.positives.sum()), rows)}
+    found: dict[str, Interval | None] = {"accuracy": share(int(tally.positives.sum()), rows)}
     if len(tally.confusion):
         found |= _averaged(tally.confusion)
     return found | {"ece": _ece(tally)}
@@ -44,11 +44,11 @@ def class_metrics(tally: ClassTally) -> dict[str, Interval | None]:
 def _of_second(confusion: NDArray[np.int64]) -> dict[str, Interval | None]:
     hits, answered, true = int(confusion[1, 1]), int(confusion[:, 1].sum()), int(confusion[1].sum())
     # F1 = 2 J / (1 + J) rises with J = hits / (hits + misses + false alarms), which is a share
-    jaccard = wilson(hits, answered + true - hits)
-    f1 = None if jaccard is None else tuple(2 * share / (1 + share) for share in jaccard)
+    jaccard = share(hits, answered + true - hits)
+    f1 = None if jaccard is None else tuple(2 * each / (1 + each) for each in jaccard)
     return {
-        "precision": wilson(hits, answered),
-        "recall": wilson(hits, true),
+        "precision": share(hits, answered),
+        "recall": share(hits, true),
         "f1": None if f1 is None else (f1[0], f1[1], f1[2]),
     }
 
@@ -108,7 +108,7 @@ def _auc(tally: ClassTally) -> Interval | None:
         return None
     up, down = float(positives.sum()), float(negatives.sum())
     if min(up, down) < 2 or not 0 < value < 1:
-        return wilson(value * min(up, down), min(up, down))
+        return share(value * min(up, down), min(up, down))
     below = (np.cumsum(negatives) - negatives / 2) / down
     above = (up - np.cumsum(positives) + positives / 2) / up
     spread = positives @ (below - value) ** 2 / ((up - 1) * up)
@@ -134,8 +134,8 @@ def _ece(tally: ClassTally) -> Interval | None:
     if total < 2:
         return None
     value = float(np.abs(positives - sums).sum()) / total
-    share = (positives + 1) / (rows + 2)
-    spread = rows * share * (1 - share)
+    smoothed = (positives + 1) / (rows + 2)
+    spread = rows * smoothed * (1 - smoothed)
     half = WIDTH * math.sqrt(float(spread.sum())) / total
     chance = _ZERO * float(np.sqrt(spread).sum()) / total
     return value, max(0.0, value - chance - half), min(1.0, value + half)

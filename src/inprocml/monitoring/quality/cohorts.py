@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import median
+
+import numpy as np
 
 __all__ = ["ENOUGH", "Cohort", "judged"]
 
@@ -51,7 +52,7 @@ def judged(
         if made and (number + 1) * length + within <= now
     ]
     if usual is None and closed:
-        usual = median(closed)
+        usual = float(np.median(closed))
     needed = ENOUGH * usual if usual else None
     found = []
     for number, (made, came) in sorted(counted.items()):

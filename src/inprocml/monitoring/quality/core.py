@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
 import math
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,8 +14,10 @@ from inprocml.errors import Corrupt
 from inprocml.monitoring.quality.counters import Counters
 from inprocml.monitoring.quality.pending import LONGEST_ID, Feedback, Pending
 from inprocml.monitoring.quality.report import QualityReport, report_of
+from inprocml.monitoring.quality.scores import scored, sound
 from inprocml.monitoring.quality.settings import Settings, code_of
 from inprocml.monitoring.quality.tally import LARGEST, ClassTally, Tally
+from inprocml.native import lock_maker
 from inprocml.protocols import PredictionStore
 from inprocml.schema.strict_json import dump, parse
 from inprocml.values import Remembered
@@ -47,7 +46,7 @@ class Quality:
         self._store = store
         self._pending = Pending(capacity=capacity, ttl=settings.labels_within)
         self._counters = Counters(len(settings.classes), settings.slice_names)
-        self._lock = threading.Lock()
+        self._lock = lock_maker()()
         self._logged: set[str] = set()
         self._swept = -math.inf
 
@@ -112,15 +111,15 @@ class Quality:
                 self._counters += other
 
     def dump(self) -> bytes:
-        """Return the counts and what is pending in memory: a few megabytes at most, for ``load``."""
-        pending = base64.b64encode(self._pending.dump()).decode()
-        document = {"kind": _KIND, "counters": self.counters().document(), "pending": pending}
-        return dump(document).encode()
+        """Return the counts, a line of JSON, and what is pending in memory, 24 bytes each; for ``load``."""
+        document = {"kind": _KIND, "counters": self.counters().document()}
+        return dump(document).encode() + b"\n" + self._pending.dump()
 
     def load(self, content: bytes) -> None:
         """Take what ``dump`` returned under the same settings in place of all; ``ValueError`` else."""
+        head, _, kept = content.partition(b"\n")
         try:
-            document = parse(content, what="the state of quality")
+            document = parse(head, what="the state of quality")
         except Corrupt as error:
             raise ValueError(str(error)) from error
         if not isinstance(document, dict) or document.get("kind") != _KIND:
@@ -129,10 +128,6 @@ class Quality:
         counters = Counters.from_document(
             document.get("counters"), len(settings.classes), settings.slice_names
         )
-        try:
-            kept = base64.b64decode(document.get("pending", ""), validate=True)
-        except (binascii.Error, TypeError, ValueError) as error:
-            raise ValueError("the pending predictions are not in base64") from error
         pending = Pending(capacity=self._pending.capacity, ttl=self._pending.ttl)
         pending.load(kept)
         with self._lock:
@@ -146,38 +141,20 @@ class Quality:
         chosen: ArrayLike | None,
         slices: Mapping[str, Sequence[object]],
     ) -> None:
-        scores, choices = self._scores(outputs, None if chosen is None else np.asarray(chosen, np.int64))
+        classes = len(self.settings.classes)
+        scores, choices = scored(outputs, classes, None if chosen is None else np.asarray(chosen, np.int64))
         packed = np.array(self.settings.slices_of(slices, len(ids)), np.int64)
         if not len(ids) == len(scores) == len(choices):
             raise ValueError("ids, outputs and chosen are of different lengths")
-        sound = np.isfinite(scores) & (np.abs(scores) <= LARGEST)
-        sound &= (choices >= 0) & (choices < max(1, len(self.settings.classes)))
-        kept = [id for id, good in zip(ids, sound.tolist(), strict=True) if good]  # noqa: A001
-        scores, choices, packed = scores[sound], choices[sound], packed[sound]
+        good = sound(scores, choices, classes)
+        kept = [name for name, here in zip(ids, good.tolist(), strict=True) if here]
+        scores, choices, packed = scores[good], choices[good], packed[good]
         with self._lock:
             self._counters.lost["unusable"] += len(ids) - len(kept)
             if kept:
                 self._counters.cohort(self._cohort_of(at)).saw(scores, choices)
         if kept and not self._stored(kept, scores, choices, packed, at):
             self._pending.remember(kept, scores, choices, packed, at)
-
-    def _scores(
-        self, outputs: NDArray[np.float64], chosen: NDArray[np.int64] | None
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Return the score of each row, in float32 as it is kept, and the place of the class answered."""
-        classes = len(self.settings.classes)
-        if not classes:
-            with np.errstate(over="ignore"):  # too large is infinite, and then not kept
-                return outputs.astype(np.float32).astype(np.float64), np.zeros(len(outputs), np.int64)
-        if outputs.ndim == 1 and classes == 2:
-            outputs = np.column_stack([1 - outputs, outputs])
-        if outputs.ndim != 2 or outputs.shape[1] != classes:
-            raise ValueError(f"outputs are of shape (rows, {classes})")
-        if chosen is None:
-            chosen = outputs.argmax(axis=1)
-        answered = np.clip(chosen, 0, classes - 1)
-        scores = outputs[:, 1] if classes == 2 else outputs[np.arange(len(outputs)), answered]
-        return np.clip(scores, 0.0, 1.0).astype(np.float32).astype(np.float64), chosen
 
     def _stored(
         self,
@@ -201,17 +178,17 @@ class Quality:
         return True
 
     def _sweep(self, at: float) -> None:
-        if self._store is None or at < self._swept + _SWEEP:
+        if self._store is None or 0 <= at - self._swept < _SWEEP:
             return
-        self._swept = at
         try:
-            self._store.sweep(at - self.settings.labels_within)
+            if not self._store.sweep(at - self.settings.labels_within):  # a call forgets a portion
+                self._swept = at
         except Exception:  # noqa: BLE001 - as above
             self._failed("store_failures", "the store could not forget old predictions")
 
     def _feedback(self, id: Any, label: object, at: float) -> Feedback:  # noqa: A002
         truth = self._truth(label)
-        if truth is None or not isinstance(id, str) or not 0 < len(id) <= LONGEST_ID or not id.isascii():
+        if truth is None or not _is_id(id):
             return Feedback.INVALID
         found = self._pending.join(id, at)
         if found is None and self._store is not None:
@@ -261,6 +238,11 @@ class Quality:
             self._logged.add(message)
         if first:
             _log.warning("%s; further failures are only counted", message, exc_info=True)
+
+
+def _is_id(given: object) -> bool:
+    """Databases differ on what else a text may hold, so only what can be printed gets there."""
+    return isinstance(given, str) and 0 < len(given) <= LONGEST_ID and given.isascii() and given.isprintable()
 
 
 def _label(tally: Tally, found: Remembered, truth: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -71,7 +72,7 @@ class Counters:
 
     def waited(self, seconds: float) -> None:
         """Count how long a matched label took."""
-        self.delays[np.searchsorted(DELAYS, seconds)] += 1
+        self.delays[bisect_left(DELAYS, seconds)] += 1
         self.delay_seconds += int(max(0.0, seconds))
 
     def __add__(self, other: Self) -> Self:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 
-__all__ = ["WIDTH", "Estimate", "Interval", "mean", "wilson"]
+from inprocml.monitoring.statistics import Undefined, wilson
 
-WIDTH = NormalDist().inv_cdf(0.975)
-"""Standard errors to each side of a 95 % interval."""
+__all__ = ["WIDTH", "Estimate", "Interval", "mean", "share"]
+
+WIDTH = 1.959963984540054
+"""Standard errors to each side of a 95 % interval: the 97.5 % quantile of the normal distribution."""
 
 Interval = tuple[float, float, float]
 """A value, the lower and the upper end of its 95 % interval."""
@@ -30,19 +31,14 @@ class Estimate:
     expected: float | None = None
 
 
-def wilson(hits: float, rows: float) -> Interval | None:
-    """Return a share with Wilson's score interval; None for no rows.
-
-    Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22
-    (1927).
-    """
-    if rows <= 0:
+def share(hits: float, rows: float) -> Interval | None:
+    """Return a share with Wilson's interval, of whole counts; None for no rows."""
+    found = wilson(round(hits), round(rows))
+    if isinstance(found, Undefined):
         return None
-    share, squared = hits / rows, WIDTH * WIDTH
-    centre = (share + squared / (2 * rows)) / (1 + squared / rows)
-    half = WIDTH / (1 + squared / rows) * math.sqrt(share * (1 - share) / rows + squared / (4 * rows * rows))
+    value = hits / rows
     # the share lies within by algebra, and by rounding only nearly
-    return share, min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
+    return value, min(value, found.low), max(value, found.high)
 
 
 def mean(total: float, squares: float, rows: float) -> Interval | None:

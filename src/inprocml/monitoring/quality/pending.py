@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inprocml.native import lock_maker
 from inprocml.values import Remembered
 
 __all__ = ["LONGEST_ID", "Feedback", "Pending"]
@@ -46,8 +46,8 @@ class Feedback(StrEnum):
 class Pending:
     """The last ``capacity`` predictions of the last ``ttl`` seconds; thread-safe.
 
-    A label is found by one pass over the keys, some 20 us at 100,000. A clock that steps back is held at the
-    latest moment seen. Of an id remembered twice the older counts.
+    A label is found by one pass over the keys: some 20 us of 100,000. Where a clock stepped back, some stay
+    longer than ``ttl``, but are not found. An id is remembered once: of two of them one counts.
     """
 
     def __init__(self, *, capacity: int = 100_000, ttl: float = 7 * 86400.0) -> None:
@@ -60,8 +60,7 @@ class Pending:
         }
         self._start = 0  # the oldest
         self._rows = 0
-        self._latest = 0
-        self._lock = threading.Lock()
+        self._lock = lock_maker()()
         self.evicted = 0
         """Predictions that left for want of room before a label came."""
         self.expired = 0
@@ -92,7 +91,7 @@ class Pending:
             self._drop_oldest(self._rows + len(kept) - self.capacity, "evicted")
             keys = np.fromiter((_key(each) for each in kept), np.uint64, len(kept))
             places = (self._start + self._rows + np.arange(len(kept))) % self.capacity
-            values = (keys, self._latest, scores[surplus:], slices[surplus:], choices[surplus:], 0)
+            values = (keys, _seconds(at), scores[surplus:], slices[surplus:], choices[surplus:], 0)
             for column, value in zip(self._columns.values(), values, strict=True):
                 column[places] = value
             self._rows += len(kept)
@@ -101,25 +100,28 @@ class Pending:
         """Return the prediction, marked as joined from now on; None where it is not remembered."""
         with self._lock:
             self._advance(at)
-            found = np.flatnonzero(self._columns["keys"] == _key(id))
-            ages = np.sort((found - self._start) % self.capacity)
-            if not len(ages) or ages[0] >= self._rows:
+            if not self._rows:
                 return None
-            place = (self._start + int(ages[0])) % self.capacity
-            times, scores, slices, choices, joined = (
+            here = self._columns["keys"] == _key(id)
+            place = int(here.argmax())
+            if not here[place]:
+                return None
+            made, score, slices, choice, joined = (
                 column[place].item() for column in list(self._columns.values())[1:]
             )
+            if made < at - self.ttl:
+                return None
             self._columns["joined"][place] = 1
-            return Remembered(id, float(times), scores, choices, slices, bool(joined))
+            return Remembered(id, float(made), score, choice, slices, bool(joined))
 
     def _advance(self, at: float) -> None:
         """Let what is too old leave; arrival is in the order of time, so that is a beginning of the ring."""
-        self._latest = min(max(self._latest, int(at)), 2**32 - 1)
-        oldest = self._latest - self.ttl
+        oldest = at - self.ttl
         if not self._rows or self._columns["times"][self._start] >= oldest:
             return
         places = (self._start + np.arange(self._rows)) % self.capacity
-        self._drop_oldest(int(np.searchsorted(self._columns["times"][places], oldest)), "expired")
+        young = self._columns["times"][places] >= oldest
+        self._drop_oldest(int(young.argmax()) if young.any() else self._rows, "expired")
 
     def _drop_oldest(self, rows: int, why: str) -> None:
         if rows <= 0:
@@ -130,7 +132,7 @@ class Pending:
             self.expired += lost
         else:
             self.evicted += lost
-        self._columns["keys"][places] = 0
+        self._columns["keys"][places] = 0  # of no id
         self._start = (self._start + rows) % self.capacity
         self._rows -= rows
 
@@ -154,8 +156,8 @@ class Pending:
             stored = np.dtype(kind).newbyteorder("<")
             columns[name] = np.frombuffer(content, stored, rows, start)
             start += rows * stored.itemsize
-        if rest or (np.diff(columns["times"].astype(np.int64)) < 0).any():
-            raise ValueError("pending predictions are 24 bytes each, in the order of time")
+        if rest:
+            raise ValueError("pending predictions are 24 bytes each")
         if not np.isfinite(columns["scores"]).all() or (columns["joined"] > 1).any():
             raise ValueError("pending predictions have finite scores")
         with self._lock:
@@ -163,7 +165,10 @@ class Pending:
             for name, column in columns.items():
                 self._columns[name][:] = 0
                 self._columns[name][: self._rows] = column[rows - self._rows :]
-            self._latest = int(columns["times"][-1]) if rows else 0
+
+
+def _seconds(at: float) -> int:
+    return min(max(0, int(at)), 2**32 - 1)
 
 
 def _key(id: str) -> int:  # noqa: A002

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.monitoring.quality.calibration import Calibration
 from inprocml.monitoring.quality.tally import UNIT, ClassTally, NumberTally, Tally, added
+from inprocml.monitoring.statistics.tails import normal_isf
 
 __all__ = ["Residual", "critical", "windows", "worst_class_residual", "worst_number_residual"]
 
@@ -52,7 +52,7 @@ class Residual:
 
 def critical(budget: float, looks: float, tests: int) -> float:
     """Return the z that ``tests`` tests at ``looks`` looks pass by chance ``budget`` times."""
-    return -NormalDist().inv_cdf(min(0.5, budget / (max(1.0, looks) * max(1, tests))))
+    return float(normal_isf(min(0.5, budget / (max(1.0, looks) * max(1, tests)))))
 
 
 def windows(tallies: Sequence[Tally]) -> Iterator[tuple[int, Tally]]:

@@ -18,9 +18,10 @@ class SqlStore:
     """A ``PredictionStore`` behind a SQLAlchemy URL (``postgresql+psycopg://...``), extra ``sql``.
 
     ``model`` names the model and version whose predictions these are. The table ``inprocml_predictions`` is
-    made when first used, where it is missing. ``options`` go to ``sqlalchemy.create_engine``. A transaction
-    a call; every value is a parameter. Methods raise what SQLAlchemy raises, and who calls them counts
-    that. Raises ``BackendMissing`` without SQLAlchemy, and what it raises for a URL that is none.
+    made when first used, where it is missing. ``options`` go to ``sqlalchemy.create_engine``: how
+    long to wait for a connection is among them. A transaction a call; every value is a parameter. Methods
+    raise what SQLAlchemy raises, and who calls them counts that. Raises ``BackendMissing`` without
+    SQLAlchemy, and what it raises for a URL that is none.
     """
 
     def __init__(self, url: str, *, model: str, **options: Any) -> None:

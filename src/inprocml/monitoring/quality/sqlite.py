@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from inprocml.native import lock_maker
 from inprocml.values import Remembered
 
 __all__ = ["SqliteStore"]
@@ -50,7 +50,7 @@ class SqliteStore:
         self._model = model
         self._largest = largest
         self._patience = patience
-        self._lock = threading.Lock()
+        self._lock = lock_maker()()
         self._connection: sqlite3.Connection | None = None
         self._process = os.getpid()
 
@@ -101,7 +101,7 @@ class SqliteStore:
             return
         if self._connection is not None:
             _inherited.append(self._connection)
-        self._lock, self._connection, self._process = threading.Lock(), None, os.getpid()
+        self._lock, self._connection, self._process = lock_maker()(), None, os.getpid()
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

@@ -105,6 +105,22 @@ class ClassTally:
             brier = (score - truth) ** 2
             self.losses += [round(each * LOSS_UNIT) for each in (log, log * log, brier, brier * brier)]
 
+    def label_rows(self, scores: NDArray[np.float64], choices: Integers, truths: NDArray[np.float64]) -> None:
+        """Count many labelled rows, as ``label`` counts each."""
+        places = np.minimum((scores * BINS).astype(np.int64), BINS - 1)
+        classes = truths.astype(np.int64)
+        positives = classes if self.classes == 2 else (classes == choices).astype(np.int64)
+        np.add.at(self.rows, places, 1)
+        np.add.at(self.positives, places, positives)
+        np.add.at(self.sums, places, np.rint(scores * UNIT).astype(np.int64))
+        if len(self.confusion):
+            np.add.at(self.confusion, (classes, choices), 1)
+        if self.classes == 2:
+            log = -np.log(np.maximum(_LEAST, np.where(classes == 1, scores, 1.0 - scores)))
+            brier = (scores - classes) ** 2
+            losses = np.stack([log, log * log, brier, brier * brier], axis=1)
+            self.losses += np.rint(losses * LOSS_UNIT).astype(np.int64).sum(axis=0)
+
     def __add__(self, other: Self) -> Self:
         return type(self)(self.classes, self.counts + other.counts)
 
@@ -149,6 +165,18 @@ class NumberTally:
         error = score - truth
         squared = error * error
         self.counts[:7] += [1.0, abs(error), squared, squared * squared, error, truth, truth * truth]
+
+    def label_rows(
+        self,
+        scores: NDArray[np.float64],
+        choices: Integers,  # noqa: ARG002 - as ClassTally's
+        truths: NDArray[np.float64],
+    ) -> None:
+        """Count many labelled rows, as ``label`` counts each."""
+        errors = scores - truths
+        squares = errors * errors
+        sums = [np.abs(errors), squares, squares * squares, errors, truths, truths * truths]
+        self.counts[:7] += [float(len(errors)), *(float(each.sum()) for each in sums)]
 
     def __add__(self, other: Self) -> Self:
         return type(self)(self.counts + other.counts)

@@ -17,7 +17,9 @@ from inprocml.monitoring.statistics import (
     hellinger,
     jensen_shannon,
     l_infinity,
+    location,
     psi,
+    scale,
     total_variation,
     wasserstein,
 )
@@ -29,9 +31,9 @@ __all__ = ["measured", "measures"]
 def measures(reference: Sequence[int], current: Sequence[int], bins: Bins | Sequence[str]) -> Measures:
     """Return the distances of ``current`` from ``reference``: counts on ``bins``, or on bins of these names.
 
-    ``None`` where a distance is undefined. Those that need an order, Kolmogorov-Smirnov and Wasserstein, are
-    of numbers alone and leave missing values out. The names of bins tell their ends to six digits, and so
-    does what is computed from them. Raises ``ValueError`` for what are no counts on these bins.
+    ``None`` where a distance is undefined. Those that need an order (Kolmogorov-Smirnov, Wasserstein,
+    location, scale) are of numbers alone and leave missing values out. Names of bins tell their ends to six
+    digits: Wasserstein is not more exact then. Raises ``ValueError`` for what are no counts on these bins.
     """
     labels = bins if isinstance(bins, Sequence) else bins.labels()
     missing, unseen, outside = rates(labels, current)
@@ -53,7 +55,7 @@ def measures(reference: Sequence[int], current: Sequence[int], bins: Bins | Sequ
 def measured(found: Finding, bins: Bins | None = None) -> Finding:
     """Return a finding with all measures of its counts; ``bins`` where these are the bins of its column.
 
-    What it measured before and this does not define, as location and scale on windows, stays.
+    What it measured and these counts do not tell stays, as the location of a category's ranks.
     """
     fits = bins is not None and bins.size == len(found.labels)
     again = measures(found.reference, found.current, bins if fits and bins is not None else found.labels)
@@ -73,7 +75,13 @@ def _ordered(
         return told
     centres = _centres(bins)
     moved = None if centres is None else _value(wasserstein(reference, current, centres=centres))
-    return replace(told, binned_ks=_value(binned_ks(before, now)), wasserstein=moved)
+    return replace(
+        told,
+        binned_ks=_value(binned_ks(before, now)),
+        wasserstein=moved,
+        location=_value(location(before, now)),
+        scale=_value(scale(before, now)),
+    )
 
 
 def _centres(bins: Bins | Sequence[str]) -> Sequence[float] | None:

@@ -102,7 +102,7 @@ def _ranked(report: DriftReport, findings: Sequence[Finding]) -> Markup:
         "since",
         "by how much",
         f"{rival} (filled), now (line)",
-        "last day: PSI",
+        "PSI over time",
         _unbroken("PSI [95 %]"),
         "missing",
         "new, outside",
@@ -117,7 +117,7 @@ def _row(report: DriftReport, found: Finding) -> list[str]:
     return [
         _name(found),
         _state(found.state),
-        _unbroken(words.clock(found.since, report.at)),
+        _unbroken(words.began(found, report.at)),
         _amount(found, said),
         _then_and_now(report, found),
         _day(report, found),
@@ -142,7 +142,8 @@ def _state(state: State) -> Markup:
 def _amount(found: Finding, said: str) -> Markup:
     if not said:
         return _unbroken(words.amount(found))
-    return Markup(f"{_text(words.amount(found))}<br><small><bdi>{_text(said)}</bdi></small>")
+    told = f'<small style="overflow-wrap:anywhere"><bdi>{_text(said)}</bdi></small>'
+    return Markup(f"{_text(words.amount(found))}<br>{told}")
 
 
 def _then_and_now(report: DriftReport, found: Finding) -> Markup:
@@ -214,7 +215,7 @@ def _timeline(report: DriftReport) -> Markup:
     ]
     merged = " Of one hour, the largest PSI of any host." if report.health.hosts > 1 else ""
     return Markup(
-        heading("The last day")
+        heading("Over time")
         + paragraph(f"{over} until {until} UTC, {len(slots)} slots.{merged}")
         + table(("what", "over time", ""), cells)
     )

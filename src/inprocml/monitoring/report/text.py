@@ -70,7 +70,7 @@ def _row(found: Finding, now: float) -> list[str]:
     return [
         clean(found.name, _NAME),
         str(found.state),
-        words.clock(found.since, now),
+        words.began(found, now),
         words.amount(found),
         words.psi(found),
         words.missing(found)[0],

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 
 from inprocml.drawing import clean
 from inprocml.monitoring.report.core import DriftReport
-from inprocml.monitoring.report.shares import rates
+from inprocml.monitoring.report.shares import is_numeric, rates
 from inprocml.monitoring.verdict import Finding, Reference, State, Test
 
 __all__ = [
     "against",
     "amount",
+    "began",
     "changed",
     "clock",
     "counted",
@@ -52,6 +53,11 @@ def against(reference: Reference) -> tuple[str, str]:
     if reference is Reference.TRAIN:
         return ("the training rows", "training")
     return ("an earlier healthy period", "before")
+
+
+def began(found: Finding, now: float) -> str:
+    """Return since when a column has moved; of one that has not, no time."""
+    return clock(found.since if found.state in {State.DRIFT, State.WATCH} else None, now)
 
 
 def clock(when: float | None, now: float) -> str:
@@ -139,19 +145,17 @@ def psi(found: Finding) -> str:
 
 
 def amount(found: Finding) -> str:
-    """Return by how much a column moved, as its strongest test sees it."""
-    by = found.effect
-    match found.test:
-        case None:
-            return "-"
-        case Test.LOCATION:
-            return f"{'up' if by >= 0 else 'down'} {abs(by):.2f} sigma"
-        case Test.SCALE:
-            return f"spread {abs(by) * 100:.0f} % {'wider' if by >= 0 else 'narrower'}"
-        case Test.SHAPE:
-            return f"shape, {strength(by)} (PSI {by:.2f})"
-        case _:
-            return f"{found.test.replace('_', ' ')} {by * 100:+.1f} points"
+    """Return by how much a column moved, as its strongest test sees it; ``-`` for one that was not judged."""
+    by, test = found.effect, found.test
+    if test is None or found.state in _UNJUDGED:
+        return "-"
+    if test in {Test.LOCATION, Test.SCALE} and not is_numeric(found.labels):
+        return f"shares moved, {strength(found.measures.psi)}"
+    return {
+        Test.LOCATION: f"{'up' if by >= 0 else 'down'} {abs(by):.2f} sigma",
+        Test.SCALE: f"spread {abs(by) * 100:.0f} % {'wider' if by >= 0 else 'narrower'}",
+        Test.SHAPE: f"shape, {strength(by)} (PSI {by:.2f})",
+    }.get(test, f"{test.replace('_', ' ')} {by * 100:+.1f} points")
 
 
 def changed(found: Finding, reference: Reference, now: float) -> str:

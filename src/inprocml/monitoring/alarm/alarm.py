@@ -167,8 +167,8 @@ class Alarm:
         self._memory = memory
         self._looks: dict[Reference, Look | None] = {}
         self._windows: Past | None = None
-        self._learn_live()
         self._deff = memory.dependence.effect(self._weekly)
+        self._learn_live()
         self._days()
 
     def _days(self) -> None:
@@ -177,7 +177,7 @@ class Alarm:
 
     def _learn_live(self) -> None:
         if self._memory.clock.live_blocks:
-            self._tables[Reference.LIVE] = Tables(self._folding, self._memory.live)
+            self._tables[Reference.LIVE] = Tables(self._folding, self._memory.live, self._deff)
 
     def _pass(self, now: float) -> float:
         """Return the seconds since the last call: none, where the clock stepped back or tells no time."""

@@ -15,6 +15,7 @@ import contextlib
 import mmap
 import os
 import struct
+import threading
 import zlib
 from pathlib import Path
 from types import ModuleType
@@ -40,6 +41,8 @@ _TURN: Final = struct.Struct(
 _SEAL: Final = struct.Struct("<II")  # length and checksum
 _LOCKS: Final = 1 << 40  # where the bytes to lock lie: beyond the file's end
 _TRIES: Final = 8
+_PATIENCE: Final = 100
+_PAUSE: Final = 0.01  # seconds
 # checksums begin with 1, so that a half that was never written is none of an empty record
 
 
@@ -73,7 +76,7 @@ class Slots:
         for _ in range(_TRIES):
             descriptor = os.open(path, flags, 0o600)
             try:
-                _locks().lockf(descriptor, _locks().LOCK_EX | _locks().LOCK_NB, 1, _LOCKS + count + 1)
+                _wait_for(descriptor, _LOCKS + count + 1)
                 made = cls._sound(path, descriptor, digest, count, record, state)
                 if made:
                     slots = cls(path, descriptor, digest, count, record, state)
@@ -229,6 +232,19 @@ class Slots:
     def _unlock(self, byte: int) -> None:
         with contextlib.suppress(OSError):
             _locks().lockf(self._descriptor, _locks().LOCK_UN, 1, _LOCKS + byte)
+
+
+def _wait_for(descriptor: int, byte: int) -> None:
+    """Lock a byte that others hold for some milliseconds; ``OSError`` where one holds it for long."""
+    for left in reversed(range(_PATIENCE)):
+        try:
+            _locks().lockf(descriptor, _locks().LOCK_EX | _locks().LOCK_NB, 1, byte)
+        except OSError:
+            if not left:
+                raise
+            threading.Event().wait(_PAUSE)
+        else:
+            return
 
 
 def _area(size: int) -> int:

@@ -77,6 +77,13 @@ class _Instruments:
         self.refused = meter.create_counter(
             names.REFUSED, unit="{version}", description="Versions that failed a step of loading, each once."
         )
+        self.decisions = meter.create_counter(
+            names.DECISIONS, unit="{decision}", description="What was decided about candidate versions."
+        )
+        self._of_labels(meter)
+        _create_observables(meter)
+
+    def _of_labels(self, meter: metrics.Meter) -> None:
         self.feedbacks = meter.create_counter(
             names.FEEDBACKS, unit="{feedback}", description="Labels that came, by what became of them."
         )
@@ -86,10 +93,6 @@ class _Instruments:
             description="Time from a prediction to its label.",
             explicit_bucket_boundaries_advisory=names.DELAYS,
         )
-        self.decisions = meter.create_counter(
-            names.DECISIONS, unit="{decision}", description="What was decided about candidate versions."
-        )
-        _create_observables(meter)
 
 
 def _create_observables(meter: metrics.Meter) -> None:

@@ -197,6 +197,10 @@ def _instruments() -> None:
         unit="{sample}",
         description="Rows that a drift score is computed from.",
     )
+    _create_health(meter)
+
+
+def _create_health(meter: metrics.Meter) -> None:
     meter.create_observable_gauge(
         names.QUALITY_SCORE,
         callbacks=[_of_each(_quality)],

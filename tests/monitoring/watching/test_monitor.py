@@ -213,11 +213,41 @@ def test_workers_of_one_server_share_by_default_and_begin_anew_with_it(tmp_path,
     first.close()
     assert totals(second)[0] == 10
     second.close()
+    (folder,) = tmp_path.iterdir()
+    assert list(folder.iterdir()) == [], "a server that ended leaves a file"
     third = monitor_of(None, Clock())
     assert totals(third)[0] == 0
-    third.close()
-    (folder,) = tmp_path.iterdir()
     assert folder.stat().st_mode & 0o777 == 0o700
+    third.close()
+
+
+def test_what_killed_servers_left_is_swept_and_what_living_ones_use_is_not(tmp_path, monkeypatch):
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    first = monitor_of(None, Clock())
+    totals(first)
+    (folder,) = tmp_path.iterdir()
+    (living,) = folder.iterdir()
+    for name in ("dead-1.counts", ".tmp-dead"):
+        (folder / name).write_bytes(b"x" * 100)
+    (folder / "young-1.counts").write_bytes(b"x")
+    for path in (living, folder / "dead-1.counts", folder / ".tmp-dead"):
+        os.utime(path, (1.0, 1.0))
+    script = f"""
+import tempfile
+tempfile.tempdir = {str(tmp_path)!r}
+from tests.monitoring.watching.watched import Clock, monitor_of, totals
+other = monitor_of(None, Clock())
+totals(other)
+other.close()
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
+    subprocess.run(
+        [sys.executable, "-c", script], check=True, timeout=50, env=environment, start_new_session=True
+    )
+    assert sorted(path.name for path in folder.iterdir()) == sorted([living.name, "young-1.counts"])
+    first.close()
 
 
 def test_a_folder_that_others_can_write_to_is_not_trusted(tmp_path, monkeypatch, caplog):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
 from inprocml.bundle import Bundle
-from inprocml.bundle.outputs import Output
+from inprocml.bundle.outputs import Classes, Output
 from inprocml.model.instances import close_all, open_instances, run_instances
 from inprocml.model.options import Options
 from inprocml.model.watched import Exported
-from inprocml.monitoring import Monitor, RowCounts, layout_of
+from inprocml.monitoring import Monitor, Monitoring, Quality, RowCounts, layout_of
 from inprocml.protocols import Backend, Clock, Source
 from inprocml.serving import Leases, Servable, Sizes, Slot, prediction_ids
 from inprocml.telemetry import ModelTelemetry, caller
@@ -71,7 +72,8 @@ def _assemble(bundle: Bundle, backends: tuple[Backend, ...], options: Options, c
     counts, sizes = RowCounts(_unseen(bundle)), Sizes()
     runner = run_instances(bundle, backends, options, (telemetry, counts, sizes), mark=caller, clock=clock)
     telemetry.loaded()
-    monitor = _monitor(bundle, options, telemetry)
+    new_id = prediction_ids()
+    monitor = _monitor(bundle, options, telemetry, new_id)
     return Servable(
         name=bundle.name,
         version=bundle.version,
@@ -86,12 +88,14 @@ def _assemble(bundle: Bundle, backends: tuple[Backend, ...], options: Options, c
         sizes=sizes,
         telemetry=telemetry,
         monitor=monitor,
-        new_id=prediction_ids(),
+        new_id=new_id,
         leases=Leases(),
     )
 
 
-def _monitor(bundle: Bundle, options: Options, telemetry: ModelTelemetry) -> Monitor | None:
+def _monitor(
+    bundle: Bundle, options: Options, telemetry: ModelTelemetry, new_id: Callable[[], str]
+) -> Monitor | None:
     if options.watching is None:
         return None
     monitor = Monitor(
@@ -102,9 +106,18 @@ def _monitor(bundle: Bundle, options: Options, telemetry: ModelTelemetry) -> Mon
         inputs=bundle.transform.columns,
         outputs=partial(_columns, bundle.output),
         settings=options.watching,
+        quality=_quality(bundle, options.watching),
+        prefix=new_id().partition("-")[0],
     )
     telemetry.watch(Exported(monitor))
     return monitor
+
+
+def _quality(bundle: Bundle, settings: Monitoring) -> Quality:
+    output = bundle.output
+    kind: Literal["classes", "regression"] = "classes" if isinstance(output, Classes) else "regression"
+    classes = output.labels if isinstance(output, Classes) else ()
+    return Quality(settings.judged(kind, classes), store=settings.store)
 
 
 def _columns(output: Output, outputs: Tensors) -> dict[str, NDArray[Any]]:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from inprocml.monitoring import DriftReport, Health, Known, Monitor, Reference, measured
+from inprocml.monitoring import (
+    DriftReport,
+    Feedback,
+    Health,
+    Known,
+    Monitor,
+    QualityReport,
+    Reference,
+    measured,
+)
 from inprocml.monitoring.verdict import Finding, State
 from inprocml.serving import Process, Servable
 from inprocml.telemetry import Column, Score
@@ -41,10 +51,33 @@ class Watched:
         ``ValueError`` for a model with ``monitoring=False``.
         """
         compared = Reference(reference)
-        servable = self._servable(self._process())
-        if servable.monitor is None:
-            raise ValueError(f"model {self.name!r} has monitoring=False; leave that out, and serve some rows")
-        return reported(servable.monitor, compared)
+        return reported(_watched(self), compared)
+
+    def feedback(self: Host, prediction_id: str, label: object) -> Feedback:
+        """Take the truth of a prediction, by its ``id``; say what became of it, and never raise for it.
+
+        ``label`` is one of the classes, of the same type, or a finite number. ``unmatched``: the prediction
+        is unknown, too old, of another process (see ``Monitoring(store=)``) or of ``predict_many``. Raises
+        as ``version`` does where none is loaded, and ``ValueError`` for a model with ``monitoring=False``.
+        """
+        return _watched(self).feedback(prediction_id, label)
+
+    def quality(self: Host) -> QualityReport:
+        """Return how good the answers of the version that serves turned out, as this process was told.
+
+        Raises as ``feedback`` does.
+        """
+        monitor = _watched(self)
+        monitor.look()
+        assert monitor.quality is not None
+        return monitor.quality.report(time.time())
+
+
+def _watched(host: Host) -> Monitor:
+    monitor = host._servable(host._process()).monitor  # noqa: SLF001 - the host is the facade
+    if monitor is None:
+        raise ValueError(f"model {host.name!r} has monitoring=False; leave that out, and serve some rows")
+    return monitor
 
 
 def reported(monitor: Monitor, reference: Reference) -> DriftReport:

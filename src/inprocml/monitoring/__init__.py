@@ -3,6 +3,7 @@
 from inprocml.monitoring.baseline import Baseline, build_baseline
 from inprocml.monitoring.bins import BinCounts, Bins, HourOfWeekBins, NumberBins, ValueBins, numeric_edges
 from inprocml.monitoring.counts import RowCounts
+from inprocml.monitoring.quality import Feedback, Quality, QualityReport
 from inprocml.monitoring.report import DriftReport, Health, measured
 from inprocml.monitoring.series import layout_of
 from inprocml.monitoring.verdict import Reference
@@ -13,12 +14,15 @@ __all__ = [
     "BinCounts",
     "Bins",
     "DriftReport",
+    "Feedback",
     "Health",
     "HourOfWeekBins",
     "Known",
     "Monitor",
     "Monitoring",
     "NumberBins",
+    "Quality",
+    "QualityReport",
     "Reference",
     "RowCounts",
     "ValueBins",

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.monitoring.counting import Buffer, Form, Seen, Tally
+from inprocml.monitoring.quality import Feedback, Quality
 from inprocml.monitoring.series import Counts, Layout
 from inprocml.monitoring.verdict import DriftEvent
+from inprocml.monitoring.watching import labels
 from inprocml.monitoring.watching.evaluation import Evaluation, room_for
 from inprocml.monitoring.watching.settings import Monitoring
 from inprocml.monitoring.watching.sharing import Shared
@@ -65,6 +67,8 @@ class Monitor:
         inputs: Callable[[Any], Columns],
         outputs: Callable[[Tensors], Columns],
         settings: Monitoring,
+        quality: Quality | None = None,
+        prefix: str = "",
         clock: Callable[[], float] = time.time,
         wakes: Watcher | None = None,
     ) -> None:
@@ -73,6 +77,10 @@ class Monitor:
         self._digest = digest
         self._inputs, self._outputs = inputs, outputs
         self._settings = settings
+        self.quality = quality
+        self._prefix = prefix  # of the ids of this version's predictions
+        if quality is not None:
+            labels.keep(prefix, quality)
         self._clock = clock
         self._buffer = Buffer()
         self._lock = lock_maker()()  # guards all below
@@ -115,6 +123,15 @@ class Monitor:
         if self._watcher.asleep:
             self._watcher.rouse()
 
+    def feedback(self, prediction_id: str, label: object) -> Feedback:
+        """Take the truth of a prediction, of this version or of one before it; say what became of it."""
+        if len(self._buffer):
+            self.look()  # what was answered a moment ago is not remembered yet
+        quality = labels.owner(prediction_id) or self.quality
+        return (
+            Feedback.UNMATCHED if quality is None else quality.feedback(prediction_id, label, self._clock())
+        )
+
     def listen(self, listener: Callable[[DriftEvent], None]) -> None:
         """Call ``listener`` for every event, in the process that decides; what it raises is logged."""
         self._listeners.append(listener)
@@ -152,6 +169,8 @@ class Monitor:
         """Count the rest and leave; what was counted stays for the other processes."""
         self.look()
         self._watcher.forget(self)
+        if self.quality is not None:
+            labels.forget(self._prefix)
         with self._lock:
             self._closed = True
             if self._shared is not None:
@@ -214,6 +233,20 @@ class Monitor:
         numbers["dropped"] += len(seen) - len(chosen) + drops
         for start in range(0, len(chosen), _CHUNK):
             self._add(chosen[start : start + _CHUNK])
+        if self.quality is not None and seen:
+            self._remember(self.quality, seen)
+
+    def _remember(self, quality: Quality, seen: Sequence[Seen]) -> None:
+        """Let all rows wait for their labels, those too that are not counted."""
+        try:
+            columns = self._outputs(_joined([each.outputs for each in seen]))
+        except Exception as error:  # noqa: BLE001 - as in _add
+            self._grumble("predictions could not be remembered", error)
+            return
+        ordered = [column for _, column in sorted(columns.items(), key=lambda pair: _place(pair[0]))]
+        answers = ordered[0] if len(ordered) == 1 else np.stack(ordered, axis=1)
+        slices = {name: [each.row.get(name) for each in seen] for name in self._settings.slices}
+        quality.predicted([each.id for each in seen], answers, self._clock(), slices=slices)
 
     def _add(self, seen: Sequence[Seen]) -> None:
         """Count some rows; where one cannot be, the others are counted one by one."""
@@ -333,6 +366,12 @@ class Monitor:
 
 def _joined(outputs: Sequence[Tensors]) -> Tensors:
     return {name: np.concatenate([each[name] for each in outputs]) for name in outputs[0]}
+
+
+def _place(name: str) -> int:
+    """Return the number in ``probability[10]``: as text it would come before ``probability[2]``."""
+    number = name.rpartition("[")[2].rstrip("]")
+    return int(number) if number.isdecimal() else 0
 
 
 def _copy(tally: Tally) -> Tally:

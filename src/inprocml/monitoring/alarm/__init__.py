@@ -3,5 +3,6 @@
 from inprocml.monitoring.alarm.alarm import Alarm
 from inprocml.monitoring.alarm.budget import threshold
 from inprocml.monitoring.alarm.judging import Floors
+from inprocml.monitoring.alarm.unrest import with_unrest
 
-__all__ = ["Alarm", "Floors", "threshold"]
+__all__ = ["Alarm", "Floors", "threshold", "with_unrest"]

@@ -101,7 +101,9 @@ def judge(past: Past, tables: Tables, terms: Terms) -> Look:
     deff = _effects(past, counts, tables, terms)
     found = tables.evidence(counts, deff)
     z = np.where(_may_speak(past, terms), found.z, 0.0)
-    floors = ENORMOUS.column() if terms.warming else terms.floors.column()
+    floors = terms.floors.column()
+    if terms.warming:  # what training never saw is no wave, however rows depend on one another
+        floors = np.concatenate([ENORMOUS.column()[:-1], floors[-1:]])
     # what may be as large as the floor, by its standard error, is not below it
     size = np.abs(found.effect) + found.error
     certain = np.where(counts.sum(axis=2) >= LEAST_SHAPE * deff, z[2], 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
+from inprocml.batching import Pool, Runner
 from inprocml.bundle import Bundle
 from inprocml.bundle.outputs import Classes, Output
 from inprocml.model.instances import close_all, open_instances, run_instances
@@ -71,7 +73,7 @@ def _assemble(bundle: Bundle, backends: tuple[Backend, ...], options: Options, c
     )
     counts, sizes = RowCounts(_unseen(bundle)), Sizes()
     runner = run_instances(bundle, backends, options, (telemetry, counts, sizes), mark=caller, clock=clock)
-    telemetry.loaded()
+    telemetry.loaded(partial(_depth, weakref.ref(runner)), options.max_queue_size * len(backends))
     new_id = prediction_ids()
     monitor = _monitor(bundle, options, telemetry, new_id)
     return Servable(
@@ -106,18 +108,23 @@ def _monitor(
         inputs=bundle.transform.columns,
         outputs=partial(_columns, bundle.output),
         settings=options.watching,
-        quality=_quality(bundle, options.watching),
+        quality=_quality(bundle, options.watching, telemetry),
         prefix=new_id().partition("-")[0],
     )
     telemetry.watch(Exported(monitor))
     return monitor
 
 
-def _quality(bundle: Bundle, settings: Monitoring) -> Quality:
+def _depth(alive: weakref.ref[Runner | Pool]) -> int:
+    runner = alive()
+    return 0 if runner is None else runner.depth
+
+
+def _quality(bundle: Bundle, settings: Monitoring, telemetry: ModelTelemetry) -> Quality:
     output = bundle.output
     kind: Literal["classes", "regression"] = "classes" if isinstance(output, Classes) else "regression"
     classes = output.labels if isinstance(output, Classes) else ()
-    return Quality(settings.judged(kind, classes), store=settings.store)
+    return Quality(settings.judged(kind, classes), store=settings.store, delayed=telemetry.delayed)
 
 
 def _columns(output: Output, outputs: Tensors) -> dict[str, NDArray[Any]]:

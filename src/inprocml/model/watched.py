@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -60,7 +61,10 @@ class Watched:
         is unknown, too old, of another process (see ``Monitoring(store=)``) or of ``predict_many``. Raises
         as ``version`` does where none is loaded, and ``ValueError`` for a model with ``monitoring=False``.
         """
-        return _watched(self).feedback(prediction_id, label)
+        servable = self._servable(self._process())
+        outcome = _watched(self).feedback(prediction_id, label)
+        servable.telemetry.heard(outcome.value)
+        return outcome
 
     def quality(self: Host) -> QualityReport:
         """Return how good the answers of the version that serves turned out, as this process was told.
@@ -102,7 +106,7 @@ def reported(monitor: Monitor, reference: Reference) -> DriftReport:
                 seen=numbers["seen"],
                 sampled=numbers["rows"],
                 dropped=numbers["dropped"] + numbers["failed"],
-                lag_seconds=0.0,
+                lag_seconds=monitor.lag(),
                 cpu_seconds=numbers["cpu_ns"] / 1e9,
                 workers=known.workers,
                 scope=known.scope,
@@ -115,6 +119,15 @@ def reported(monitor: Monitor, reference: Reference) -> DriftReport:
 def _complete(found: Finding, known: Known) -> Finding:
     """Add what the counts alone do not say: all measures, and the names of values never seen."""
     place, series = _series(found, known)
+    if not found.rows and known.total.rows:  # too few for a window: shown all the same
+        counts = known.total.form.layout.parts(known.total.counts)[place]
+        found = replace(
+            found,
+            rows=known.total.rows,
+            labels=tuple(series.bins.labels()),
+            reference=series.reference.counts,
+            current=tuple(counts.tolist()),
+        )
     names = known.total.names.get(place)
     full = measured(found, series.bins)
     return full if names is None else replace(full, new_values=names.counts)
@@ -133,8 +146,15 @@ class Exported:
     """A monitor as telemetry reads it: once an export, never a row at a time."""
 
     def __init__(self, monitor: Monitor) -> None:
-        self._monitor = monitor
+        self._alive = weakref.ref(monitor)  # what telemetry holds must not keep a dropped model in memory
         self.model, self.version = monitor.model, monitor.version
+
+    @property
+    def _monitor(self) -> Monitor:
+        monitor = self._alive()
+        if monitor is None:
+            raise ReferenceError("the model is gone")
+        return monitor
 
     def columns(self) -> Iterable[Column]:
         """Return what this process itself has counted."""
@@ -152,6 +172,14 @@ class Exported:
     def scores(self) -> Iterable[Score]:
         """Return the scores of the host, in the one process that decides."""
         return self._monitor.decided(_scores) or ()
+
+    def quality(self) -> Mapping[str, float]:
+        """Return the figures of the labels that this process was told."""
+        quality = self._monitor.quality
+        if quality is None:
+            return {}
+        metrics = quality.report(time.time()).metrics
+        return {name: each.value for name, each in metrics.items() if each.value is not None}
 
     def numbers(self) -> Mapping[str, int]:
         """Return the totals of this process."""

@@ -86,7 +86,6 @@ class Alarm:
         clock.open_seconds += passed
         self._memory.open += cells
         self._add_whole(counts, rows)
-        self._looks.clear()
         if clock.open_rows < self._block_rows or clock.open_seconds < self._block_seconds:
             return []
         return self._close_block()

@@ -6,6 +6,7 @@ Every version of every model in a process has ids of its own prefix; a label is 
 from __future__ import annotations
 
 import os
+import weakref
 from collections import OrderedDict
 
 from inprocml.monitoring.quality import Quality
@@ -14,13 +15,12 @@ __all__ = ["forget", "keep", "owner"]
 
 _MOST_RETIRED = 16  # versions that are gone and still get labels; some 2 MB each
 
-_Living = OrderedDict[str, Quality]
-
 
 class _Known:
     def __init__(self) -> None:
-        self.serving: _Living = OrderedDict()
-        self.retired: _Living = OrderedDict()
+        # weak: of a model that its host drops, nothing stays
+        self.serving: weakref.WeakValueDictionary[str, Quality] = weakref.WeakValueDictionary()
+        self.retired: OrderedDict[str, Quality] = OrderedDict()
 
 
 _known: dict[int, _Known] = {}  # by process id

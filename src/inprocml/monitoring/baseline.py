@@ -206,9 +206,7 @@ class _HourOfWeek(_Strict):
 class _First(_Strict):
     kind: Literal["baseline@1"]
     rows: _Count
-    fields: Annotated[
-        list[Annotated[_Number | _Value | _HourOfWeek, Field(discriminator="kind")]], *_FEW
-    ]
+    fields: Annotated[list[Annotated[_Number | _Value | _HourOfWeek, Field(discriminator="kind")]], *_FEW]
     outputs: Annotated[list[_Number], *_FEW]
 
     def baseline(self) -> Baseline:
@@ -234,9 +232,7 @@ class _HourOfWeek2(_HourOfWeek):
 class _Document(_Strict):
     kind: Literal["baseline@2"]
     rows: _Count
-    fields: Annotated[
-        list[Annotated[_Number2 | _Value2 | _HourOfWeek2, Field(discriminator="kind")]], *_FEW
-    ]
+    fields: Annotated[list[Annotated[_Number2 | _Value2 | _HourOfWeek2, Field(discriminator="kind")]], *_FEW]
     outputs: Annotated[list[_Number2], *_FEW]
 
     def baseline(self) -> Baseline:

@@ -1,4 +1,4 @@
-"""Unrest of training rows: found where stretches differ, and no news then; nothing where rows are shuffled."""
+"""Unrest of training rows: found where stretches differ, and no news then; none in shuffled rows."""
 
 from __future__ import annotations
 

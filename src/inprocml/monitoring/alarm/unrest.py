@@ -68,7 +68,7 @@ def _chunk(
 
 
 def _unrest(tables: Tables, chunks: NDArray[np.int64]) -> _Floats:
-    """Return location, scale and shares of each series, shape ``(series, 3)``, of ``(chunks, series, 16)``."""
+    """Return location, scale and shares, shape ``(series, 3)``, of ``(chunks, series, 16)``."""
     values = chunks * tables.valued
     rows, known = chunks.sum(axis=2), values.sum(axis=2)
     directed = [_between(shift(scores, values), known, np.ones(rows.shape[1])) for scores in tables.scores]

@@ -7,21 +7,20 @@ import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
-
-from numpy.typing import NDArray
+from typing import Literal
 
 from inprocml.batching import Pool, Runner
 from inprocml.bundle import Bundle
-from inprocml.bundle.outputs import Classes, Output
+from inprocml.bundle.outputs import Classes
 from inprocml.model.instances import close_all, open_instances, run_instances
 from inprocml.model.options import Options
+from inprocml.model.replayed import output_columns
 from inprocml.model.watched import Exported
 from inprocml.monitoring import Monitor, Monitoring, Quality, RowCounts, layout_of
 from inprocml.protocols import Backend, Clock, Source
 from inprocml.serving import Leases, Servable, Sizes, Slot, prediction_ids
 from inprocml.telemetry import ModelTelemetry, caller
-from inprocml.values import Tensors, Version
+from inprocml.values import Version
 
 __all__ = ["build"]
 
@@ -106,7 +105,7 @@ def _monitor(
         version=bundle.version,
         digest=bundle.digest,
         inputs=bundle.transform.columns,
-        outputs=partial(_columns, bundle.output),
+        outputs=partial(output_columns, bundle.output),
         settings=options.watching,
         quality=_quality(bundle, options.watching, telemetry),
         prefix=new_id().partition("-")[0],
@@ -125,14 +124,6 @@ def _quality(bundle: Bundle, settings: Monitoring, telemetry: ModelTelemetry) ->
     kind: Literal["classes", "regression"] = "classes" if isinstance(output, Classes) else "regression"
     classes = output.labels if isinstance(output, Classes) else ()
     return Quality(settings.judged(kind, classes), store=settings.store, delayed=telemetry.delayed)
-
-
-def _columns(output: Output, outputs: Tensors) -> dict[str, NDArray[Any]]:
-    """Return the model's outputs as the baseline's columns."""
-    decoded = output.columns(outputs)
-    if decoded.probabilities is None:
-        return {"value": decoded.values}
-    return {f"probability[{place}]": column for place, column in enumerate(decoded.probabilities.T)}
 
 
 def _unseen(bundle: Bundle) -> dict[str, tuple[str, int | None, float]]:

@@ -3,15 +3,17 @@
 from inprocml.monitoring.baseline import Baseline, build_baseline
 from inprocml.monitoring.bins import BinCounts, Bins, HourOfWeekBins, NumberBins, ValueBins, numeric_edges
 from inprocml.monitoring.counts import RowCounts
+from inprocml.monitoring.hooks import Webhook
 from inprocml.monitoring.report import DriftReport, Health, measured
 from inprocml.monitoring.series import layout_of
-from inprocml.monitoring.verdict import Reference
+from inprocml.monitoring.verdict import DriftEvent, Reference
 from inprocml.monitoring.watching import Known, Monitor, Monitoring
 
 __all__ = [
     "Baseline",
     "BinCounts",
     "Bins",
+    "DriftEvent",
     "DriftReport",
     "Health",
     "HourOfWeekBins",
@@ -22,6 +24,7 @@ __all__ = [
     "Reference",
     "RowCounts",
     "ValueBins",
+    "Webhook",
     "build_baseline",
     "layout_of",
     "measured",

@@ -84,7 +84,7 @@ class Monitor:
         self._retry_at = self._evaluate_at = 0.0
         self._closed = False
         self._grumbled: set[str] = set()
-        self._listeners: list[Callable[[DriftEvent], None]] = []
+        self._listeners: list[Callable[[DriftEvent], None]] = [settings.hooks.tell] if settings.hooks else []
         self._watcher = watcher() if wakes is None else wakes
         self._watcher.watch(self)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
+
+from inprocml.monitoring.hooks import Hook, Hooks
 
 __all__ = ["Monitoring"]
 
@@ -19,6 +22,8 @@ class Monitoring:
     found sooner. In ``folder`` the processes of this host add up what they count, and go on with it when they
     are started again; by default the workers of one server do so among themselves, and begin anew with it.
     ``most_rows`` rows a second are counted in a process; of more, every second, third, ... of them.
+    ``on_drift`` is called with each ``DriftEvent``, one callable or several, such as a ``Webhook``: in the
+    one process of this host that decides, on a thread of its own. ``hooks`` says what became of the events.
 
     Raises ``TypeError`` or ``ValueError`` that names the argument.
     """
@@ -26,6 +31,8 @@ class Monitoring:
     budget: float = 0.5
     folder: str | os.PathLike[str] | None = None
     most_rows: int = 2_000
+    on_drift: Hook | Sequence[Hook] = ()
+    hooks: Hooks = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         budget: object = self.budget
@@ -37,3 +44,8 @@ class Monitoring:
             raise ValueError(f"most_rows is {self.most_rows!r} and must be a whole number, at least 1")
         if self.folder is not None:
             object.__setattr__(self, "folder", Path(self.folder).expanduser().absolute())
+        hooks = (self.on_drift,) if callable(self.on_drift) else tuple(self.on_drift)
+        if not all(callable(hook) for hook in hooks):
+            raise TypeError("on_drift must be a callable that takes a DriftEvent, or several of them")
+        object.__setattr__(self, "on_drift", hooks)
+        object.__setattr__(self, "hooks", Hooks(hooks))

@@ -15,6 +15,7 @@ from inprocml.model.instances import close_all, open_instances, run_instances
 from inprocml.model.options import Options
 from inprocml.model.watched import Exported
 from inprocml.monitoring import Monitor, RowCounts, layout_of
+from inprocml.monitoring.capture import Recorder
 from inprocml.protocols import Backend, Clock, Source
 from inprocml.serving import Leases, Servable, Sizes, Slot, prediction_ids
 from inprocml.telemetry import ModelTelemetry, caller
@@ -94,14 +95,28 @@ def _assemble(bundle: Bundle, backends: tuple[Backend, ...], options: Options, c
 def _monitor(bundle: Bundle, options: Options, telemetry: ModelTelemetry) -> Monitor | None:
     if options.watching is None:
         return None
+    outputs, capture = partial(_columns, bundle.output), options.watching.capture
+    recorder = (
+        None
+        if capture is None
+        else Recorder(
+            capture,
+            version=bundle.version,
+            digest=bundle.digest,
+            fields=[field.name for field in bundle.transform.schema.fields],
+            render=bundle.transform.render,
+            outputs=outputs,
+        )
+    )
     monitor = Monitor(
         layout_of(bundle.baseline),
         model=bundle.name,
         version=bundle.version,
         digest=bundle.digest,
         inputs=bundle.transform.columns,
-        outputs=partial(_columns, bundle.output),
+        outputs=outputs,
         settings=options.watching,
+        recorder=recorder,
     )
     telemetry.watch(Exported(monitor))
     return monitor

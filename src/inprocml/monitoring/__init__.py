@@ -2,6 +2,7 @@
 
 from inprocml.monitoring.baseline import Baseline, build_baseline
 from inprocml.monitoring.bins import BinCounts, Bins, HourOfWeekBins, NumberBins, ValueBins, numeric_edges
+from inprocml.monitoring.capture import Capture, captured
 from inprocml.monitoring.counts import RowCounts
 from inprocml.monitoring.hooks import Webhook
 from inprocml.monitoring.report import DriftReport, Health, measured
@@ -13,6 +14,7 @@ __all__ = [
     "Baseline",
     "BinCounts",
     "Bins",
+    "Capture",
     "DriftEvent",
     "DriftReport",
     "Health",
@@ -26,6 +28,7 @@ __all__ = [
     "ValueBins",
     "Webhook",
     "build_baseline",
+    "captured",
     "layout_of",
     "measured",
     "numeric_edges",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
 import logging
 import math
-import ssl
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from inprocml.monitoring.hooks.signature import (
@@ -19,6 +18,9 @@ from inprocml.monitoring.hooks.signature import (
 )
 from inprocml.monitoring.verdict import DriftEvent
 from inprocml.native import lock_maker
+
+if TYPE_CHECKING:
+    import http.client
 
 __all__ = ["Webhook"]
 
@@ -52,6 +54,8 @@ class Webhook:
         pauses: Sequence[float] = _PAUSES,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        import ssl
+
         limit: object = timeout
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit < math.inf:
             raise ValueError(f"timeout is {timeout!r} and must be a finite number of seconds, more than 0")
@@ -82,6 +86,8 @@ class Webhook:
 
     def _deliver(self, event: DriftEvent) -> str | None:
         """Return why it could not be delivered; None where it was."""
+        import http.client
+
         body = event.to_json().encode("ascii")
         why = "it was not tried"
         for pause in (0.0, *self._pauses):
@@ -100,6 +106,8 @@ class Webhook:
 
     def _post(self, body: bytes, name: str) -> int:
         """Return the status of one attempt; what goes wrong on the way passes through."""
+        import http.client
+
         until = time.monotonic() + self._timeout
         host, port = self._parts.hostname or "", self._parts.port
         connection = (
@@ -128,6 +136,8 @@ class Webhook:
 
 def _status(connection: http.client.HTTPConnection, until: float) -> int:
     """Read the first line of the answer, and no more than it takes; a receiver may drip for ever."""
+    from http.client import BadStatusLine
+
     head = b""
     while b"\n" not in head and len(head) < _HEAD:
         left = until - time.monotonic()
@@ -140,7 +150,7 @@ def _status(connection: http.client.HTTPConnection, until: float) -> int:
         head += came
     version, _, rest = head.partition(b" ")
     if not version.startswith(b"HTTP/1.") or not rest[:3].isdigit():
-        raise http.client.BadStatusLine("no HTTP")
+        raise BadStatusLine("no HTTP")
     return int(rest[:3])
 
 

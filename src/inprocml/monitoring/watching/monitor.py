@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from inprocml.monitoring.capture import Recorder
 from inprocml.monitoring.counting import Buffer, Form, Seen, Tally
 from inprocml.monitoring.series import Counts, Layout
 from inprocml.monitoring.verdict import DriftEvent
@@ -51,8 +52,9 @@ class Monitor:
     """Counts the rows of one version, and decides with the other processes of this host.
 
     ``inputs`` turns rows, or a table of them, into checked columns (``Transform.columns``), ``outputs`` the
-    model's outputs into the columns of the baseline. ``saw`` may be called from any thread and never raises;
-    nothing else here is on a request's path. What goes wrong is counted, and logged once.
+    model's outputs into the columns of the baseline; ``recorder`` keeps rows for retraining. ``saw`` may be
+    called from any thread and never raises; nothing else here is on a request's path. What goes wrong is
+    counted, and logged once.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Monitor:
         inputs: Callable[[Any], Columns],
         outputs: Callable[[Tensors], Columns],
         settings: Monitoring,
+        recorder: Recorder | None = None,
         clock: Callable[[], float] = time.time,
         wakes: Watcher | None = None,
     ) -> None:
@@ -73,6 +76,7 @@ class Monitor:
         self._digest = digest
         self._inputs, self._outputs = inputs, outputs
         self._settings = settings
+        self._recorder = recorder
         self._clock = clock
         self._buffer = Buffer()
         self._lock = lock_maker()()  # guards all below
@@ -159,6 +163,8 @@ class Monitor:
                     self._shared.slots.resign()
                 self._shared.close()
                 self._shared = None
+        if self._recorder is not None:
+            self._recorder.close()
 
     # --- what is known --------------------------------------------------------------------------------
 
@@ -214,6 +220,11 @@ class Monitor:
         numbers["dropped"] += len(seen) - len(chosen) + drops
         for start in range(0, len(chosen), _CHUNK):
             self._add(chosen[start : start + _CHUNK])
+        if self._recorder is not None and seen:
+            try:
+                self._recorder.saw(seen, self._looked_at)
+            except Exception as error:  # noqa: BLE001 - counted rows stay counted
+                self._grumble("rows could not be captured", error)
 
     def _add(self, seen: Sequence[Seen]) -> None:
         """Count some rows; where one cannot be, the others are counted one by one."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
 
+from inprocml.monitoring.capture import Capture
 from inprocml.monitoring.hooks import Hook, Hooks
 
 __all__ = ["Monitoring"]
@@ -24,6 +25,7 @@ class Monitoring:
     ``most_rows`` rows a second are counted in a process; of more, every second, third, ... of them.
     ``on_drift`` is called with each ``DriftEvent``, one callable or several, such as a ``Webhook``: in the
     one process of this host that decides, on a thread of its own. ``hooks`` says what became of the events.
+    ``capture`` keeps a part of the rows for retraining; None: no row is kept.
 
     Raises ``TypeError`` or ``ValueError`` that names the argument.
     """
@@ -32,6 +34,7 @@ class Monitoring:
     folder: str | os.PathLike[str] | None = None
     most_rows: int = 2_000
     on_drift: Hook | Sequence[Hook] = ()
+    capture: Capture | None = None
     hooks: Hooks = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -44,6 +47,10 @@ class Monitoring:
             raise ValueError(f"most_rows is {self.most_rows!r} and must be a whole number, at least 1")
         if self.folder is not None:
             object.__setattr__(self, "folder", Path(self.folder).expanduser().absolute())
+        if not isinstance(self.capture, Capture | None):
+            raise TypeError(
+                f"capture must be an inprocml.monitoring.Capture, not {type(self.capture).__name__}"
+            )
         hooks = (self.on_drift,) if callable(self.on_drift) else tuple(self.on_drift)
         if not all(callable(hook) for hook in hooks):
             raise TypeError("on_drift must be a callable that takes a DriftEvent, or several of them")

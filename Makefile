@@ -13,7 +13,7 @@ TESTS ?= tests
 SECONDS ?= 600
 ROWS ?= 1000000
 
-.PHONY: demo test fuzz fuzz-reader soak check bench gpu setup servers prometheus rivals clean
+.PHONY: demo test fuzz fuzz-reader soak check bench drift-study gpu setup servers prometheus rivals clean
 
 $(DEV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEV)
@@ -88,6 +88,10 @@ check: $(DEV)/.installed
 
 bench: $(DEV)/.installed
 	$(DEV)/bin/python -m benchmarks.run $(ARGS)
+
+# What the drift alarm says where nothing changes, and how soon where something does: seeded, some minutes.
+drift-study: $(DEV)/.installed
+	$(DEV)/bin/python -m benchmarks.drift_study $(ARGS)
 
 # Where there is an NVIDIA GPU: what CI cannot reach. Commit what it writes to benchmarks/results.
 gpu: $(DEV)/.installed

@@ -270,7 +270,7 @@ def measure(*, quick: bool = False) -> dict[str, Any]:
         "AR(1) 0.9": (2, 5_000 // part),
         "daily wave": (2, 10_080 // (3 if quick else 1)),
     }
-    trials, rounds = (10, 2) if quick else (50, 6)
+    trials, rounds = (10, 2) if quick else (50, 3)
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         silent = {
             kind: [pool.submit(quiet, kind, 1000 * at + seed, blocks) for seed in range(count)]

@@ -264,3 +264,19 @@ def test_hostile_text_is_corrupt(text):
 def test_kinds_of_another_release_are_unsupported(text):
     with pytest.raises(Unsupported, match="Upgrade inprocml"):
         Baseline.from_json(text)
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20, unique=True))
+def test_no_two_bins_have_one_name(values):
+    labels = NumberBins(tuple(sorted({value + 0.0 for value in values}))).labels()
+    assert len(set(labels)) == len(labels)
+
+
+def test_names_of_bins_are_as_short_as_tells_them_apart():
+    since_1970 = NumberBins(tuple(1_700_000_000.0 + second for second in range(4)))
+    assert since_1970.labels()[1:3] == ["[1700000000, 1700000001)", "[1700000001, 1700000002)"]
+    assert NumberBins((5.0, 5.000000000000001, 7.123456789)).labels()[:3] == [
+        "[-inf, 5)",
+        "[5, 5)",
+        "[5, 7.12346)",
+    ]

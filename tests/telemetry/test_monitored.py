@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import subprocess
 import sys
 import textwrap
@@ -13,6 +14,7 @@ from tests.telemetry.points import points
 
 from inprocml import Model, Monitoring
 from inprocml.monitoring import Reference
+from inprocml.telemetry.monitored import monitored
 
 
 def served(store, row, name, folder, count=20):
@@ -116,3 +118,38 @@ def test_rows_are_counted_without_being_asked_for(store, row, tmp_path):
         model.predict(row)
         monitor = model._servable(model._process()).monitor
         wait_for(lambda: monitor.numbers()["rows"] == 1)
+
+
+def test_labels_are_exported_by_what_became_of_them(reader, store, row, tmp_path):
+    with Model(store, name="told", monitoring=Monitoring(folder=tmp_path)) as model:
+        prediction = model.predict(row)
+        model.feedback(prediction.id, "ok")
+        model.feedback("nobody-1", "ok")
+        outcomes = {
+            p.attributes["inprocml.feedback.result"]: p.value
+            for p in points(reader, "inprocml.feedbacks", "told")
+        }
+        assert outcomes == {"matched": 1, "unmatched": 1}
+        (delay,) = points(reader, "inprocml.feedback.delay", "told")
+        assert delay.count == 1
+        (usage,) = points(reader, "inprocml.queue.usage", "told")
+        (limit,) = points(reader, "inprocml.queue.limit", "told")
+        assert (usage.value, limit.value) == (0, 1024)
+
+
+def test_a_monitor_that_cannot_be_read_hides_no_other(reader, store, row, tmp_path, caplog):
+    class Broken:
+        model = version = "broken"
+
+        def __getattr__(self, name):
+            raise OSError("the disk is gone")
+
+    broken = Broken()
+    monitored(broken)
+    model = served(store, row, "sound", tmp_path)
+    with caplog.at_level(logging.WARNING, "inprocml"):
+        assert points(reader, "inprocml.feature.observations", "sound")
+        assert points(reader, "inprocml.monitoring.lag", "sound")
+    said = [record for record in caplog.records if "could not be exported" in record.getMessage()]
+    assert len(said) == 1
+    model.close()

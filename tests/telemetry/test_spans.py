@@ -14,19 +14,18 @@ from tests.conftest import Gate, wait_for
 
 from inprocml import InvalidRow, Model
 
+EXPORTER = InMemorySpanExporter()
+
 
 @pytest.fixture
 def spans():
-    """The provider can be set once in a process: the exporter is emptied instead."""
-    provider = trace.get_tracer_provider()
-    if not isinstance(provider, TracerProvider):
+    """The provider can be set once in a process: one exporter is emptied for each test."""
+    if not isinstance(trace.get_tracer_provider(), TracerProvider):
         provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(EXPORTER))
         trace.set_tracer_provider(provider)
-    exporter = InMemorySpanExporter()
-    processor = SimpleSpanProcessor(exporter)
-    provider.add_span_processor(processor)
-    yield exporter
-    processor.shutdown()
+    EXPORTER.clear()
+    return EXPORTER
 
 
 def named(exporter, name):

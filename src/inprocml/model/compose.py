@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
+from inprocml.batching import Pool, Runner
 from inprocml.bundle import Bundle
-from inprocml.bundle.outputs import Output
+from inprocml.bundle.outputs import Classes, Output
 from inprocml.model.instances import close_all, open_instances, run_instances
 from inprocml.model.options import Options
 from inprocml.model.watched import Exported
-from inprocml.monitoring import Monitor, RowCounts, layout_of
+from inprocml.monitoring import Monitor, Monitoring, Quality, RowCounts, layout_of
 from inprocml.monitoring.capture import Recorder
 from inprocml.protocols import Backend, Clock, Source
 from inprocml.serving import Leases, Servable, Sizes, Slot, prediction_ids
@@ -71,8 +74,9 @@ def _assemble(bundle: Bundle, backends: tuple[Backend, ...], options: Options, c
     )
     counts, sizes = RowCounts(_unseen(bundle)), Sizes()
     runner = run_instances(bundle, backends, options, (telemetry, counts, sizes), mark=caller, clock=clock)
-    telemetry.loaded()
-    monitor = _monitor(bundle, options, telemetry)
+    telemetry.loaded(partial(_depth, weakref.ref(runner)), options.max_queue_size * len(backends))
+    new_id = prediction_ids()
+    monitor = _monitor(bundle, options, telemetry, new_id)
     return Servable(
         name=bundle.name,
         version=bundle.version,
@@ -87,12 +91,14 @@ def _assemble(bundle: Bundle, backends: tuple[Backend, ...], options: Options, c
         sizes=sizes,
         telemetry=telemetry,
         monitor=monitor,
-        new_id=prediction_ids(),
+        new_id=new_id,
         leases=Leases(),
     )
 
 
-def _monitor(bundle: Bundle, options: Options, telemetry: ModelTelemetry) -> Monitor | None:
+def _monitor(
+    bundle: Bundle, options: Options, telemetry: ModelTelemetry, new_id: Callable[[], str]
+) -> Monitor | None:
     if options.watching is None:
         return None
     outputs, capture = partial(_columns, bundle.output), options.watching.capture
@@ -117,9 +123,23 @@ def _monitor(bundle: Bundle, options: Options, telemetry: ModelTelemetry) -> Mon
         outputs=outputs,
         settings=options.watching,
         recorder=recorder,
+        quality=_quality(bundle, options.watching, telemetry),
+        prefix=new_id().partition("-")[0],
     )
     telemetry.watch(Exported(monitor))
     return monitor
+
+
+def _depth(alive: weakref.ref[Runner | Pool]) -> int:
+    runner = alive()
+    return 0 if runner is None else runner.depth
+
+
+def _quality(bundle: Bundle, settings: Monitoring, telemetry: ModelTelemetry) -> Quality:
+    output = bundle.output
+    kind: Literal["classes", "regression"] = "classes" if isinstance(output, Classes) else "regression"
+    classes = output.labels if isinstance(output, Classes) else ()
+    return Quality(settings.judged(kind, classes), store=settings.store, delayed=telemetry.delayed)
 
 
 def _columns(output: Output, outputs: Tensors) -> dict[str, NDArray[Any]]:

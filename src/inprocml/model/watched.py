@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import time
+import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from inprocml.monitoring import DriftReport, Health, Known, Monitor, Reference, measured
+from inprocml.monitoring import (
+    DriftReport,
+    Feedback,
+    Health,
+    Known,
+    Monitor,
+    QualityReport,
+    Reference,
+    measured,
+)
 from inprocml.monitoring.verdict import Finding, State
 from inprocml.serving import Process, Servable
 from inprocml.telemetry import Column, Score
@@ -41,10 +52,36 @@ class Watched:
         ``ValueError`` for a model with ``monitoring=False``.
         """
         compared = Reference(reference)
+        return reported(_watched(self), compared)
+
+    def feedback(self: Host, prediction_id: str, label: object) -> Feedback:
+        """Take the truth of a prediction, by its ``id``; say what became of it, and never raise for it.
+
+        ``label`` is one of the classes, of the same type, or a finite number. ``unmatched``: the prediction
+        is unknown, too old, of another process (see ``Monitoring(store=)``) or of ``predict_many``. Raises
+        as ``version`` does where none is loaded, and ``ValueError`` for a model with ``monitoring=False``.
+        """
         servable = self._servable(self._process())
-        if servable.monitor is None:
-            raise ValueError(f"model {self.name!r} has monitoring=False; leave that out, and serve some rows")
-        return reported(servable.monitor, compared)
+        outcome = _watched(self).feedback(prediction_id, label)
+        servable.telemetry.heard(outcome.value)
+        return outcome
+
+    def quality(self: Host) -> QualityReport:
+        """Return how good the answers of the version that serves turned out, as this process was told.
+
+        Raises as ``feedback`` does.
+        """
+        monitor = _watched(self)
+        monitor.look()
+        assert monitor.quality is not None
+        return monitor.quality.report(time.time())
+
+
+def _watched(host: Host) -> Monitor:
+    monitor = host._servable(host._process()).monitor  # noqa: SLF001 - the host is the facade
+    if monitor is None:
+        raise ValueError(f"model {host.name!r} has monitoring=False; leave that out, and serve some rows")
+    return monitor
 
 
 def reported(monitor: Monitor, reference: Reference) -> DriftReport:
@@ -69,7 +106,7 @@ def reported(monitor: Monitor, reference: Reference) -> DriftReport:
                 seen=numbers["seen"],
                 sampled=numbers["rows"],
                 dropped=numbers["dropped"] + numbers["failed"],
-                lag_seconds=0.0,
+                lag_seconds=monitor.lag(),
                 cpu_seconds=numbers["cpu_ns"] / 1e9,
                 workers=known.workers,
                 scope=known.scope,
@@ -82,6 +119,15 @@ def reported(monitor: Monitor, reference: Reference) -> DriftReport:
 def _complete(found: Finding, known: Known) -> Finding:
     """Add what the counts alone do not say: all measures, and the names of values never seen."""
     place, series = _series(found, known)
+    if not found.rows and known.total.rows:  # too few for a window: shown all the same
+        counts = known.total.form.layout.parts(known.total.counts)[place]
+        found = replace(
+            found,
+            rows=known.total.rows,
+            labels=tuple(series.bins.labels()),
+            reference=series.reference.counts,
+            current=tuple(counts.tolist()),
+        )
     names = known.total.names.get(place)
     full = measured(found, series.bins)
     return full if names is None else replace(full, new_values=names.counts)
@@ -100,8 +146,15 @@ class Exported:
     """A monitor as telemetry reads it: once an export, never a row at a time."""
 
     def __init__(self, monitor: Monitor) -> None:
-        self._monitor = monitor
+        self._alive = weakref.ref(monitor)  # what telemetry holds must not keep a dropped model in memory
         self.model, self.version = monitor.model, monitor.version
+
+    @property
+    def _monitor(self) -> Monitor:
+        monitor = self._alive()
+        if monitor is None:
+            raise ReferenceError("the model is gone")
+        return monitor
 
     def columns(self) -> Iterable[Column]:
         """Return what this process itself has counted."""
@@ -119,6 +172,14 @@ class Exported:
     def scores(self) -> Iterable[Score]:
         """Return the scores of the host, in the one process that decides."""
         return self._monitor.decided(_scores) or ()
+
+    def quality(self) -> Mapping[str, float]:
+        """Return the figures of the labels that this process was told."""
+        quality = self._monitor.quality
+        if quality is None:
+            return {}
+        metrics = quality.report(time.time()).metrics
+        return {name: each.value for name, each in metrics.items() if each.value is not None}
 
     def numbers(self) -> Mapping[str, int]:
         """Return the totals of this process."""

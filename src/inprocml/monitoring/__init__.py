@@ -5,6 +5,7 @@ from inprocml.monitoring.bins import BinCounts, Bins, HourOfWeekBins, NumberBins
 from inprocml.monitoring.capture import Capture, captured
 from inprocml.monitoring.counts import RowCounts
 from inprocml.monitoring.hooks import Webhook
+from inprocml.monitoring.quality import Feedback, Quality, QualityReport
 from inprocml.monitoring.report import DriftReport, Health, measured
 from inprocml.monitoring.series import layout_of
 from inprocml.monitoring.verdict import DriftEvent, Reference
@@ -17,12 +18,15 @@ __all__ = [
     "Capture",
     "DriftEvent",
     "DriftReport",
+    "Feedback",
     "Health",
     "HourOfWeekBins",
     "Known",
     "Monitor",
     "Monitoring",
     "NumberBins",
+    "Quality",
+    "QualityReport",
     "Reference",
     "RowCounts",
     "ValueBins",

@@ -22,6 +22,7 @@ _ATOMS = 16  # a value that makes up a 16th of the reference is a bin of its own
 TOP = 64
 MOST_KNOWN = 16_384
 LONGEST_KNOWN = 64
+_DIGITS = 6  # of an edge in a name
 _THURSDAY = 3 * 24  # hours from Monday to the day that 1970 began with
 
 
@@ -125,8 +126,15 @@ class NumberBins:
         return len(self.edges) + 2
 
     def labels(self) -> list[str]:
-        """Return a name for each bin."""
-        ends = ["-inf", *(f"{edge:.6g}" for edge in self.edges), "inf"]
+        """Return a name for each bin: its ends to 6 digits, or to as many more as tell all bins apart."""
+        for digits in range(_DIGITS, 17):
+            named = self._named(digits)
+            if len(set(named)) == len(named):
+                return named
+        return self._named(17)
+
+    def _named(self, digits: int) -> list[str]:
+        ends = ["-inf", *(f"{edge:.{digits}g}" for edge in self.edges), "inf"]
         return [f"[{low}, {high})" for low, high in pairwise(ends)] + ["missing"]
 
     def places(self, column: NDArray[Any]) -> NDArray[np.intp]:

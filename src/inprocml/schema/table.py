@@ -87,7 +87,7 @@ def _from_rows(rows: Sequence[Any], names: Sequence[str]) -> Opened:
     plain = rows if set(map(type, rows)) <= {dict} else _plain(rows)
     opened = Opened(len(plain))
     try:
-        opened.columns = {name: list(map(itemgetter(name), plain)) for name in names}
+        opened.columns = _turned(plain, names)
     except KeyError:  # a field is absent somewhere
         opened.columns = {name: [row.get(name) for row in plain] for name in names}
     else:
@@ -98,6 +98,14 @@ def _from_rows(rows: Sequence[Any], names: Sequence[str]) -> Opened:
         if not known.issuperset(row):
             _merge(opened.issues, unknown_fields(row, known), position)
     return opened
+
+
+def _turned(rows: Sequence[Any], names: Sequence[str]) -> dict[str, Column]:
+    """Return the columns of rows; each row is visited once, for its values lie together in memory."""
+    if len(names) < 2 or not rows:
+        return {name: [row[name] for row in rows] for name in names}
+    turned = zip(*map(itemgetter(*names), rows), strict=True)
+    return {name: list(column) for name, column in zip(names, turned, strict=True)}
 
 
 def _plain(rows: Sequence[Any]) -> list[dict[str, object]]:

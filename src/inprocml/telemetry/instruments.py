@@ -13,7 +13,7 @@ import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import ParamSpec
+from typing import NamedTuple, ParamSpec
 
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
@@ -80,7 +80,19 @@ class _Instruments:
         self.decisions = meter.create_counter(
             names.DECISIONS, unit="{decision}", description="What was decided about candidate versions."
         )
+        self._of_labels(meter)
         _create_observables(meter)
+
+    def _of_labels(self, meter: metrics.Meter) -> None:
+        self.feedbacks = meter.create_counter(
+            names.FEEDBACKS, unit="{feedback}", description="Labels that came, by what became of them."
+        )
+        self.delay = meter.create_histogram(
+            names.FEEDBACK_DELAY,
+            unit="s",
+            description="Time from a prediction to its label.",
+            explicit_bucket_boundaries_advisory=names.DELAYS,
+        )
 
 
 def _create_observables(meter: metrics.Meter) -> None:
@@ -89,6 +101,18 @@ def _create_observables(meter: metrics.Meter) -> None:
         callbacks=[_observe_loaded],
         unit="{model}",
         description="1 for each version loaded in this process.",
+    )
+    meter.create_observable_up_down_counter(
+        names.QUEUE_USAGE,
+        callbacks=[_observe_queues(lambda queue: queue.depth())],
+        unit="{prediction}",
+        description="Rows that wait for the device.",
+    )
+    meter.create_observable_up_down_counter(
+        names.QUEUE_LIMIT,
+        callbacks=[_observe_queues(lambda queue: queue.limit)],
+        unit="{prediction}",
+        description="Rows that may wait before callers are refused.",
     )
     meter.create_observable_gauge(
         names.STALE,
@@ -129,6 +153,26 @@ def _observe_loaded(_options: CallbackOptions) -> Iterable[Observation]:
 
 _stale: weakref.WeakKeyDictionary[object, tuple[int, str, bool]] = weakref.WeakKeyDictionary()
 _shares: dict[tuple[str, str], tuple[int, float]] = {}
+
+
+class Queue(NamedTuple):
+    """A version's queue: the rows that wait now, and how many may."""
+
+    depth: Callable[[], int]
+    limit: int
+
+
+def _observe_queues(value: Callable[[Queue], int]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def observe(_options: CallbackOptions) -> Iterable[Observation]:
+        pid = os.getpid()
+        found = [(alive(), owner) for alive, owner, _ in list(_loaded.values())]
+        return [
+            Observation(value(telemetry.queue), telemetry.attributes)
+            for telemetry, owner in found
+            if owner == pid and telemetry is not None and telemetry.queue is not None
+        ]
+
+    return observe
 
 
 def _observe_stale(_options: CallbackOptions) -> Iterable[Observation]:
@@ -173,7 +217,8 @@ class ModelTelemetry:
     def __init__(self, *, model: str, version: str, runtime: str, device: str, digest: str) -> None:
         self._instruments = _instruments()
         self._watched: Monitored | None = None
-        self._attributes: Attributes = {names.MODEL_NAME: model, names.MODEL_VERSION: version}
+        self.queue: Queue | None = None
+        self.attributes = self._attributes = {names.MODEL_NAME: model, names.MODEL_VERSION: version}
         self._batch_attributes: Attributes = {
             **self._attributes,
             names.RUNTIME_NAME: runtime,
@@ -203,6 +248,16 @@ class ModelTelemetry:
         _count_rejection(self._attributes, error)
 
     @_guarded
+    def heard(self, outcome: str) -> None:
+        """Count a label."""
+        self._instruments.feedbacks.add(1, {**self._attributes, names.FEEDBACK_RESULT: outcome})
+
+    @_guarded
+    def delayed(self, seconds: float) -> None:
+        """Record how long a label took that was joined to its prediction."""
+        self._instruments.delay.record(seconds, self._attributes)
+
+    @_guarded
     def observe(self, record: BatchRecord) -> None:
         """Record one executed batch."""
         attributes = self._batch_attributes
@@ -216,8 +271,9 @@ class ModelTelemetry:
             inferred(record.seconds, record.rows, attributes, marks)
 
     @_guarded
-    def loaded(self) -> None:
-        """Count this version as loaded in this process."""
+    def loaded(self, depth: Callable[[], int], limit: int) -> None:
+        """Count this version as loaded in this process; ``depth`` tells how many rows wait, of ``limit``."""
+        self.queue = Queue(depth, limit)
         key = id(self)
         alive = weakref.ref(self, lambda _gone: _loaded.pop(key, None))
         _loaded[key] = (alive, os.getpid(), self._loaded_attributes)
@@ -232,7 +288,7 @@ class ModelTelemetry:
     def unloaded(self) -> None:
         """Count this version as gone."""
         _loaded.pop(id(self), None)
-        self._watched = None
+        self._watched = self.queue = None
 
 
 def _count_rejection(attributes: Attributes, error: BaseException) -> None:

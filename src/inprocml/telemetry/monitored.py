@@ -7,6 +7,7 @@ come from the one process that decides for its host. Nothing is recorded per row
 
 from __future__ import annotations
 
+import logging
 import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +18,11 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from inprocml.telemetry import names
+
+_log = logging.getLogger("inprocml")
+_complained: set[type[Exception]] = set()
+
+Callback = Callable[[CallbackOptions], Iterable[Observation]]
 
 __all__ = ["Column", "Monitored", "Score", "monitored"]
 
@@ -59,6 +65,8 @@ class Monitored(Protocol):
 
     def scores(self) -> Iterable[Score]: ...
 
+    def quality(self) -> Mapping[str, float]: ...  # of this process's labels, by metric
+
     def numbers(self) -> Mapping[str, int]: ...
 
     def lag(self) -> float: ...
@@ -73,18 +81,37 @@ def monitored(source: Monitored) -> None:
     _alive[source] = os.getpid()
 
 
-def _sources() -> list[Monitored]:
-    pid = os.getpid()
-    return [source for source, owner in list(_alive.items()) if owner == pid]
-
-
 def _attributes(source: Monitored) -> dict[str, str]:
     return {names.MODEL_NAME: source.model, names.MODEL_VERSION: source.version}
 
 
-def _bins(value: Callable[[Column, int], float]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+def _of_each(read: Callable[[Monitored], Iterable[Observation]]) -> Callback:
+    """Read every source of this process; one that fails is logged once, and costs the others nothing."""
+
     def observe(_options: CallbackOptions) -> Iterable[Observation]:
-        return [
+        pid = os.getpid()
+        found: list[Observation] = []
+        for source in [source for source, owner in list(_alive.items()) if owner == pid]:
+            try:
+                found += read(source)
+            except ReferenceError:  # dropped while we looked
+                continue
+            except Exception as error:  # noqa: BLE001 - a guest never breaks its host's exporter
+                _complain(source.model, error)
+        return found
+
+    return observe
+
+
+def _complain(model: str, error: Exception) -> None:
+    if type(error) not in _complained:
+        _complained.add(type(error))
+        _log.warning("what is known of model %s could not be exported", model, exc_info=error)
+
+
+def _bins(value: Callable[[Column, int], float]) -> Callback:
+    return _of_each(
+        lambda source: [
             Observation(
                 value(column, place),
                 {
@@ -94,17 +121,15 @@ def _bins(value: Callable[[Column, int], float]) -> Callable[[CallbackOptions], 
                     names.FEATURE_BIN: label,
                 },
             )
-            for source in _sources()
             for column in list(source.columns())[:MOST_COLUMNS]
             for place, label in enumerate(column.labels)
         ]
+    )
 
-    return observe
 
-
-def _scores(value: Callable[[Score], float]) -> Callable[[CallbackOptions], Iterable[Observation]]:
-    def observe(_options: CallbackOptions) -> Iterable[Observation]:
-        return [
+def _scores(value: Callable[[Score], float]) -> Callback:
+    return _of_each(
+        lambda source: [
             Observation(
                 value(score),
                 {
@@ -115,31 +140,33 @@ def _scores(value: Callable[[Score], float]) -> Callable[[CallbackOptions], Iter
                     names.DRIFT_METRIC: score.metric,
                 },
             )
-            for source in _sources()
             for score in source.scores()
         ]
+    )
 
-    return observe
 
-
-def _rows(_options: CallbackOptions) -> Iterable[Observation]:
+def _rows(source: Monitored) -> Iterable[Observation]:
+    numbers = source.numbers()
+    by_state = {"counted": numbers["rows"], "dropped": numbers["dropped"], "failed": numbers["failed"]}
     return [
         Observation(number, {**_attributes(source), names.ROW_STATE: state})
-        for source in _sources()
-        for state, number in _by_state(source.numbers()).items()
+        for state, number in by_state.items()
     ]
 
 
-def _by_state(numbers: Mapping[str, int]) -> dict[str, int]:
-    return {"counted": numbers["rows"], "dropped": numbers["dropped"], "failed": numbers["failed"]}
+def _quality(source: Monitored) -> Iterable[Observation]:
+    return [
+        Observation(value, {**_attributes(source), names.QUALITY_METRIC: metric})
+        for metric, value in source.quality().items()
+    ]
 
 
-def _cpu(_options: CallbackOptions) -> Iterable[Observation]:
-    return [Observation(source.numbers()["cpu_ns"] / 1e9, _attributes(source)) for source in _sources()]
+def _cpu(source: Monitored) -> Iterable[Observation]:
+    return [Observation(source.numbers()["cpu_ns"] / 1e9, _attributes(source))]
 
 
-def _lag(_options: CallbackOptions) -> Iterable[Observation]:
-    return [Observation(source.lag(), _attributes(source)) for source in _sources()]
+def _lag(source: Monitored) -> Iterable[Observation]:
+    return [Observation(source.lag(), _attributes(source))]
 
 
 @cache
@@ -170,15 +197,31 @@ def _instruments() -> None:
         unit="{sample}",
         description="Rows that a drift score is computed from.",
     )
+    _create_health(meter)
+
+
+def _create_health(meter: metrics.Meter) -> None:
+    meter.create_observable_gauge(
+        names.QUALITY_SCORE,
+        callbacks=[_of_each(_quality)],
+        unit="1",
+        description="How good answers turned out, by the labels that this process was told.",
+    )
     meter.create_observable_counter(
         names.MONITORING_ROWS,
-        callbacks=[_rows],
+        callbacks=[_of_each(_rows)],
         unit="{row}",
         description="Answered rows, by what became of them.",
     )
     meter.create_observable_counter(
-        names.MONITORING_CPU, callbacks=[_cpu], unit="s", description="CPU time that monitoring has taken."
+        names.MONITORING_CPU,
+        callbacks=[_of_each(_cpu)],
+        unit="s",
+        description="CPU time that monitoring has taken.",
     )
     meter.create_observable_gauge(
-        names.MONITORING_LAG, callbacks=[_lag], unit="s", description="Age of the oldest row not yet counted."
+        names.MONITORING_LAG,
+        callbacks=[_of_each(_lag)],
+        unit="s",
+        description="Age of the oldest row not yet counted.",
     )

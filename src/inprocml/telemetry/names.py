@@ -26,6 +26,11 @@ OBSERVATIONS: Final = "inprocml.feature.observations"
 REFERENCE_RATIO: Final = "inprocml.feature.reference.ratio"
 DRIFT_SCORE: Final = "inprocml.drift.score"
 DRIFT_SAMPLES: Final = "inprocml.drift.samples"
+QUEUE_USAGE: Final = "inprocml.queue.usage"
+QUEUE_LIMIT: Final = "inprocml.queue.limit"
+FEEDBACKS: Final = "inprocml.feedbacks"
+FEEDBACK_DELAY: Final = "inprocml.feedback.delay"
+QUALITY_SCORE: Final = "inprocml.quality.score"
 MONITORING_ROWS: Final = "inprocml.monitoring.rows"
 MONITORING_CPU: Final = "inprocml.monitoring.cpu.time"
 MONITORING_LAG: Final = "inprocml.monitoring.lag"
@@ -45,6 +50,8 @@ DRIFT_REFERENCE: Final = "inprocml.drift.reference"  # train | live
 DRIFT_METRIC: Final = "inprocml.drift.metric"
 PREDICTION_ID: Final = "inprocml.prediction.id"
 ROWS_IN_BATCH: Final = "inprocml.batch.rows"
+FEEDBACK_RESULT: Final = "inprocml.feedback.result"  # matched | unmatched | duplicate | invalid | failed
+QUALITY_METRIC: Final = "inprocml.quality.metric"
 ROW_STATE: Final = "inprocml.row.state"  # counted | dropped | failed
 ERROR_TYPE: Final = "error.type"
 
@@ -68,6 +75,9 @@ SECONDS: Final = (
     10,
 )
 """Bucket boundaries for request-path durations: a small model answers in tens of microseconds."""
+
+DELAYS: Final = (60, 600, 3_600, 21_600, 86_400, 172_800, 345_600, 604_800, 1_209_600, 2_592_000)
+"""Bucket boundaries, in seconds, for how long a label took: from a minute to a month."""
 
 ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 """Bucket boundaries for rows per batch."""

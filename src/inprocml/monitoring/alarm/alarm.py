@@ -78,12 +78,12 @@ class Alarm:
             return self._idle()
         if not clock.open_rows:
             clock.open_since, clock.open_seconds = clock.last - passed, 0.0
+            self._begin_day()
         clock.heard = clock.last
         clock.open_rows += rows
         clock.open_seconds += passed
         self._memory.open += cells
         self._add_whole(counts, rows)
-        self._looks.clear()
         if clock.open_rows < self._block_rows or clock.open_seconds < self._block_seconds:
             return []
         return self._close_block()
@@ -127,7 +127,7 @@ class Alarm:
 
     def timeline(self) -> tuple[Moment, ...]:
         """Return the last hours that held rows, against training; the present one is the last."""
-        deff = self._memory.dependence.effect()
+        deff = self._memory.dependence.effect(self._weekly)
         return moments_of(self._folding, self._memory.slots, self._tables[Reference.TRAIN], deff)
 
     def dump(self) -> bytes:
@@ -166,8 +166,8 @@ class Alarm:
         self._memory = memory
         self._looks: dict[Reference, Look | None] = {}
         self._windows: Past | None = None
+        self._deff = memory.dependence.effect(self._weekly)
         self._learn_live()
-        self._deff = memory.dependence.effect()
         self._days()
 
     def _days(self) -> None:
@@ -176,7 +176,7 @@ class Alarm:
 
     def _learn_live(self) -> None:
         if self._memory.clock.live_blocks:
-            self._tables[Reference.LIVE] = Tables(self._folding, self._memory.live)
+            self._tables[Reference.LIVE] = Tables(self._folding, self._memory.live, self._deff)
 
     def _pass(self, now: float) -> float:
         """Return the seconds since the last call: none, where the clock stepped back or tells no time."""
@@ -198,11 +198,15 @@ class Alarm:
                     events.append(self._event(reference, episode.close(), drifting))
         return events
 
+    def _begin_day(self) -> None:
+        """Count on all bins anew with a block, a day after the last time."""
+        clock = self._memory.clock
+        if not clock.full_rows or abs(clock.open_since - clock.full_since) > DAY:
+            self._memory.full = np.zeros_like(self._memory.full)
+            clock.full_since, clock.full_rows = clock.open_since, 0.0
+
     def _add_whole(self, counts: Counts, rows: int) -> None:
         clock = self._memory.clock
-        if not clock.full_rows or clock.last - clock.full_since > DAY:
-            self._memory.full[:] = 0
-            clock.full_since, clock.full_rows = clock.last, 0.0
         kept = self._memory.full.astype(np.int64) + counts[self._whole]
         self._memory.full = np.minimum(kept, np.iinfo(np.uint32).max).astype(np.uint32)
         clock.full_rows += rows
@@ -217,7 +221,7 @@ class Alarm:
         known = memory.dependence.known
         if not known:
             memory.dependence.learn(cells, self._tables[Reference.TRAIN])
-            self._deff = memory.dependence.effect()
+            self._deff = memory.dependence.effect(self._weekly)
         hour = memory.slots.hour
         turned = memory.slots.turn(start)
         memory.slots.add(cells)
@@ -234,15 +238,23 @@ class Alarm:
         memory, tables = self._memory, self._tables[Reference.TRAIN]
         known = memory.dependence.known
         before = memory.blocks.start_of(_LAG) if known else np.inf
-        _, hours = memory.slots.complete_hours(before)
+        stamps, hours = memory.slots.complete_hours(before)
+        hours = hours[self._well(stamps * HOUR)]
         memory.flags[0] = hours_differ(hours, tables, self._deff)
         memory.clock.settled = float(
-            (hours.sum(axis=2).max(axis=1, initial=0) >= 50 * self._deff.max()).sum() >= 2
+            (hours.sum(axis=2).max(axis=1, initial=0) >= 50 * self._deff.max(initial=1)).sum() >= 2
         )
         memory.flags[1] = False
-        if turned and known:
+        yesterday = np.array([(memory.slots.hour - 25) * HOUR])
+        if turned and known and self._well(yesterday).all():
             memory.flags[1] = left_yesterday(*turned, tables, self._deff, self._limit)
         self._days()
+
+    def _well(self, starts: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which hours lie outside the last episode that is over."""
+        clock = self._memory.clock
+        well: NDArray[np.bool_] = (starts + HOUR <= clock.ill) | (starts >= clock.anew)
+        return well
 
     def _step(self, reference: Reference) -> list[DriftEvent]:
         look = self._look(reference)
@@ -256,15 +268,15 @@ class Alarm:
             return []
         event = self._event(reference, action, drifting | episode.drifting)
         if action is Action.CLOSED:
-            self._start_anew(look, drifting)
+            self._start_anew(look, drifting, event.since)
         return [event]
 
-    def _start_anew(self, look: Look, drifting: NDArray[np.bool_]) -> None:
+    def _start_anew(self, look: Look, drifting: NDArray[np.bool_], ill: float) -> None:
         """Forget what lies before the calm: it would open the same episode again."""
         suffixes = self._past().suffixes
         blocks = [suffixes[place].blocks for place in look.clearing[drifting] if place < len(suffixes)]
         self._memory.blocks.forget(max(blocks, default=1))
-        self._memory.clock.anew = self._memory.blocks.oldest()
+        self._memory.clock.ill, self._memory.clock.anew = ill, self._memory.blocks.oldest()
         self._memory.flags[1] = False
         self._looks.clear()
         self._windows = None
@@ -290,7 +302,7 @@ class Alarm:
         """Return what the closed blocks show, kept until the next one closes; ``None`` without them."""
         if reference not in self._looks:
             past, tables = self._past(), self._tables.get(reference)
-            known = tables is not None and past.suffixes
+            known = tables is not None and past.suffixes and self._folding.layout.series
             self._looks[reference] = judge(past, tables, self._terms(reference)) if tables and known else None
         return self._looks[reference]
 

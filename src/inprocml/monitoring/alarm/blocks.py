@@ -1,4 +1,4 @@
-"""The recent past in blocks whose sizes double: at most two of each size, so memory is constant.
+"""The recent past in blocks whose sizes double: at most two of each size, one of the largest.
 
 Suffix windows are sums of the newest blocks. What is dropped at the far end is older than all of them.
 """
@@ -16,7 +16,7 @@ __all__ = ["LEVELS", "SCALES", "Blocks", "Window", "saturated"]
 
 LEVELS = 10  # sizes 2**0 to 2**9
 SCALES = LEVELS
-_SLOTS = 2 * LEVELS
+_SLOTS = 2 * LEVELS - 1  # of the largest, one
 _MOST = np.iinfo(np.uint32).max
 
 _Cells = NDArray[np.int64]
@@ -57,11 +57,11 @@ class Blocks:
         return dropped
 
     def _room(self, level: int) -> _Cells | None:
-        """Make sure that at most one block of this level is there."""
+        """Make room for one more block of this level."""
         slots = sorted(np.flatnonzero(self.levels == level).tolist(), key=lambda slot: self.orders[slot])
-        if len(slots) < 2:
+        if len(slots) < (1 if level == LEVELS - 1 else 2):
             return None
-        older, newer = slots
+        older, newer = slots[0], slots[-1]
         if level == LEVELS - 1:
             self.levels[older] = -1
             left: _Cells = self.counts[older].astype(np.int64)

@@ -65,8 +65,10 @@ class Dependence:
         total = weight + others
         return (mean * weight + other * others) / np.maximum(total, 1), total
 
-    def effect(self) -> _Floats:
+    def effect(self, weekly: NDArray[np.bool_]) -> _Floats:
         """Return deff, shape ``(series,)``: at least 1, and ``UNKNOWN`` until it is known.
+
+        Of ``weekly`` columns, which hold times, neighbours are alike and weeks are not: missing counts alone.
 
         The largest over sizes and channels. Of each two standard errors are taken off, or the largest of
         fifteen noisy figures would be large where rows are independent; 15 % are put on.
@@ -76,6 +78,7 @@ class Dependence:
         within = self.within[0] / np.maximum(self.within[1], 1)
         pairs = np.maximum(self.pairs, 1).astype(np.float64)
         ratio = np.where(within > 0, self.squares / pairs / np.where(within > 0, within, 1), 1)
+        ratio[:, :2, weekly] = 1
         sure = ratio * np.maximum(1 - 2 * np.sqrt(2 / pairs), 0)
         result: _Floats = np.maximum(1.0, _CAUTION * sure.max(axis=(0, 1)))
         return result

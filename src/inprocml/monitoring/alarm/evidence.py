@@ -43,17 +43,22 @@ class Evidence:
 
 
 class Tables:
-    """What the tests need of a reference: counts of shape ``(series, 16)``."""
+    """What the tests need of a reference: counts of shape ``(series, 16)``.
 
-    def __init__(self, folding: Folding, counts: NDArray[np.int64]) -> None:
+    ``deff``, ``(series,)``: a reference of live rows depends on one another as live rows do. ``rows`` and
+    ``values`` are effective ones.
+    """
+
+    def __init__(self, folding: Folding, counts: NDArray[np.int64], deff: _Floats | None = None) -> None:
         kinds = np.array(folding.kinds)
         self.counts = counts.astype(np.float64)
-        self.rows = self.counts.sum(axis=1)
+        self.worth = self.counts if deff is None else self.counts / deff[:, None]
+        self.rows = self.worth.sum(axis=1)
         # of categories, values never seen have no place in the order
         self.valued = np.ones((len(kinds), CELLS))
         self.valued[:, MISSING] = 0
         self.valued[kinds != "number", BEYOND] = 0
-        values = self.counts * self.valued
+        values = self.worth * self.valued
         self.values = values.sum(axis=1)
         self.scores = np.stack([location_scores(values) * self.valued, scale_scores(values) * self.valued])
         shares = values / np.maximum(self.values, 1)[:, None]
@@ -69,16 +74,16 @@ class Tables:
         self.outside = np.zeros_like(self.counts)
         self.outside[:, BEYOND] = 1
         self.outside[kinds == "number", BELOW] = 1
-        shares = self.counts * self.valued / np.maximum(self.values, 1)[:, None]
+        shares = self.worth * self.valued / np.maximum(self.values, 1)[:, None]
         rare = self.valued * (1 - self.outside) * (shares < _RARE)
         missing = np.zeros_like(self.counts)
         missing[:, MISSING] = 1
-        hits = np.stack([(self.counts * mask).sum(axis=1) for mask in (missing, self.outside, rare)])
+        hits = np.stack([(self.worth * mask).sum(axis=1) for mask in (missing, self.outside, rare)])
         rows = np.maximum(self.rows, 1)
         self.rates = hits / rows
-        whole = hits.astype(np.int64).tolist()
-        self.upper = np.array([[poisson_upper(hit) for hit in row] for row in whole]) / rows
-        self.lower = np.array([poisson_lower(hit) for hit in whole[0]]) / rows
+        most, least = np.ceil(hits).astype(np.int64).tolist(), np.floor(hits[0]).astype(np.int64).tolist()
+        self.upper = np.array([[poisson_upper(hit) for hit in row] for row in most]) / rows
+        self.lower = np.array([poisson_lower(hit) for hit in least]) / rows
         columns = [self.valued, *self.scores, np.ones_like(self.counts), missing, self.outside, rare]
         self.weights = np.stack(columns, axis=2)
 
@@ -112,7 +117,7 @@ class Tables:
         terms = _entropy(current) + _entropy(reference) - _entropy(current + reference)
         g = 2 * (terms.sum(axis=2) + _entropy(rows + total) - _entropy(rows) - _entropy(total))
         tested = (rows >= _LEAST_SHAPE) & (total >= _LEAST_SHAPE) & (freedom > 0)
-        half = 0.5 * self.groups[:, None, None]
+        half = 0.5 * np.maximum(self.groups, 1)[:, None, None]
         now = (found + 0.5) / ((rows * deff)[:, :, None] + half)
         then = (reference + 0.5) / (total[:, :, None] + half)
         psi = ((now - then) * np.log(now / then) * self.present[:, None, :]).sum(axis=2)

@@ -10,6 +10,7 @@ import struct
 
 import numpy as np
 
+from inprocml.monitoring.alarm.blocks import LEVELS
 from inprocml.monitoring.alarm.memory import Memory
 from inprocml.monitoring.series import Layout
 
@@ -71,8 +72,9 @@ def _check(memory: Memory) -> None:
         and all(np.isfinite(array).all() for array in floats if array.dtype.kind == "f")
         and min(memory.open.min(initial=0), memory.live.min(initial=0)) >= 0
         and max(memory.open.max(initial=0), memory.live.max(initial=0)) < 2**53
-        and ((blocks.levels >= -1) & (blocks.levels < len(blocks.levels) // 2)).all()
-        and all((blocks.levels == level).sum() <= 2 for level in range(len(blocks.levels) // 2))
+        and ((blocks.levels >= -1) & (blocks.levels < LEVELS)).all()
+        and all((blocks.levels == level).sum() <= 2 for level in range(LEVELS - 1))
+        and (blocks.levels == LEVELS - 1).sum() <= 1
         and -1 <= slots.hour < 2**40
         and memory.dependence.blocks >= 0
         and all(max(episode.calm, default=0) < 3 for episode in memory.episodes.values())

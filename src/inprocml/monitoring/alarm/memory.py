@@ -36,6 +36,7 @@ class Clock:
     live_until: float = 0.0
     live_blocks: float = 0.0
     settled: float = 0.0  # whether hours enough were seen to tell a wave from a step
+    ill: float = 0.0  # when the last episode that is over began
     anew: float = 0.0  # no window reaches back beyond this
 
     def values(self) -> list[float]:

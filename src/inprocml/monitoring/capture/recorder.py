@@ -67,13 +67,17 @@ class Recorder:
         capture._writer()  # noqa: SLF001 - settings are declared, this is the first use in the process
 
     def saw(self, answered: Iterable[Answered], now: float) -> None:
-        """Draw from what was answered by ``now``."""
+        """Draw from what was answered by ``now``; never raises."""
         if not self._open:
             return
         writer = self._capture._writer()  # noqa: SLF001 - see above
         for each in answered:
             if writer.draws(each.id):
                 writer.put(Drawn(self._columns, (each, now), _size(each.row)))
+
+    def label(self, prediction_id: str, label: object) -> None:
+        """Keep the truth, if the row was drawn: in whichever process, for a draw goes by the id alone."""
+        self._capture.label(prediction_id, label)
 
     def close(self) -> None:
         """Write what waits."""
@@ -132,4 +136,5 @@ def _joined(outputs: Sequence[Tensors]) -> Tensors:
 
 def _size(row: Row) -> int:
     """Return about how many bytes a row takes while it waits."""
-    return 200 + sum(64 + (len(value) if hasattr(value, "__len__") else 0) for value in row.values())
+    long = [len(value) for value in row.values() if isinstance(value, str | bytes | list | tuple)]
+    return 200 + 64 * len(row) + sum(long)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,12 +35,17 @@ class Quality:
 
     ``settings`` say what is counted. ``store``: where predictions are kept for all processes; without one
     they are kept in this process's memory, ``capacity`` of them, 24 bytes each, and a label must reach the
-    process that answered. What fails is counted in ``counters().lost`` and logged once. Of one process:
-    a child makes its own.
+    process that answered. ``delayed`` is told the seconds that each label took. What fails is counted in
+    ``counters().lost`` and logged once. Of one process: a child makes its own.
     """
 
     def __init__(
-        self, settings: Settings, *, store: PredictionStore | None = None, capacity: int = 100_000
+        self,
+        settings: Settings,
+        *,
+        store: PredictionStore | None = None,
+        capacity: int = 100_000,
+        delayed: Callable[[float], None] | None = None,
     ) -> None:
         self.settings = settings
         self._store = store
@@ -49,6 +54,7 @@ class Quality:
         self._lock = lock_maker()()
         self._logged: set[str] = set()
         self._swept = -math.inf
+        self._delayed = delayed
 
     def predicted(
         self,
@@ -223,6 +229,8 @@ class Quality:
 
     def _count(self, found: Remembered, truth: float, at: float) -> None:
         self._counters.waited(at - found.at)
+        if self._delayed is not None:
+            self._delayed(at - found.at)
         places = self.settings.slices_in(found.slices)
         tallies = [self._counters.slices[place][value] for place, value in places]
         for tally in (self._counters.cohort(self._cohort_of(found.at)), *tallies):

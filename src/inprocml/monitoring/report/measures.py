@@ -79,8 +79,8 @@ def _ordered(
         told,
         binned_ks=_value(binned_ks(before, now)),
         wasserstein=moved,
-        location=location(before, now),
-        scale=scale(before, now),
+        location=_value(location(before, now)),
+        scale=_value(scale(before, now)),
     )
 
 

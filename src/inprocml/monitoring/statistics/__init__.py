@@ -11,7 +11,7 @@ from inprocml.monitoring.statistics.l_infinity import l_infinity
 from inprocml.monitoring.statistics.location import location, location_scores, shift
 from inprocml.monitoring.statistics.mmd import mmd
 from inprocml.monitoring.statistics.psi import psi
-from inprocml.monitoring.statistics.rates import Rate, poisson_lower, poisson_upper, poisson_z, rate
+from inprocml.monitoring.statistics.rates import poisson_lower, poisson_upper, poisson_z
 from inprocml.monitoring.statistics.reservoir import Reservoir
 from inprocml.monitoring.statistics.result import Interval, Outcome, Psi, Undefined
 from inprocml.monitoring.statistics.scale import scale, scale_scores, widening
@@ -24,7 +24,6 @@ __all__ = [
     "Interval",
     "Outcome",
     "Psi",
-    "Rate",
     "Reservoir",
     "Undefined",
     "bin_centres",
@@ -43,7 +42,6 @@ __all__ = [
     "poisson_upper",
     "poisson_z",
     "psi",
-    "rate",
     "scale",
     "scale_scores",
     "shift",

@@ -7,6 +7,9 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from inprocml.monitoring.statistics.pair import paired
+from inprocml.monitoring.statistics.result import Undefined
+
 __all__ = ["FARTHEST", "location", "location_scores", "normal_scores", "shift", "standardised"]
 
 FARTHEST = 3.0
@@ -54,19 +57,21 @@ def shift(scores: _Floats, current: ArrayLike) -> _Floats:
     return mean
 
 
-def location(reference: ArrayLike, current: ArrayLike) -> float | None:
-    """Return how far ``current`` lies above ``reference``, in sigma; ``None`` where a side is empty.
+def location(reference: ArrayLike, current: ArrayLike) -> float | Undefined:
+    """Return how far ``current`` lies above ``reference``, in sigma.
 
     ``sum_k q_k a_k``, a the standardised normal scores of the bins. Counts of shape ``(bins,)``, without
-    missing. For a normal reference that moves by a little, this is by how much.
+    missing. For a normal reference that moves by a little, this is by how much. Raises ``ValueError`` for
+    what are no counts.
 
     >>> location([25, 25, 25, 25], [25, 25, 25, 25])
     0.0
     >>> round(location([25, 25, 25, 25], [0, 0, 50, 50]), 3)
     0.87
-    >>> location([25, 25, 25, 25], [0, 0, 0, 0]) is None
-    True
+    >>> print(location([25, 25, 25, 25], [0, 0, 0, 0]))
+    undefined: current holds no rows
     """
-    if not np.sum(reference) or not np.sum(current):
-        return None
-    return float(shift(location_scores(reference), current))
+    pair = paired(reference, current)
+    if isinstance(pair, Undefined):
+        return pair
+    return float(shift(location_scores(pair.reference), pair.current))

@@ -1,48 +1,19 @@
-"""Shares of missing, unseen and out-of-range values: intervals, and how surprising a count is."""
+"""Shares of missing, unseen and out-of-range values: bounds of a rate, and how surprising a count is.
+
+The interval of a share that is shown is Wilson's (``wilson``).
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Rate", "poisson_lower", "poisson_upper", "poisson_z", "rate"]
+__all__ = ["poisson_lower", "poisson_upper", "poisson_z"]
 
-_EXACT = 200  # from here on Wilson and Hilferty's cube root is right to 1e-5
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """A share of rows and its interval, all from 0 to 1; ``None`` where there are no rows."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-
-
-def rate(hits: int, rows: int, *, confidence: float = 0.95) -> Rate:
-    """Return ``hits / rows`` with Wilson's interval.
-
-    ``(p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n)``: Wilson, JASA 22 (1927), 209-212.
-    ``ValueError`` unless ``0 <= hits <= rows``.
-
-    >>> found = rate(5, 100)
-    >>> found.value, round(found.low, 4), round(found.high, 4)
-    (0.05, 0.0215, 0.1118)
-    """
-    if not 0 <= hits <= rows:
-        raise ValueError(f"{hits} of {rows} rows is no share: hits must be from 0 to rows")
-    if not rows:
-        return Rate(None, None, None)
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share, grown = hits / rows, 1 + z * z / rows
-    centre = (share + z * z / (2 * rows)) / grown
-    half = z * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows)) / grown
-    # at the ends the bounds are exact, and rounding must not cross the share
-    return Rate(share, min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half)))
+_EXACT = 200  # from here on Wilson and Hilferty's cube root is right to 1e-4
 
 
 def poisson_upper(hits: int, *, confidence: float = 0.95) -> float:
@@ -75,8 +46,8 @@ def _mean(hits: int, probability: float) -> float:
     about = shape * (1 - 1 / (9 * shape) + z / (3 * math.sqrt(shape))) ** 3
     if hits >= _EXACT:
         return about
-    low, high = about / 2, about * 2
-    for _ in range(60):
+    low, high = 0.0, 2 * about + 10
+    for _ in range(80):
         middle = (low + high) / 2
         low, high = (middle, high) if _at_most(hits, middle) > probability else (low, middle)
     return (low + high) / 2

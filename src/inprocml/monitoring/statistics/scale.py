@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inprocml.monitoring.statistics.location import normal_scores, shift, standardised
+from inprocml.monitoring.statistics.pair import paired
+from inprocml.monitoring.statistics.result import Undefined
 
 __all__ = ["scale", "scale_scores", "widening"]
 
@@ -26,20 +28,21 @@ def widening(scores: _Floats, current: ArrayLike) -> _Floats:
     return shift(scores, current) / _ROOT
 
 
-def scale(reference: ArrayLike, current: ArrayLike) -> float | None:
-    """Return how much wider ``current`` is than ``reference``; ``None`` where a side is empty.
+def scale(reference: ArrayLike, current: ArrayLike) -> float | Undefined:
+    """Return how much wider ``current`` is than ``reference``.
 
     ``sum_k q_k b_k / sqrt(2)``, b the standardised squared normal scores. For a normal reference whose sigma
     grows by a small share, this is the share: 0.1 is ten percent wider. Large ones are understated, for
-    bins end. Counts of shape ``(bins,)``, without missing.
+    bins end. Counts of shape ``(bins,)``, without missing. Raises ``ValueError`` for what are no counts.
 
     >>> scale([25, 25, 25, 25], [25, 25, 25, 25])
     0.0
     >>> round(scale([25, 25, 25, 25], [50, 0, 0, 50]), 3)
     0.707
-    >>> scale([0, 0], [1, 1]) is None
-    True
+    >>> print(scale([0, 0], [1, 1]))
+    undefined: reference holds no rows
     """
-    if not np.sum(reference) or not np.sum(current):
-        return None
-    return float(widening(scale_scores(reference), current))
+    pair = paired(reference, current)
+    if isinstance(pair, Undefined):
+        return pair
+    return float(widening(scale_scores(pair.reference), pair.current))

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from inprocml.monitoring.capture import Recorder
 from inprocml.monitoring.counting import Buffer, Form, Seen, Tally
+from inprocml.monitoring.quality import Feedback, Quality
 from inprocml.monitoring.series import Counts, Layout
 from inprocml.monitoring.verdict import DriftEvent
+from inprocml.monitoring.watching import labels
 from inprocml.monitoring.watching.evaluation import Evaluation, room_for
 from inprocml.monitoring.watching.settings import Monitoring
 from inprocml.monitoring.watching.sharing import Shared
@@ -42,7 +44,8 @@ class Known(NamedTuple):
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
-_CHUNK = 256  # rows at a time: the interpreter's lock is held for a fraction of a millisecond
+_CHUNK = 512  # rows at a time: some two milliseconds
+_BREATH = 0.0005  # seconds between them, in which requests have the interpreter's lock
 _EVALUATE_SECONDS = 5.0
 _RETRY_SECONDS = 30.0
 _ALIVE_SECONDS = 120.0
@@ -57,7 +60,7 @@ class Monitor:
     counted, and logged once.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword-only, given by the one who composes
         self,
         layout: Layout,
         *,
@@ -68,6 +71,8 @@ class Monitor:
         outputs: Callable[[Tensors], Columns],
         settings: Monitoring,
         recorder: Recorder | None = None,
+        quality: Quality | None = None,
+        prefix: str = "",
         clock: Callable[[], float] = time.time,
         wakes: Watcher | None = None,
     ) -> None:
@@ -77,6 +82,10 @@ class Monitor:
         self._inputs, self._outputs = inputs, outputs
         self._settings = settings
         self._recorder = recorder
+        self.quality = quality
+        self._prefix = prefix  # of the ids of this version's predictions
+        if quality is not None:
+            labels.keep(prefix, quality)
         self._clock = clock
         self._buffer = Buffer()
         self._lock = lock_maker()()  # guards all below
@@ -87,6 +96,8 @@ class Monitor:
         self._shared: Shared | None = None
         self._retry_at = self._evaluate_at = 0.0
         self._closed = False
+        self._breath = lock_maker()()
+        self._breath.acquire()  # for good: to wait for it is to wait
         self._grumbled: set[str] = set()
         self._listeners: list[Callable[[DriftEvent], None]] = [settings.hooks.tell] if settings.hooks else []
         self._watcher = watcher() if wakes is None else wakes
@@ -118,6 +129,18 @@ class Monitor:
             self._tally.numbers["cpu_ns"] += time.thread_time_ns() - began
         if self._watcher.asleep:
             self._watcher.rouse()
+
+    def feedback(self, prediction_id: str, label: object) -> Feedback:
+        """Take the truth of a prediction, of this version or of one before it; say what became of it."""
+        if len(self._buffer):
+            self.look()  # what was answered a moment ago is not remembered yet
+        quality = labels.owner(prediction_id) or self.quality
+        if quality is None:
+            return Feedback.UNMATCHED
+        outcome = quality.feedback(prediction_id, label, self._clock())
+        if self._recorder is not None and outcome in {Feedback.MATCHED, Feedback.UNMATCHED}:
+            self._recorder.label(prediction_id, label)  # unmatched: perhaps of another process
+        return outcome
 
     def listen(self, listener: Callable[[DriftEvent], None]) -> None:
         """Call ``listener`` for every event, in the process that decides; what it raises is logged."""
@@ -156,6 +179,8 @@ class Monitor:
         """Count the rest and leave; what was counted stays for the other processes."""
         self.look()
         self._watcher.forget(self)
+        if self.quality is not None:
+            labels.forget(self._prefix)
         with self._lock:
             self._closed = True
             if self._shared is not None:
@@ -219,12 +244,25 @@ class Monitor:
         numbers["seen"] += len(seen) + drops
         numbers["dropped"] += len(seen) - len(chosen) + drops
         for start in range(0, len(chosen), _CHUNK):
+            if start:
+                self._breath.acquire(timeout=_BREATH)
             self._add(chosen[start : start + _CHUNK])
-        if self._recorder is not None and seen:
-            try:
-                self._recorder.saw(seen, self._looked_at)
-            except Exception as error:  # noqa: BLE001 - counted rows stay counted
-                self._grumble("rows could not be captured", error)
+        if self._recorder is not None:
+            self._recorder.saw(seen, self._looked_at)
+        if self.quality is not None and seen:
+            self._remember(self.quality, seen)
+
+    def _remember(self, quality: Quality, seen: Sequence[Seen]) -> None:
+        """Let all rows wait for their labels, those too that are not counted."""
+        try:
+            columns = self._outputs(_joined([each.outputs for each in seen]))
+        except Exception as error:  # noqa: BLE001 - as in _add
+            self._grumble("predictions could not be remembered", error)
+            return
+        ordered = [column for _, column in sorted(columns.items(), key=lambda pair: _place(pair[0]))]
+        answers = ordered[0] if len(ordered) == 1 else np.stack(ordered, axis=1)
+        slices = {name: [each.row.get(name) for each in seen] for name in self._settings.slices}
+        quality.predicted([each.id for each in seen], answers, self._clock(), slices=slices)
 
     def _add(self, seen: Sequence[Seen]) -> None:
         """Count some rows; where one cannot be, the others are counted one by one."""
@@ -344,6 +382,12 @@ class Monitor:
 
 def _joined(outputs: Sequence[Tensors]) -> Tensors:
     return {name: np.concatenate([each[name] for each in outputs]) for name in outputs[0]}
+
+
+def _place(name: str) -> int:
+    """Return the number in ``probability[10]``: as text it would come before ``probability[2]``."""
+    number = name.rpartition("[")[2].rstrip("]")
+    return int(number) if number.isdecimal() else 0
 
 
 def _copy(tally: Tally) -> Tally:

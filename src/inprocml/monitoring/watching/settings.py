@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
+from typing import Any, Literal
 
 from inprocml.monitoring.capture import Capture
 from inprocml.monitoring.hooks import Hook, Hooks
+from inprocml.monitoring.quality import Settings
+from inprocml.protocols import PredictionStore
 
 __all__ = ["Monitoring"]
 
@@ -27,6 +30,11 @@ class Monitoring:
     one process of this host that decides, on a thread of its own. ``hooks`` says what became of the events.
     ``capture`` keeps a part of the rows for retraining; None: no row is kept.
 
+    A label comes within ``labels_within`` seconds or never; ``usual_labels`` is the share of predictions that
+    get one, learnt where it is not given. ``slices``: a field's name -> values that get figures of their own,
+    at most 4 fields of 16 values. In ``store`` predictions wait for their labels where all processes find
+    them; else each remembers its own, the last 100,000.
+
     Raises ``TypeError`` or ``ValueError`` that names the argument.
     """
 
@@ -36,6 +44,10 @@ class Monitoring:
     on_drift: Hook | Sequence[Hook] = ()
     capture: Capture | None = None
     hooks: Hooks = field(init=False, repr=False, compare=False)
+    labels_within: float = 7 * 86_400.0
+    usual_labels: float | None = None
+    slices: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    store: PredictionStore | None = None
 
     def __post_init__(self) -> None:
         budget: object = self.budget
@@ -45,6 +57,9 @@ class Monitoring:
             raise ValueError(f"budget is {self.budget!r} and must be a finite number above 0")
         if type(self.most_rows) is not int or self.most_rows < 1:
             raise ValueError(f"most_rows is {self.most_rows!r} and must be a whole number, at least 1")
+        if not isinstance(self.store, PredictionStore | None):
+            raise TypeError(f"store must be a PredictionStore, not {type(self.store).__name__}")
+        self.judged("regression", ())  # whatever is wrong with them is said here
         if self.folder is not None:
             object.__setattr__(self, "folder", Path(self.folder).expanduser().absolute())
         if not isinstance(self.capture, Capture | None):
@@ -56,3 +71,14 @@ class Monitoring:
             raise TypeError("on_drift must be a callable that takes a DriftEvent, or several of them")
         object.__setattr__(self, "on_drift", hooks)
         object.__setattr__(self, "hooks", Hooks(hooks))
+
+    def judged(self, kind: Literal["classes", "regression"], classes: tuple[Any, ...]) -> Settings:
+        """Return how the quality of such a model is counted and judged."""
+        return Settings(
+            kind=kind,
+            classes=classes,
+            slices={name: tuple(values) for name, values in self.slices.items()},
+            labels_within=self.labels_within,
+            usual=self.usual_labels,
+            budget=float(self.budget),
+        )

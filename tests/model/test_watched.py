@@ -1,0 +1,194 @@
+"""What a model says of the rows that it answered: drift, and the truth that comes later."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+from tests.conftest import make_rows, wait_for
+
+import inprocml
+from inprocml import DriftReport, Model, Monitoring, Unavailable
+from inprocml.monitoring import Feedback
+from inprocml.monitoring.quality.sqlite import SqliteStore
+from inprocml.monitoring.verdict import State
+
+
+@pytest.fixture
+def model(store, tmp_path):
+    with Model(store, name="watched", monitoring=Monitoring(folder=tmp_path / "counts")) as model:
+        yield model
+
+
+def test_a_report_without_rows_gives_no_verdict(model):
+    report = model.drift()
+    assert isinstance(report, DriftReport)
+    assert report.state is State.INSUFFICIENT
+    assert report.drifted == ()
+    assert (report.rows, report.health.seen) == (0, 0)
+    assert {found.name for found in report.findings} == {
+        "amount",
+        "country",
+        "probability[0]",
+        "probability[1]",
+    }
+    assert "amount" in str(report)
+    assert "<" in report._repr_html_()
+
+
+@pytest.mark.parametrize("reference", ["train", "live"])
+def test_every_door_is_counted(model, row, reference):
+    rows, _ = make_rows(50)
+    model.predict(row)
+    model.predict_many(rows)
+    list(model.predict_many(iter(rows)))
+    report = model.drift(reference)
+    assert report.health.sampled == report.health.seen == 101
+    assert report.reference == reference
+
+
+async def test_coroutines_are_counted_too(model, row):
+    await model.apredict(row)
+    assert model.drift().health.sampled == 1
+
+
+def test_values_that_training_never_saw_are_named(model, row):
+    for _ in range(5):
+        model.predict({**row, "country": "Atlantis"})
+    found = model.drift()["country"]
+    assert dict(found.new_values) == {"Atlantis": 5}
+    assert found.measures.unseen == 1.0
+
+
+def test_refused_rows_are_not_counted(model, row):
+    with pytest.raises(inprocml.InvalidRow):
+        model.predict({**row, "amount": "much"})
+    with pytest.raises(Unavailable):
+        model.close() or model.predict(row)
+
+
+def test_another_reference_is_no_reference(model):
+    with pytest.raises(ValueError, match="yesterday"):
+        model.drift("yesterday")
+
+
+def test_each_version_has_its_own_report(model, row, add_version):
+    model.predict(row)
+    assert model.drift().health.seen == 1
+    add_version()
+    assert model.reload() == "2"
+    report = model.drift()
+    assert (report.version, report.health.seen) == ("2", 0)
+
+
+def test_a_label_that_comes_at_once_finds_its_prediction(model, row):
+    prediction = model.predict(row)
+    assert model.feedback(prediction.id, "fraud") is Feedback.MATCHED
+    assert model.feedback(prediction.id, "fraud") is Feedback.DUPLICATE
+    assert model.quality().counters.outcomes["matched"] == 1
+
+
+def test_labels_that_fit_nothing_are_counted_and_raise_nothing(model, row):
+    prediction = model.predict(row)
+    assert model.feedback("nobody-1", "ok") is Feedback.UNMATCHED
+    for label in ("maybe", 1, None, float("nan"), ["ok"], b"ok"):
+        assert model.feedback(prediction.id, label) is Feedback.INVALID
+    for strange in (7, None, "", "x" * 10_000, "a\n-1"):
+        assert model.feedback(strange, "ok") in {Feedback.INVALID, Feedback.UNMATCHED}
+    assert model.feedback(prediction.id, "ok") is Feedback.MATCHED
+
+
+def test_a_label_for_a_version_that_was_swapped_away_counts_for_that_one(model, row, add_version):
+    before = model.predict(row)
+    add_version()
+    model.reload()
+    after = model.predict(row)
+    assert model.feedback(before.id, "ok") is Feedback.MATCHED
+    assert model.quality().counters.outcomes["matched"] == 0
+    assert model.feedback(after.id, "ok") is Feedback.MATCHED
+    assert model.quality().counters.outcomes["matched"] == 1
+
+
+def test_figures_are_those_of_the_labels(store, tmp_path):
+    settings = Monitoring(
+        folder=tmp_path, slices={"country": ("de", "us")}, usual_labels=1.0, labels_within=3600
+    )
+    with Model(store, monitoring=settings) as model:
+        rows, labels = make_rows(300, seed=9)
+        right = 0
+        for row, label in zip(rows, labels, strict=True):
+            prediction, truth = model.predict(row), ("ok", "fraud")[label]
+            right += prediction.value == truth
+            assert model.feedback(prediction.id, truth) is Feedback.MATCHED
+        report = model.quality()
+        assert report.slices["country"]["us"]["accuracy"].value <= 1.0
+        assert sum(report.counters.outcomes.values()) == 300 >= right > 150
+        assert report.slices["country"]["us"]["accuracy"].rows == sum(row["country"] == "us" for row in rows)
+
+
+def test_in_a_store_labels_reach_every_process(store, tmp_path, row):
+    """Two models stand for two processes: each has a memory of its own."""
+    kept = SqliteStore(tmp_path / "predictions.db", model="fraud")
+    first = Model(store, name="a", monitoring=Monitoring(folder=tmp_path, store=kept))
+    prediction = first.predict(row)
+    first.drift()  # the watcher does so within a second
+    first.close()
+    script = f"""
+from inprocml import Model, Monitoring
+from inprocml.monitoring.quality.sqlite import SqliteStore
+kept = SqliteStore({str(tmp_path / "predictions.db")!r}, model="fraud")
+model = Model({str(store)!r}, name="a", monitoring=Monitoring(folder={str(tmp_path)!r}, store=kept))
+print(model.feedback({prediction.id!r}, "ok"), model.feedback({prediction.id!r}, "ok"))
+"""
+    import subprocess
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.stdout.split() == ["matched", "duplicate"], done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_worker_counts_for_itself_and_its_parent_goes_on(model, row):
+    model.predict(row)
+    assert model.drift().health.seen == 1
+    child = os.fork()
+    if child == 0:
+        try:
+            for _ in range(3):
+                model.predict(row)
+            health = model.drift().health
+            os._exit(0 if (health.seen, health.workers) == (4, 2) else 1)
+        except BaseException:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    model.predict(row)
+    assert model.drift().health.seen == 5
+
+
+def test_a_model_that_watches_nothing_says_so(store, row):
+    with Model(store, monitoring=False) as model:
+        prediction = model.predict(row)
+        for ask in (model.drift, model.quality, lambda: model.feedback(prediction.id, "ok")):
+            with pytest.raises(ValueError, match="monitoring=False"):
+                ask()
+
+
+@pytest.mark.parametrize("wrong", [None, "on", 1, {}])
+def test_monitoring_is_settings_or_yes_or_no(store, wrong):
+    with pytest.raises(TypeError, match="monitoring"):
+        Model(store, monitoring=wrong)
+
+
+def test_a_store_that_is_none_is_refused_where_it_is_written():
+    with pytest.raises(TypeError, match="store"):
+        Monitoring(store="predictions.db")
+    with pytest.raises(ValueError, match="cohorts|labels"):
+        Monitoring(labels_within=-1.0)
+
+
+def test_rows_are_counted_soon_without_a_question(model, row):
+    model.predict(row)
+    monitor = model._servable(model._process()).monitor
+    wait_for(lambda: monitor.numbers()["rows"] == 1)

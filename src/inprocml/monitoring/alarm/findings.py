@@ -88,6 +88,7 @@ def _finding(sight: Sight, place: int, now: float) -> Finding:
 
 
 def test_of(sight: Sight, place: int) -> Test:
+    """Return the test that says most of a column."""
     assert sight.look is not None
     test = TESTS[int(sight.look.test[place])]
     unordered = sight.folding.kinds[place] != "number"

@@ -4,7 +4,7 @@ from inprocml.monitoring.baseline import Baseline, build_baseline
 from inprocml.monitoring.bins import BinCounts, Bins, HourOfWeekBins, NumberBins, ValueBins, numeric_edges
 from inprocml.monitoring.counts import RowCounts
 from inprocml.monitoring.quality import Feedback, Quality, QualityReport
-from inprocml.monitoring.report import DriftReport, Health, measured
+from inprocml.monitoring.report import Difference, DriftReport, Health, SkewReport, measured
 from inprocml.monitoring.series import layout_of
 from inprocml.monitoring.verdict import Reference
 from inprocml.monitoring.watching import Known, Monitor, Monitoring
@@ -13,6 +13,7 @@ __all__ = [
     "Baseline",
     "BinCounts",
     "Bins",
+    "Difference",
     "DriftReport",
     "Feedback",
     "Health",
@@ -25,6 +26,7 @@ __all__ = [
     "QualityReport",
     "Reference",
     "RowCounts",
+    "SkewReport",
     "ValueBins",
     "build_baseline",
     "layout_of",

@@ -17,6 +17,7 @@ from inprocml.model.options import Options
 from inprocml.model.replayed import output_columns
 from inprocml.model.watched import Exported
 from inprocml.monitoring import Monitor, Monitoring, Quality, RowCounts, layout_of
+from inprocml.monitoring.capture import Recorder
 from inprocml.protocols import Backend, Clock, Source
 from inprocml.serving import Leases, Servable, Sizes, Slot, prediction_ids
 from inprocml.telemetry import ModelTelemetry, caller
@@ -99,14 +100,28 @@ def _monitor(
 ) -> Monitor | None:
     if options.watching is None:
         return None
+    outputs, capture = partial(output_columns, bundle.output), options.watching.capture
+    recorder = (
+        None
+        if capture is None
+        else Recorder(
+            capture,
+            version=bundle.version,
+            digest=bundle.digest,
+            fields=[field.name for field in bundle.transform.schema.fields],
+            render=bundle.transform.render,
+            outputs=outputs,
+        )
+    )
     monitor = Monitor(
         layout_of(bundle.baseline),
         model=bundle.name,
         version=bundle.version,
         digest=bundle.digest,
         inputs=bundle.transform.columns,
-        outputs=partial(output_columns, bundle.output),
+        outputs=outputs,
         settings=options.watching,
+        recorder=recorder,
         quality=_quality(bundle, options.watching, telemetry),
         prefix=new_id().partition("-")[0],
     )

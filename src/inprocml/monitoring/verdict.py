@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 
 from inprocml.monitoring.series import Role
 
@@ -128,3 +130,23 @@ class DriftEvent:
     at: float
     since: float
     findings: tuple[Finding, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold, exactly; numbers that are not finite as "inf", "-inf" and "nan"."""
+        from inprocml.monitoring.documents import write_event
+
+        return write_event(self)
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> DriftEvent:
+        """Return the event that ``to_dict`` wrote.
+
+        ``Unsupported`` for a kind that this release does not know, ``Corrupt`` for all else.
+        """
+        from inprocml.monitoring.documents import read_event
+
+        return read_event(document)
+
+    def to_json(self) -> str:
+        """Return ``to_dict`` as one line of JSON, in ASCII."""
+        return json.dumps(self.to_dict(), allow_nan=False)

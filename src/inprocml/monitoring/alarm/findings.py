@@ -88,6 +88,7 @@ def _finding(sight: Sight, place: int, now: float) -> Finding:
 
 
 def test_of(sight: Sight, place: int) -> Test:
+    """Return the test that says most of a column."""
     assert sight.look is not None
     test = TESTS[int(sight.look.test[place])]
     unordered = sight.folding.kinds[place] != "number"
@@ -155,6 +156,7 @@ def measures_of(sight: Sight, place: int, window: Window | None) -> Measures:
 
 
 def words_of(sight: Sight, place: int, window: Window, test: Test, since: str | None) -> str:
+    """Say in a sentence what a column shows in a window."""
     tables, kind = sight.tables, sight.folding.kinds[place]
     assert tables is not None
     counts, then = window.counts[place].astype(np.float64), tables.counts[place]

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from inprocml.monitoring.capture import Recorder
 from inprocml.monitoring.counting import Buffer, Form, Seen, Tally
 from inprocml.monitoring.quality import Feedback, Quality
 from inprocml.monitoring.series import Counts, Layout
@@ -54,11 +55,12 @@ class Monitor:
     """Counts the rows of one version, and decides with the other processes of this host.
 
     ``inputs`` turns rows, or a table of them, into checked columns (``Transform.columns``), ``outputs`` the
-    model's outputs into the columns of the baseline. ``saw`` may be called from any thread and never raises;
-    nothing else here is on a request's path. What goes wrong is counted, and logged once.
+    model's outputs into the columns of the baseline; ``recorder`` keeps rows for retraining. ``saw`` may be
+    called from any thread and never raises; nothing else here is on a request's path. What goes wrong is
+    counted, and logged once.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword-only, given by the one who composes
         self,
         layout: Layout,
         *,
@@ -68,6 +70,7 @@ class Monitor:
         inputs: Callable[[Any], Columns],
         outputs: Callable[[Tensors], Columns],
         settings: Monitoring,
+        recorder: Recorder | None = None,
         quality: Quality | None = None,
         prefix: str = "",
         clock: Callable[[], float] = time.time,
@@ -78,6 +81,7 @@ class Monitor:
         self._digest = digest
         self._inputs, self._outputs = inputs, outputs
         self._settings = settings
+        self._recorder = recorder
         self.quality = quality
         self._prefix = prefix  # of the ids of this version's predictions
         if quality is not None:
@@ -95,7 +99,7 @@ class Monitor:
         self._breath = lock_maker()()
         self._breath.acquire()  # for good: to wait for it is to wait
         self._grumbled: set[str] = set()
-        self._listeners: list[Callable[[DriftEvent], None]] = []
+        self._listeners: list[Callable[[DriftEvent], None]] = [settings.hooks.tell] if settings.hooks else []
         self._watcher = watcher() if wakes is None else wakes
         self._watcher.watch(self)
 
@@ -131,9 +135,12 @@ class Monitor:
         if len(self._buffer):
             self.look()  # what was answered a moment ago is not remembered yet
         quality = labels.owner(prediction_id) or self.quality
-        return (
-            Feedback.UNMATCHED if quality is None else quality.feedback(prediction_id, label, self._clock())
-        )
+        if quality is None:
+            return Feedback.UNMATCHED
+        outcome = quality.feedback(prediction_id, label, self._clock())
+        if self._recorder is not None and outcome in {Feedback.MATCHED, Feedback.UNMATCHED}:
+            self._recorder.label(prediction_id, label)  # unmatched: perhaps of another process
+        return outcome
 
     def listen(self, listener: Callable[[DriftEvent], None]) -> None:
         """Call ``listener`` for every event, in the process that decides; what it raises is logged."""
@@ -181,6 +188,8 @@ class Monitor:
                     self._shared.slots.resign()
                 self._shared.close()
                 self._shared = None
+        if self._recorder is not None:
+            self._recorder.close()
 
     # --- what is known --------------------------------------------------------------------------------
 
@@ -238,6 +247,8 @@ class Monitor:
             if start:
                 self._breath.acquire(timeout=_BREATH)
             self._add(chosen[start : start + _CHUNK])
+        if self._recorder is not None:
+            self._recorder.saw(seen, self._looked_at)
         if self.quality is not None and seen:
             self._remember(self.quality, seen)
 

@@ -10,6 +10,8 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
+from inprocml.monitoring.capture import Capture
+from inprocml.monitoring.hooks import Hook, Hooks
 from inprocml.monitoring.quality import Settings
 from inprocml.protocols import PredictionStore
 
@@ -24,6 +26,9 @@ class Monitoring:
     found sooner. In ``folder`` the processes of this host add up what they count, and go on with it when they
     are started again; by default the workers of one server do so among themselves, and begin anew with it.
     ``most_rows`` rows a second are counted in a process; of more, every second, third, ... of them.
+    ``on_drift`` is called with each ``DriftEvent``, one callable or several, such as a ``Webhook``: in the
+    one process of this host that decides, on a thread of its own. ``hooks`` says what became of the events.
+    ``capture`` keeps a part of the rows for retraining; None: no row is kept.
 
     A label comes within ``labels_within`` seconds or never; ``usual_labels`` is the share of predictions that
     get one, learnt where it is not given. ``slices``: a field's name -> values that get figures of their own,
@@ -36,6 +41,9 @@ class Monitoring:
     budget: float = 0.5
     folder: str | os.PathLike[str] | None = None
     most_rows: int = 2_000
+    on_drift: Hook | Sequence[Hook] = ()
+    capture: Capture | None = None
+    hooks: Hooks = field(init=False, repr=False, compare=False)
     labels_within: float = 7 * 86_400.0
     usual_labels: float | None = None
     slices: Mapping[str, Sequence[Any]] = field(default_factory=dict)
@@ -54,6 +62,15 @@ class Monitoring:
         self.judged("regression", ())  # whatever is wrong with them is said here
         if self.folder is not None:
             object.__setattr__(self, "folder", Path(self.folder).expanduser().absolute())
+        if not isinstance(self.capture, Capture | None):
+            raise TypeError(
+                f"capture must be an inprocml.monitoring.Capture, not {type(self.capture).__name__}"
+            )
+        hooks = (self.on_drift,) if callable(self.on_drift) else tuple(self.on_drift)
+        if not all(callable(hook) for hook in hooks):
+            raise TypeError("on_drift must be a callable that takes a DriftEvent, or several of them")
+        object.__setattr__(self, "on_drift", hooks)
+        object.__setattr__(self, "hooks", Hooks(hooks))
 
     def judged(self, kind: Literal["classes", "regression"], classes: tuple[Any, ...]) -> Settings:
         """Return how the quality of such a model is counted and judged."""

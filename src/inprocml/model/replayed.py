@@ -16,10 +16,12 @@ from inprocml.model.passage import Host, Passage
 from inprocml.monitoring import DriftReport, Health, Reference, layout_of, measured
 from inprocml.monitoring.alarm import judge_at_once
 from inprocml.monitoring.counting import Form, Tally
+from inprocml.monitoring.scalars import with_scalars
 from inprocml.serving import Servable
+from inprocml.transform import Transform
 from inprocml.values import Tensors
 
-__all__ = ["Replay", "compared", "drift_of", "output_columns", "replayed", "tally_of"]
+__all__ = ["Replay", "compared", "drift_of", "input_columns", "output_columns", "replayed", "tally_of"]
 
 
 class Replay(NamedTuple):
@@ -40,7 +42,7 @@ def replayed(passage: Passage, block: Block, tally: Tally, *, keep: bool) -> Rep
     if not sifted.good:
         return Replay(sifted, None)
     outputs = _outputs(passage, sifted)
-    tally.add(transform.columns(sifted.table), _columns(servable, outputs))
+    tally.add(input_columns(transform, sifted.table), _columns(servable, outputs))
     return Replay(sifted, outputs)
 
 
@@ -60,6 +62,11 @@ def _outputs(passage: Passage, sifted: Sifted) -> Tensors:
 
 def _columns(servable: Servable, outputs: Tensors) -> Mapping[str, NDArray[Any]]:
     return output_columns(servable.output, outputs)  # type: ignore[arg-type]  # of a servable it is one
+
+
+def input_columns(transform: Transform, table: Any) -> dict[str, NDArray[Any]]:
+    """Return the rows of a table as the baseline's columns; raises ``InvalidRow``."""
+    return with_scalars(transform.schema, transform.columns(table))
 
 
 def output_columns(output: Output, outputs: Tensors) -> dict[str, NDArray[Any]]:

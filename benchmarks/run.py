@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
-ALL = ["imports", "batching", "transform", "predict", "bulk", "views", "load", "swaps"]
+ALL = ["imports", "batching", "transform", "predict", "bulk", "views", "load", "swaps", "monitoring"]
 
 
 def main() -> None:

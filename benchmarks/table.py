@@ -47,7 +47,8 @@ Views: {views["setup"]}, load generator on the same cores.
 | promise | measured | target | |
 |---|---|---|---|"""
     ]
-    for result in (imports, transform, predict, batching, load, swaps):
+    watched = [_result(name) for name in ("monitoring", "drift") if (RESULTS / f"{name}.json").exists()]
+    for result in (imports, transform, predict, batching, load, swaps, *watched):
         for target in result["targets"]:
             verdict = "met" if target["met"] else "**missed**"
             lines.append(f"| {target['what']} | {target['measured']} | {target['target']} | {verdict} |")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inprocml import Category, Corrupt, Hashed, Numeric, PackError, Timestamp, Transform, Unsupported
-from inprocml.monitoring import Baseline, NumberBins, ValueBins, build_baseline, numeric_edges
+from inprocml.monitoring import Baseline, NumberBins, ValueBins, build_baseline, layout_of, numeric_edges
 
 TRANSFORM = Transform(
     {
@@ -250,7 +251,28 @@ BAD = {
     "rest unsorted": changed("value@1", top=[], rest=["b", "a"], counts=[60, 0, 0]),
     "rest long": changed("value@1", top=[], rest=["b" * 65], counts=[60, 0, 0]),
     "complete a number": changed("value@1", complete=1),
+    "unrest of two": changed("number@1", unrest=[0.0, 0.0]),
+    "unrest of many": changed("number@1", unrest=[0.0] * 100_000),
+    "unrest below 0": changed("value@1", unrest=[0.0, -0.1, 0.0]),
+    "unrest above 1": changed("hour_of_week@1", unrest=[0.0, 0.0, 1.1]),
+    "unrest an object": changed("number@1", unrest={}),
+    "unrest in the first kind": top(kind="baseline@1"),
 }
+
+
+def test_the_first_kind_is_read():
+    document = json.loads(TEXT) | {"kind": "baseline@1"}
+    for each in (*document["fields"], *document["outputs"]):
+        del each["unrest"]
+    assert Baseline.from_json(json.dumps(document)) == baseline(60)
+
+
+def test_unrest_is_written_and_read_and_belongs_to_the_series():
+    told = {("input", "delay"): (0.25, 0.0, 1.0), ("output", "p[0]"): (0.0, 0.5, 0.0)}
+    read = Baseline.from_json(replace(baseline(60), unrest=told).to_json())
+    assert read.unrest == told
+    shown = {(each.role, each.name): each.unrest for each in layout_of(read).series if any(each.unrest)}
+    assert shown == told
 
 
 @pytest.mark.parametrize("text", BAD.values(), ids=BAD.keys())
@@ -260,7 +282,7 @@ def test_hostile_text_is_corrupt(text):
     assert len(str(caught.value)) < 600
 
 
-@pytest.mark.parametrize("text", [top(kind="baseline@2"), changed("number@1", kind="sketch@1")])
+@pytest.mark.parametrize("text", [top(kind="baseline@3"), changed("number@1", kind="sketch@1")])
 def test_kinds_of_another_release_are_unsupported(text):
     with pytest.raises(Unsupported, match="Upgrade inprocml"):
         Baseline.from_json(text)

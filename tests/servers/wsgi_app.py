@@ -6,10 +6,14 @@ import os
 
 import flask
 
-from inprocml import Model, Prediction
+from inprocml import Model, Monitoring, Prediction
 from inprocml.flask import health, predicts
+from inprocml.monitoring.quality.sqlite import SqliteStore
 
-fraud = Model(os.environ["STORE"], poll_interval=0.1, threads=2)
+settings = Monitoring()
+if "LABELS" in os.environ:
+    settings = Monitoring(store=SqliteStore(os.environ["LABELS"], model="fraud"))
+fraud = Model(os.environ["STORE"], poll_interval=0.1, threads=2, monitoring=settings)
 
 app = flask.Flask(__name__)
 app.register_blueprint(health(fraud), url_prefix="/_ml")
@@ -22,3 +26,14 @@ if os.environ.get("PREDICT_AT_IMPORT"):
 @predicts(fraud)
 def score(prediction: Prediction) -> dict[str, object]:
     return {"value": prediction.value, "version": prediction.version, "pid": os.getpid(), "id": prediction.id}
+
+
+@app.post("/watched")
+def watched() -> dict[str, object]:
+    health = fraud.drift().health
+    return {"seen": health.seen, "sampled": health.sampled, "workers": health.workers, "scope": health.scope}
+
+
+@app.post("/label/<prediction_id>")
+def label(prediction_id: str) -> dict[str, object]:
+    return {"outcome": fraud.feedback(prediction_id, "fraud"), "pid": os.getpid()}

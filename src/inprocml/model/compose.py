@@ -7,22 +7,21 @@ import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
-
-from numpy.typing import NDArray
+from typing import Literal
 
 from inprocml.batching import Pool, Runner
 from inprocml.bundle import Bundle
-from inprocml.bundle.outputs import Classes, Output
+from inprocml.bundle.outputs import Classes
 from inprocml.model.instances import close_all, open_instances, run_instances
 from inprocml.model.options import Options
+from inprocml.model.replayed import output_columns
 from inprocml.model.watched import Exported
 from inprocml.monitoring import Monitor, Monitoring, Quality, RowCounts, layout_of
 from inprocml.monitoring.capture import Recorder
 from inprocml.protocols import Backend, Clock, Source
 from inprocml.serving import Leases, Servable, Sizes, Slot, prediction_ids
 from inprocml.telemetry import ModelTelemetry, caller
-from inprocml.values import Tensors, Version
+from inprocml.values import Version
 
 __all__ = ["build"]
 
@@ -101,7 +100,7 @@ def _monitor(
 ) -> Monitor | None:
     if options.watching is None:
         return None
-    outputs, capture = partial(_columns, bundle.output), options.watching.capture
+    outputs, capture = partial(output_columns, bundle.output), options.watching.capture
     recorder = (
         None
         if capture is None
@@ -140,14 +139,6 @@ def _quality(bundle: Bundle, settings: Monitoring, telemetry: ModelTelemetry) ->
     kind: Literal["classes", "regression"] = "classes" if isinstance(output, Classes) else "regression"
     classes = output.labels if isinstance(output, Classes) else ()
     return Quality(settings.judged(kind, classes), store=settings.store, delayed=telemetry.delayed)
-
-
-def _columns(output: Output, outputs: Tensors) -> dict[str, NDArray[Any]]:
-    """Return the model's outputs as the baseline's columns."""
-    decoded = output.columns(outputs)
-    if decoded.probabilities is None:
-        return {"value": decoded.values}
-    return {f"probability[{place}]": column for place, column in enumerate(decoded.probabilities.T)}
 
 
 def _unseen(bundle: Bundle) -> dict[str, tuple[str, int | None, float]]:

@@ -6,8 +6,10 @@ import time
 import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from inprocml.model import passage
+from inprocml.model.replayed import drift_of
 from inprocml.monitoring import (
     DriftReport,
     Feedback,
@@ -19,8 +21,8 @@ from inprocml.monitoring import (
     measured,
 )
 from inprocml.monitoring.verdict import Finding, State
-from inprocml.serving import Process, Servable
 from inprocml.telemetry import Column, Score
+from inprocml.values import Table
 
 if TYPE_CHECKING:
     from inprocml.monitoring.series import Series
@@ -30,29 +32,36 @@ __all__ = ["Exported", "Watched", "report_of", "reported"]
 _STATES = tuple(State)
 
 
-class Host(Protocol):
+class Host(passage.Host, Protocol):
     """The facade, of which this is a part."""
 
     @property
     def name(self) -> str: ...
 
-    def _process(self) -> Process: ...
-
-    def _servable(self, process: Process, deadline: float | None = None) -> Servable: ...
-
 
 class Watched:
     """What a model can say of the rows that it answered."""
 
-    def drift(self: Host, reference: Literal["train", "live"] = "train") -> DriftReport:
+    def drift(
+        self: Host,
+        rows: Table | Iterable[Any] | Literal["train", "live"] | None = None,
+        *,
+        reference: Literal["train", "live"] = "train",
+    ) -> DriftReport:
         """Return how the rows of now differ from those of training, or from those of a while ago ("live").
 
         Of the version that serves, and of all processes of this host that serve it. Shown as text in a
-        terminal, and with charts in a notebook. Raises as ``version`` does where none is loaded, and
-        ``ValueError`` for a model with ``monitoring=False``.
+        terminal, and with charts in a notebook. With ``rows``, a table or an iterator of rows, these are
+        compared with training instead, at once and as one window; the chance of saying drift by mistake is
+        1 % in all (Bonferroni over columns and tests). Raises as ``version`` does where none is loaded,
+        ``InvalidRow``, and ``ValueError`` for a model with ``monitoring=False`` that is given no rows.
         """
-        compared = Reference(reference)
-        return reported(_watched(self), compared)
+        wanted = Reference(rows if isinstance(rows, str) else reference)
+        if rows is None or isinstance(rows, str):
+            return reported(_watched(self), wanted)
+        if wanted is not Reference.TRAIN:
+            raise ValueError("rows that are given are compared with training; leave reference= out")
+        return drift_of(self, rows)
 
     def feedback(self: Host, prediction_id: str, label: object) -> Feedback:
         """Take the truth of a prediction, by its ``id``; say what became of it, and never raise for it.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -27,24 +28,37 @@ from inprocml.schema.sound import no_crowd, sound
 from inprocml.schema.strict_json import LARGEST_TEXT
 from inprocml.schema.text import LONGEST, canonical_text
 
-__all__ = ["MOST_COUNTED", "Baseline", "build_baseline"]
+__all__ = ["CALM", "MOST_COUNTED", "Baseline", "Role", "Unrest", "build_baseline"]
 
 _WHAT = "the baseline"
-_KIND = "baseline@1"
+_KIND = "baseline@2"
+_FIRST = "baseline@1"  # without unrest
 _MOST_EDGES = 64
 MOST_COUNTED = 10_000
 """Fields, and columns of outputs, that a baseline may have."""
+
+Role = Literal["input", "output"]
+
+Unrest = tuple[float, float, float]
+"""How far stretches of the training rows differ: of location, scale and shares the variance between them, as
+a part of the variance of one row; from 0 to 1."""
+
+CALM: Unrest = (0.0, 0.0, 0.0)
 
 _WHOLE = frozenset({"vector", "content", "signal"})  # values of which hardly any comes twice
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """``rows`` training rows, counted per field and per output column (``name``, or ``name[j]``)."""
+    """``rows`` training rows, counted per field and per output column (``name``, or ``name[j]``).
+
+    ``unrest`` holds the columns whose stretches differ, by role and name; all others are calm.
+    """
 
     rows: int
     fields: Mapping[str, BinCounts]
     outputs: Mapping[str, BinCounts]
+    unrest: Mapping[tuple[Role, str], Unrest] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
         if any(counts.rows != self.rows for counts in (*self.fields.values(), *self.outputs.values())):
@@ -64,8 +78,8 @@ class Baseline:
         document = {
             "kind": _KIND,
             "rows": self.rows,
-            "fields": [_document(name, counts) for name, counts in self.fields.items()],
-            "outputs": [_document(name, counts) for name, counts in self.outputs.items()],
+            "fields": [self._document("input", name, counts) for name, counts in self.fields.items()],
+            "outputs": [self._document("output", name, counts) for name, counts in self.outputs.items()],
         }
         if max(len(self.fields), len(self.outputs)) > MOST_COUNTED:
             raise PackError(
@@ -82,7 +96,15 @@ class Baseline:
         """Return what ``to_json`` wrote; ``Unsupported`` for an unknown kind, ``Corrupt`` for all else."""
         document = parse(text, what=_WHAT)
         _check_kinds(document)
-        return sound(_WHAT, lambda: _Document.model_validate(document).baseline())
+        first = isinstance(document, dict) and document.get("kind") == _FIRST
+        return sound(_WHAT, lambda: (_First if first else _Document).model_validate(document).baseline())
+
+    def _document(self, role: Role, name: str, counted: BinCounts) -> dict[str, Any]:
+        document = {"name": name, "counts": list(counted.counts), **counted.bins.document()}
+        document["unrest"] = list(self.unrest.get((role, name), CALM))
+        if isinstance(counted.bins, NumberBins):
+            document["infinite"] = list(counted.infinite)
+        return document
 
 
 def build_baseline(
@@ -126,13 +148,6 @@ def _output_columns(outputs: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.fl
     return columns
 
 
-def _document(name: str, counted: BinCounts) -> dict[str, Any]:
-    document = {"name": name, "counts": list(counted.counts), **counted.bins.document()}
-    return (
-        document | {"infinite": list(counted.infinite)} if isinstance(counted.bins, NumberBins) else document
-    )
-
-
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
 _Counts = Annotated[list[_Count], Field(max_length=TOP + MOST_KNOWN + 3), Field(fail_fast=True)]
 _Known = Annotated[list[str], Field(fail_fast=True)] | Annotated[list[int], Field(fail_fast=True)]
@@ -145,6 +160,9 @@ class _Strict(BaseModel):
     @classmethod
     def _no_crowd(cls, document: object) -> object:
         return no_crowd(document, len(cls.model_fields))
+
+
+_FEW = (Field(max_length=MOST_COUNTED), Field(fail_fast=True))
 
 
 class _Number(_Strict):
@@ -185,29 +203,63 @@ class _HourOfWeek(_Strict):
         return BinCounts(HourOfWeekBins(), tuple(self.counts))
 
 
-class _Document(_Strict):
+class _First(_Strict):
     kind: Literal["baseline@1"]
     rows: _Count
-    fields: Annotated[
-        list[Annotated[_Number | _Value | _HourOfWeek, Field(discriminator="kind")]],
-        Field(max_length=MOST_COUNTED),
-        Field(fail_fast=True),
-    ]
-    outputs: Annotated[list[_Number], Field(max_length=MOST_COUNTED), Field(fail_fast=True)]
+    fields: Annotated[list[Annotated[_Number | _Value | _HourOfWeek, Field(discriminator="kind")]], *_FEW]
+    outputs: Annotated[list[_Number], *_FEW]
 
     def baseline(self) -> Baseline:
-        fields = {field.name: field.counted() for field in self.fields}
-        outputs = {output.name: output.counted() for output in self.outputs}
-        if len(fields) != len(self.fields) or len(outputs) != len(self.outputs):
-            raise ValueError("two fields have one name")
-        return Baseline(self.rows, fields, outputs)
+        return _baseline(self.rows, self.fields, self.outputs)
+
+
+_Part = Annotated[float, Field(ge=0, le=1)]
+_Parts = Annotated[list[_Part], Field(min_length=3, max_length=3), Field(fail_fast=True)]
+
+
+class _Number2(_Number):
+    unrest: _Parts
+
+
+class _Value2(_Value):
+    unrest: _Parts
+
+
+class _HourOfWeek2(_HourOfWeek):
+    unrest: _Parts
+
+
+class _Document(_Strict):
+    kind: Literal["baseline@2"]
+    rows: _Count
+    fields: Annotated[list[Annotated[_Number2 | _Value2 | _HourOfWeek2, Field(discriminator="kind")]], *_FEW]
+    outputs: Annotated[list[_Number2], *_FEW]
+
+    def baseline(self) -> Baseline:
+        told: dict[tuple[Role, str], Unrest] = {}
+        for each in self.fields:
+            told["input", each.name] = (each.unrest[0], each.unrest[1], each.unrest[2])
+        for output in self.outputs:
+            told["output", output.name] = (output.unrest[0], output.unrest[1], output.unrest[2])
+        unrest = {key: parts for key, parts in told.items() if any(parts)}
+        return replace(_baseline(self.rows, self.fields, self.outputs), unrest=unrest)
+
+
+def _baseline(
+    rows: int, fields: Sequence[_Number | _Value | _HourOfWeek], outputs: Sequence[_Number]
+) -> Baseline:
+    counted = {each.name: each.counted() for each in fields}
+    answers = {each.name: each.counted() for each in outputs}
+    if len(counted) != len(fields) or len(answers) != len(outputs):
+        raise ValueError("two fields have one name")
+    return Baseline(rows, counted, answers)
 
 
 def _check_kinds(document: object) -> None:
     """A kind that is well-formed but unknown is a matter of releases, not of corruption."""
     if not isinstance(document, dict) or not isinstance(document.get("fields", []), list):
         return
-    known = {_KIND, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind}
+    known = {_KIND, _FIRST, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind}
     for part in (document, *document.get("fields", [])):
         kind = part.get("kind") if isinstance(part, dict) else None
         if isinstance(kind, str) and kind not in known:

@@ -9,17 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inprocml.monitoring.baseline import Baseline
+from inprocml.monitoring.baseline import CALM, Baseline, Role, Unrest
 from inprocml.monitoring.bins import BinCounts, Bins
 
 __all__ = ["Counts", "Layout", "Role", "Series", "layout_of"]
-
-Role = Literal["input", "output"]
 
 Counts = NDArray[np.int64]
 """Shape ``(layout.size,)``: the bins of every series, one after the other."""
@@ -32,6 +29,7 @@ class Series:
     name: str
     role: Role
     reference: BinCounts
+    unrest: Unrest = CALM
 
     @property
     def bins(self) -> Bins:
@@ -75,5 +73,9 @@ def layout_of(baseline: Baseline) -> Layout:
         ("output", baseline.outputs),
     )
     return Layout(
-        tuple(Series(name, role, counted) for role, group in groups for name, counted in group.items())
+        tuple(
+            Series(name, role, counted, baseline.unrest.get((role, name), CALM))
+            for role, group in groups
+            for name, counted in group.items()
+        )
     )

@@ -16,6 +16,7 @@ from inprocml.bundle import Bundle, Classes, Output, Parity, Regression
 from inprocml.bundle.golden import as_tensors
 from inprocml.bundle.write import publish
 from inprocml.errors import BackendMissing, InprocmlError, PackError
+from inprocml.monitoring.alarm import with_unrest
 from inprocml.monitoring.baseline import build_baseline
 from inprocml.packing import parity as parity_of
 from inprocml.packing.about import About, figures
@@ -253,7 +254,8 @@ def _baseline(answers: NDArray[Any], sample: Sample, transform: Transform, decod
         if isinstance(decoder, Classes)
         else {"value": answers.reshape(-1)}
     )
-    return build_baseline(transform.schema, sample.columns, outputs).to_json().encode()
+    counted = build_baseline(transform.schema, sample.columns, outputs)
+    return with_unrest(counted, sample.columns, outputs).to_json().encode()
 
 
 def _parity(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import logging
@@ -185,21 +186,17 @@ def worker(folder, seed):
 
 
 def test_four_workers_have_counted_what_one_would_have_though_they_are_killed(tmp_path):
-    clock = Clock(START + 20)
-    workers = [worker(tmp_path, seed) for seed in range(4)]
-    for one in workers:
-        assert json.loads(one.stdout.readline()) >= 400
-    monitor = monitor_of(tmp_path, clock)
     alone = tally_of([row for seed in range(4) for row in rows_of(np.random.default_rng(seed), 400)])
-    rows, counts, scope, living = totals(monitor)
-    assert (rows, scope, living) == (1600, "host", 5)
-    assert np.array_equal(counts, alone.counts)
-    assert monitor.decided(lambda known: known) is None, "a worker that lives decides"
-    for one in workers:
-        one.kill()
-        one.wait(PATIENCE)
-        one.stdin.close()
-        one.stdout.close()
+    with contextlib.ExitStack() as stack:
+        workers = [stack.enter_context(worker(tmp_path, seed)) for seed in range(4)]
+        stack.callback(lambda: [one.kill() for one in workers])
+        for one in workers:
+            assert json.loads(one.stdout.readline()) >= 400
+        monitor = monitor_of(tmp_path, Clock(START + 20))
+        rows, counts, scope, living = totals(monitor)
+        assert (rows, scope, living) == (1600, "host", 5)
+        assert np.array_equal(counts, alone.counts)
+        assert monitor.decided(lambda known: known) is None, "a worker that lives decides"
     assert np.array_equal(totals(monitor)[1], alone.counts)
     assert monitor.decided(lambda known: known.total.rows) == 1600, "nobody took over"
     monitor.close()
@@ -216,11 +213,41 @@ def test_workers_of_one_server_share_by_default_and_begin_anew_with_it(tmp_path,
     first.close()
     assert totals(second)[0] == 10
     second.close()
+    (folder,) = tmp_path.iterdir()
+    assert list(folder.iterdir()) == [], "a server that ended leaves a file"
     third = monitor_of(None, Clock())
     assert totals(third)[0] == 0
-    third.close()
-    (folder,) = tmp_path.iterdir()
     assert folder.stat().st_mode & 0o777 == 0o700
+    third.close()
+
+
+def test_what_killed_servers_left_is_swept_and_what_living_ones_use_is_not(tmp_path, monkeypatch):
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    first = monitor_of(None, Clock())
+    totals(first)
+    (folder,) = tmp_path.iterdir()
+    (living,) = folder.iterdir()
+    for name in ("dead-1.counts", ".tmp-dead"):
+        (folder / name).write_bytes(b"x" * 100)
+    (folder / "young-1.counts").write_bytes(b"x")
+    for path in (living, folder / "dead-1.counts", folder / ".tmp-dead"):
+        os.utime(path, (1.0, 1.0))
+    script = f"""
+import tempfile
+tempfile.tempdir = {str(tmp_path)!r}
+from tests.monitoring.watching.watched import Clock, monitor_of, totals
+other = monitor_of(None, Clock())
+totals(other)
+other.close()
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
+    subprocess.run(
+        [sys.executable, "-c", script], check=True, timeout=50, env=environment, start_new_session=True
+    )
+    assert sorted(path.name for path in folder.iterdir()) == sorted([living.name, "young-1.counts"])
+    first.close()
 
 
 def test_a_folder_that_others_can_write_to_is_not_trusted(tmp_path, monkeypatch, caplog):
@@ -314,11 +341,10 @@ def test_the_watcher_looks_while_there_are_rows_and_its_thread_ends_after_them(m
     watcher.rouse()
     watcher.rouse()
     until = time.monotonic() + PATIENCE
-    while not watched.rests:
+    while not (watched.rests and watcher.asleep):  # whoever was roused last may still look
         assert time.monotonic() < until
         time.sleep(0.001)
     assert watched.looks >= 7
-    assert watcher.asleep
     watcher.forget(watched)
 
 

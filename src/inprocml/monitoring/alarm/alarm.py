@@ -56,7 +56,9 @@ class Alarm:
         self._limit = threshold(len(layout.series), budget / len(Reference), blocks)
         self._weekly = np.array(self._folding.kinds) == "time"
         self._whole = kept_whole(layout)
-        self._tables = {Reference.TRAIN: Tables(self._folding, self._folding.reference)}
+        unrest = np.array([each.unrest for each in layout.series], np.float64).reshape(-1, 3)
+        trained = Tables(self._folding, self._folding.reference, unrest=unrest)
+        self._tables = {Reference.TRAIN: trained}
         self._use(Memory.of(layout))
 
     @property

@@ -46,11 +46,18 @@ class Tables:
     """What the tests need of a reference: counts of shape ``(series, 16)``.
 
     ``deff``, ``(series,)``: a reference of live rows depends on one another as live rows do. ``rows`` and
-    ``values`` are effective ones.
+    ``values`` are effective ones. ``unrest``, ``(series, 3)``: how far stretches of the reference differ.
     """
 
-    def __init__(self, folding: Folding, counts: NDArray[np.int64], deff: _Floats | None = None) -> None:
+    def __init__(
+        self,
+        folding: Folding,
+        counts: NDArray[np.int64],
+        deff: _Floats | None = None,
+        unrest: _Floats | None = None,
+    ) -> None:
         kinds = np.array(folding.kinds)
+        self.unrest = np.zeros((len(kinds), 3)) if unrest is None else unrest
         self.counts = counts.astype(np.float64)
         self.worth = self.counts if deff is None else self.counts / deff[:, None]
         self.rows = self.worth.sum(axis=1)
@@ -99,10 +106,11 @@ class Tables:
         z, effect, error = (np.zeros((5, *values.shape)) for _ in range(3))
         mean = np.stack([location, scale]) / np.maximum(values, 1)
         effect[0], effect[1] = mean[0], mean[1] / np.sqrt(2)
-        z[:2] = _directed(mean, noise, self.skew[:, :, None])
+        z[:2] = _directed(mean, noise, noise + self.unrest.T[:2, :, None], self.skew[:, :, None])
         error[:2] = np.where(enough, np.sqrt(noise), 0)
-        rates, changes = self._rates(np.stack(hits), rows, deff)
-        z[2], effect[2] = self._shape(counts, deff)
+        restless = deff + rows * self.unrest[:, 2:]
+        rates, changes = self._rates(np.stack(hits), rows, deff, restless)
+        z[2], effect[2] = self._shape(counts, restless)
         z[3:], effect[3:] = rates[:2], changes[:2]
         odd = rates[2] > z[2]
         z[2], effect[2] = np.where(odd, rates[2], z[2]), np.where(odd, self._odd(hits[2], rows), effect[2])
@@ -134,19 +142,25 @@ class Tables:
         result: _Floats = (now - then) * (np.log(now / then) - np.log((1 - now) / (1 - then)))
         return result
 
-    def _rates(self, hits: _Floats, rows: _Floats, deff: _Floats) -> tuple[_Floats, _Floats]:
-        """Return z and changes of shares: missing (both ways), outside and rare values (more of them)."""
-        z = np.maximum(poisson_z(hits / deff, self.upper[:, :, None] * rows / deff), 0)
-        fewer = poisson_z(hits[0] / deff, self.lower[:, None] * rows / deff)
+    def _rates(
+        self, hits: _Floats, rows: _Floats, deff: _Floats, restless: _Floats
+    ) -> tuple[_Floats, _Floats]:
+        """Return z and changes of shares: missing (both ways), outside and rare values (more of them).
+
+        What training never saw, no stretch of it saw: unrest is no excuse there.
+        """
+        effects = np.stack([restless, deff, restless])
+        z = np.maximum(poisson_z(hits / effects, self.upper[:, :, None] * rows / effects), 0)
+        fewer = poisson_z(hits[0] / restless, self.lower[:, None] * rows / restless)
         z[0] = np.maximum(z[0], -fewer)
         tested = (rows >= LEAST * deff) & (self.rows[:, None] >= LEAST)
         change = hits / np.maximum(rows, 1) - self.rates[:, :, None]
         return np.where(tested, z, 0.0), np.where(tested, change, 0.0)
 
 
-def _directed(mean: _Floats, noise: _Floats, skew: _Floats) -> _Floats:
+def _directed(mean: _Floats, noise: _Floats, variance: _Floats, skew: _Floats) -> _Floats:
     """Return |z| of a mean score, lowered by what its skewness adds to a tail (Cornish and Fisher, 1938)."""
-    z, slant = np.abs(mean) / np.sqrt(noise), skew * np.sqrt(np.minimum(noise, 1))
+    z, slant = np.abs(mean) / np.sqrt(variance), skew * np.sqrt(np.minimum(noise, 1))
     lowered = np.maximum(z - slant / 6 * (z**2 - 1), np.minimum(z, 1 + z / 2))
     trusted = np.isfinite(noise) & (slant**2 * _SKEWED <= 1)
     return np.where(trusted, np.minimum(z, lowered), 0.0)

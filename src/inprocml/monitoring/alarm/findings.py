@@ -17,9 +17,9 @@ from inprocml.monitoring.alarm.words import clock, why
 from inprocml.monitoring.statistics import shift, widening
 from inprocml.monitoring.verdict import Finding, Measures, Moment, Reference, State, Test
 
-__all__ = ["Sight", "findings_of", "moments_of"]
+__all__ = ["ORDER", "Sight", "findings_of", "measures_of", "moments_of", "test_of", "words_of"]
 
-_ORDER = [State.DRIFT, State.WATCH, State.OK, State.WARMING, State.INSUFFICIENT, State.STALE]
+ORDER = [State.DRIFT, State.WATCH, State.OK, State.WARMING, State.INSUFFICIENT, State.STALE]
 _ENOUGH = 50
 
 
@@ -41,7 +41,7 @@ class Sight:
 def findings_of(sight: Sight, now: float) -> tuple[Finding, ...]:
     """Return a finding for each column, the most telling first."""
     found = [_finding(sight, place, now) for place in range(len(sight.folding.layout.series))]
-    return tuple(sorted(found, key=lambda each: (_ORDER.index(each.state), -each.value)))
+    return tuple(sorted(found, key=lambda each: (ORDER.index(each.state), -each.value)))
 
 
 def _state(sight: Sight, place: int) -> State:
@@ -63,12 +63,12 @@ def _finding(sight: Sight, place: int, now: float) -> Finding:
     told = _told(sight, place)
     test, value, effect, words = None, 0.0, 0.0, ""
     if sight.look is not None and told is not None and sight.look.z[place] > 0:
-        look, test = sight.look, _test(sight, place)
+        look, test = sight.look, test_of(sight, place)
         value = float(look.strong[place] or look.z[place])
         effect = float(look.effect[place])
         if state in {State.DRIFT, State.WATCH}:
             began = clock(since if since is not None else told.since, now)
-            words = _words(sight, place, told, test, began)
+            words = words_of(sight, place, told, test, began)
     return Finding(
         series.name,
         series.role,
@@ -82,12 +82,13 @@ def _finding(sight: Sight, place: int, now: float) -> Finding:
         labels,
         reference,
         current,
-        _measures(sight, place, told),
+        measures_of(sight, place, told),
         why=words,
     )
 
 
-def _test(sight: Sight, place: int) -> Test:
+def test_of(sight: Sight, place: int) -> Test:
+    """Return the test that says most of a column."""
     assert sight.look is not None
     test = TESTS[int(sight.look.test[place])]
     unordered = sight.folding.kinds[place] != "number"
@@ -135,7 +136,7 @@ def _counts(
     return labels, then, tuple(int(now[cell]) for cell in cells), since
 
 
-def _measures(sight: Sight, place: int, window: Window | None) -> Measures:
+def measures_of(sight: Sight, place: int, window: Window | None) -> Measures:
     """Return what the tests measured in the telling window; other distances are computed from the counts."""
     tables = sight.tables
     if tables is None or window is None or not window.counts[place].sum():
@@ -154,7 +155,8 @@ def _measures(sight: Sight, place: int, window: Window | None) -> Measures:
     )
 
 
-def _words(sight: Sight, place: int, window: Window, test: Test, since: str) -> str:
+def words_of(sight: Sight, place: int, window: Window, test: Test, since: str | None) -> str:
+    """Say in a sentence what a column shows in a window."""
     tables, kind = sight.tables, sight.folding.kinds[place]
     assert tables is not None
     counts, then = window.counts[place].astype(np.float64), tables.counts[place]

@@ -24,6 +24,8 @@ BAND = 1.5
 CLEARING = 3600
 """Effective rows of the window that must be calm: its noise is a third of half the floor."""
 
+_USUAL = 2.0  # sigma of what stretches of training differ by
+
 
 @dataclass(frozen=True, slots=True)
 class Floors:
@@ -101,7 +103,9 @@ def judge(past: Past, tables: Tables, terms: Terms) -> Look:
     deff = _effects(past, counts, tables, terms)
     found = tables.evidence(counts, deff)
     z = np.where(_may_speak(past, terms), found.z, 0.0)
-    floors = ENORMOUS.column() if terms.warming else terms.floors.column()
+    floors = terms.floors.column()
+    if terms.warming:  # what training never saw is no wave, however rows depend on one another
+        floors = np.concatenate([ENORMOUS.column()[:-1], floors[-1:]])
     # what may be as large as the floor, by its standard error, is not below it
     size = np.abs(found.effect) + found.error
     certain = np.where(counts.sum(axis=2) >= LEAST_SHAPE * deff, z[2], 0.0)
@@ -112,7 +116,7 @@ def judge(past: Past, tables: Tables, terms: Terms) -> Look:
     test, window = np.unravel_index(best, (z.shape[0], z.shape[2]))
     series = np.arange(len(deff))
     clearing = _clearing(past, counts, terms)
-    calm = _calm(found, clearing, series, terms)
+    calm = _calm(found, clearing, terms, tables.unrest)
     return Look(
         z.max(axis=(0, 2)),
         strong.max(axis=(0, 2)),
@@ -167,8 +171,12 @@ def _clearing(past: Past, counts: NDArray[np.int64], terms: Terms) -> NDArray[np
     return chosen.astype(np.intp)
 
 
-def _calm(found: Evidence, clearing: NDArray[np.intp], series: NDArray[np.intp], terms: Terms) -> _Flags:
+def _calm(found: Evidence, clearing: NDArray[np.intp], terms: Terms, unrest: _Floats) -> _Flags:
+    series = np.arange(len(clearing))
     z, effect = found.z[:, series, clearing], np.abs(found.effect[:, series, clearing])
-    small = (z < terms.limit - BAND) & (effect < terms.floors.column()[:, 0] / 2)
-    calm: _Flags = np.logical_and.reduce(small, axis=0)
+    small = effect < terms.floors.column()[:, 0] / 2
+    # what differs from training as its own stretches do will hardly come nearer
+    restless = np.column_stack([unrest, unrest[:, 2], np.zeros(len(series))]).T > 0
+    like = restless & (z < _USUAL)
+    calm: _Flags = np.logical_and.reduce((z < terms.limit - BAND) & (small | like), axis=0)
     return calm

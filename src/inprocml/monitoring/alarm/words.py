@@ -35,9 +35,9 @@ def why(
     cells: Sequence[tuple[str, float, float]],
     ordered: bool,  # noqa: FBT001
     reference: Reference,
-    since: str,
+    since: str | None,
 ) -> str:
-    """Return the sentence.
+    """Return the sentence; without ``since`` of rows that have no time.
 
     ``shares``: of the rate tested, now and in the reference; ``cells``: label, share now, share then.
     """
@@ -51,4 +51,4 @@ def why(
     else:
         label, now, then = max(cells, key=lambda cell: abs(cell[1] - cell[2]), default=("values", 0.0, 0.0))
         said = f"{percent(now)} are {label.removeprefix('=')}, {percent(then)} {where}"
-    return f"{name}: {said}, since {since}"
+    return f"{name}: {said}" if since is None else f"{name}: {said}, since {since}"

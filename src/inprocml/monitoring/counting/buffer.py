@@ -32,7 +32,7 @@ class Buffer:
     def __init__(self, most: int = 16_384) -> None:
         self.most = most
         self.taken = 0  # rows that were taken out, by the one who counts
-        self._rows: deque[Seen] = deque()
+        self._rows: deque[tuple[Row, Tensors, str]] = deque()
         self._drops: deque[None] = deque(maxlen=_MOST_DROPS)  # ``append`` is atomic, as no addition is
 
     def put(self, row: Row, outputs: Tensors, prediction_id: str) -> None:
@@ -42,14 +42,15 @@ class Buffer:
         """
         rows = self._rows
         if len(rows) < self.most:
-            rows.append(Seen(row.copy() if type(row) is dict else _copied(row), outputs, prediction_id))
+            # a plain tuple: a named one takes as long to make as all the rest
+            rows.append((row.copy() if type(row) is dict else _copied(row), outputs, prediction_id))
         else:
             self._drops.append(None)
 
     def take(self, most: int) -> list[Seen]:
         """Take out at most ``most`` rows, the oldest first; one thread at a time."""
         rows = self._rows
-        taken = [rows.popleft() for _ in range(min(most, len(rows)))]
+        taken = [Seen._make(rows.popleft()) for _ in range(min(most, len(rows)))]
         self.taken += len(taken)
         return taken
 

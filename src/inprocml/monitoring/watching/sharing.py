@@ -19,7 +19,7 @@ from inprocml.native import lock_maker
 
 __all__ = ["Shared", "counts_file", "held_here"]
 
-_OLD = 24 * 3600.0  # seconds after which a server's file is swept, if nobody holds it
+_OLD = 3600.0  # seconds after which the file of a server that was killed is swept, if nobody holds it
 _SUFFIX = ".counts"
 
 
@@ -42,8 +42,9 @@ def _mine() -> _Files:
 class Shared:
     """The slot of this process in the file of one version; used by one thread at a time."""
 
-    def __init__(self, path: Path, slots: Slots, slot: int) -> None:
+    def __init__(self, path: Path, slots: Slots, slot: int, *, passing: bool) -> None:
         self._path = path
+        self._passing = passing  # the file is of no use when the server has ended
         self.slots = slots
         self._slot = slot
 
@@ -70,7 +71,7 @@ class Shared:
                     slots.close()
                 raise OSError(f"{path}: all slots are taken")
             files.open[path] = slots, users + 1
-        return cls(path, slots, slot)
+        return cls(path, slots, slot, passing=folder is None)
 
     @property
     def sound(self) -> bool:
@@ -95,9 +96,12 @@ class Shared:
                 return
             if users > 1:
                 files.open[self._path] = slots, users - 1
-            else:
-                del files.open[self._path]
-                slots.close()
+                return
+            del files.open[self._path]
+            if self._passing and slots.alone() and not slots.gone:
+                with contextlib.suppress(OSError):
+                    self._path.unlink()
+            slots.close()
 
 
 def counts_file(folder: Path, name: str, digest: str, whose: str = "") -> Path:
@@ -137,7 +141,7 @@ def _check(folder: Path) -> None:
 
 def _sweep(folder: Path) -> None:
     """Delete the files of servers that ended long ago."""
-    for path in folder.glob(f"*{_SUFFIX}"):
+    for path in (*folder.glob(f"*{_SUFFIX}"), *folder.glob(".tmp-*")):
         with contextlib.suppress(OSError):
             if path not in _mine().open and time.time() - path.stat().st_mtime > _OLD and not _held(path):
                 path.unlink()

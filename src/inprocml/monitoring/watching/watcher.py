@@ -23,6 +23,8 @@ class Watched(Protocol):
 
     def rest(self) -> None: ...
 
+    def close(self) -> None: ...
+
 
 class Watcher:
     """Calls ``look`` of every monitor once a second."""
@@ -74,6 +76,13 @@ class Watcher:
         for monitor in monitors:
             monitor.rest()
 
+    def close(self) -> None:
+        """Close every monitor."""
+        with self._lock:
+            monitors = list(self._monitors)
+        for monitor in monitors:
+            monitor.close()
+
 
 _watchers: dict[int, Watcher] = {}
 os.register_at_fork(after_in_child=_watchers.clear)  # a child may get the number of an ancestor
@@ -85,9 +94,9 @@ def watcher() -> Watcher:
 
 
 @atexit.register
-def _last_look() -> None:
-    """Count what was answered in the last second; never in a child that forked without a word."""
+def _leave() -> None:
+    """Count what was answered in the last second, and leave; never in a child that forked without a word."""
     mine = _watchers.get(os.getpid())
     if mine is not None:
         with contextlib.suppress(Exception):
-            mine.look()
+            mine.close()

@@ -1,0 +1,115 @@
+"""Rows that somebody has kept, through the version that serves; not counted as rows that were served."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inprocml.bulk import Block, Sifted, open_input, sift
+from inprocml.bundle.outputs import Output
+from inprocml.model.passage import Host, Passage
+from inprocml.monitoring import DriftReport, Health, Reference, layout_of, measured
+from inprocml.monitoring.alarm import judge_at_once
+from inprocml.monitoring.counting import Form, Tally
+from inprocml.serving import Servable
+from inprocml.values import Tensors
+
+__all__ = ["Replay", "compared", "drift_of", "output_columns", "replayed", "tally_of"]
+
+
+class Replay(NamedTuple):
+    """A block of rows, encoded (``sifted``), and the outputs for its good rows, ``None`` without any."""
+
+    sifted: Sifted
+    outputs: Tensors | None
+
+
+def replayed(passage: Passage, blocks: Iterator[Block], tally: Tally, *, keep: bool) -> Iterator[Replay]:
+    """Yield each block with what the version makes of it, and count its rows on ``tally``.
+
+    A row that is refused raises ``InvalidRow``, or is set apart where ``keep``.
+    """
+    servable = passage.servable
+    transform, names = servable.transform, [field.name for field in servable.transform.schema.fields]
+    for block in blocks:
+        sifted = sift(block, transform.transform, names, keep=keep)
+        outputs = _outputs(passage, sifted) if sifted.good else None
+        if outputs is not None:
+            tally.add(transform.columns(sifted.table), _columns(servable, outputs))
+        yield Replay(sifted, outputs)
+
+
+def _outputs(passage: Passage, sifted: Sifted) -> Tensors:
+    made, size = sifted.tensors, passage.size()
+    parts = [
+        passage.servable.compute(
+            {n: a[start : start + size] for n, a in made.items()}
+            if type(made) is dict
+            else made[start : start + size],
+            None,
+        )
+        for start in range(0, sifted.good, size)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _columns(servable: Servable, outputs: Tensors) -> Mapping[str, NDArray[Any]]:
+    return output_columns(servable.output, outputs)  # type: ignore[arg-type]  # of a servable it is one
+
+
+def output_columns(output: Output, outputs: Tensors) -> dict[str, NDArray[Any]]:
+    """Return the model's outputs as the baseline's columns."""
+    decoded = output.columns(outputs)
+    if decoded.probabilities is None:
+        return {"value": decoded.values}
+    return {f"probability[{place}]": column for place, column in enumerate(decoded.probabilities.T)}
+
+
+def compared(servable: Servable, tally: Tally) -> DriftReport:
+    """Return how the rows counted differ from those of training, in one look."""
+    state, findings = judge_at_once(tally.form.layout, tally.counts)
+    series = {(each.name, each.role): (place, each) for place, each in enumerate(tally.form.layout.series)}
+    told = []
+    for found in findings:
+        place, each = series[found.name, found.role]
+        full = measured(found, each.bins)
+        names = tally.names.get(place)
+        told.append(full if names is None else replace(full, new_values=names.counts))
+    return DriftReport(
+        model=servable.name,
+        version=servable.version,
+        reference=Reference.TRAIN,
+        state=state,
+        at=time.time(),
+        since=None,
+        rows=tally.rows,
+        findings=tuple(told),
+        health=Health(seen=tally.rows, sampled=tally.rows),
+    )
+
+
+def tally_of(servable: Servable) -> Tally:
+    """Return an empty one of the version's columns."""
+    return Tally(Form(layout_of(servable.baseline)))
+
+
+def drift_of(host: Host, table: Any) -> DriftReport:
+    """Return how the rows of a table, an iterator or files differ from those of training."""
+    passage = Passage(host, None)
+    try:
+        servable = passage.servable
+        tally = tally_of(servable)
+        source = open_input(table, None, servable.transform.schema, passage.clock)
+        try:
+            for _ in replayed(passage, source.blocks(passage.size), tally, keep=False):
+                pass
+        finally:
+            source.close()
+        return compared(servable, tally)
+    finally:
+        passage.end()

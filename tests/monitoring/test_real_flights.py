@@ -1,0 +1,94 @@
+"""Real flights of 2013: the months of training replayed say nothing; what a person would name is named."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from examples.flask_app import flights
+from examples.flask_app.train import transform
+from inprocml.monitoring import Reference, build_baseline, layout_of
+from inprocml.monitoring.alarm import Alarm, with_unrest
+from inprocml.monitoring.counting import Form, Tally
+from inprocml.monitoring.verdict import Action, State
+
+
+class Late:
+    """A model trained on January to June, and its baseline."""
+
+    def __init__(self):
+        self.table = flights.load()
+        self.trained_on, self.later = flights.split(self.table)
+        self.transform = transform()
+        features = self.transform.fit_transform(self.trained_on)
+        self.model = LogisticRegression(max_iter=50).fit(features[:, :4], self.trained_on["late"])
+        columns, outputs = self.seen(self.trained_on)
+        counted = build_baseline(self.transform.schema, columns, outputs)
+        self.baseline = with_unrest(counted, columns, outputs)
+
+    def seen(self, frame):
+        scores = self.model.predict_proba(self.transform.transform(frame)[:, :4])
+        return self.transform.columns(frame), {"probability": scores[:, 1]}
+
+    def replay(self, frame):
+        """Return the alarm after these flights, as they left hour by hour, and its events."""
+        at = pd.to_datetime(frame["time_hour"], utc=True)
+        order = np.argsort(at, kind="stable")
+        columns, outputs = self.seen(frame.iloc[order])
+        hours = at.iloc[order].dt.floor("h").astype("datetime64[s, UTC]").astype("int64").to_numpy()
+        layout = layout_of(self.baseline)
+        alarm, events = Alarm(layout, model="late", version="1"), []
+        starts = np.flatnonzero(np.diff(hours, prepend=0))
+        for start, end in zip(starts, [*starts[1:], len(hours)], strict=True):
+            tally = Tally(Form(layout))
+            tally.add(
+                {name: column[start:end] for name, column in columns.items()},
+                {name: column[start:end] for name, column in outputs.items()},
+            )
+            events += alarm.add(tally.counts, tally.rows, float(hours[start]) + 3599)
+        return alarm, events, float(hours[-1]) + 3599
+
+
+@pytest.fixture(scope="module")
+def late():
+    return Late()
+
+
+def found(alarm, now):
+    return {each.name: each for each in alarm.findings(Reference.TRAIN, now)}
+
+
+def test_the_months_of_training_are_no_news(late):
+    alarm, events, now = late.replay(late.trained_on)
+    assert events == []
+    assert alarm.state(Reference.TRAIN, now) is State.OK
+    assert not [each.name for each in found(alarm, now).values() if each.state is State.WATCH]
+
+
+def test_months_of_training_differ_and_the_baseline_knows(late):
+    location, _, _ = late.baseline.unrest["input", "dep_delay"]
+    assert 0.1 < np.sqrt(location) < 0.25  # June is half a sigma later than the half year
+    assert ("input", "tailnum") not in late.baseline.unrest
+
+
+def test_july_to_december_names_what_a_person_would(late):
+    alarm, events, now = late.replay(late.later)
+    first = events[0]
+    assert (first.action, first.reference) == (Action.OPENED, Reference.TRAIN)
+    assert [each.name for each in first.findings] == ["tailnum"]
+    assert "unseen, 0 % in training" in first.findings[0].why
+    assert datetime.fromtimestamp(first.at, UTC) < datetime(2013, 8, 1, tzinfo=UTC)
+    assert datetime.fromtimestamp(first.since, UTC) < datetime(2013, 7, 8, tzinfo=UTC)
+    drifting = {name for name, each in found(alarm, now).items() if each.state is State.DRIFT}
+    assert {"tailnum", "dest"} <= drifting  # aircraft never seen; the destinations of December
+
+
+def test_a_shuffled_table_has_no_unrest(late):
+    shuffled = late.trained_on.sample(frac=1, random_state=3)
+    columns, outputs = late.seen(shuffled)
+    counted = build_baseline(late.transform.schema, columns, outputs)
+    assert dict(with_unrest(counted, columns, outputs).unrest) == {}

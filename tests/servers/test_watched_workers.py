@@ -1,0 +1,64 @@
+"""Forked workers add up what they count, whoever is asked, though some are killed; labels find their way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from tests.servers.test_prefork import SERVERS, ask, gunicorn, serving
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
+GEVENT = gunicorn("--worker-class", "gevent")
+
+
+def served(port, count):
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: ask(port), range(count)))
+    assert {status for status, _ in answers} == {200}
+    return [body for _, body in answers]
+
+
+def settled(port, rows):
+    """What the workers know once each has looked: within a second or two."""
+    pause = threading.Event()
+    for _ in range(200):
+        status, known = ask(port, path="/watched")
+        assert status == 200
+        if known["seen"] >= rows:
+            return known
+        pause.wait(0.05)
+    pytest.fail(f"{known} where {rows} rows were answered")
+
+
+@pytest.mark.parametrize(
+    "command", [*(SERVERS[name] for name in SERVERS), lambda: GEVENT], ids=[*SERVERS, "gevent"]
+)
+def test_every_worker_knows_what_all_have_answered(command, store, tmp_path):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    with serving(command(), store, tmp_path, TMPDIR=str(temporary)) as (port, _):
+        answers = served(port, 300)
+        first = settled(port, 302)  # one before the fork, one that asked whether the server is up
+        assert first["sampled"] == first["seen"]
+        assert first["scope"] == "host"
+        victim = answers[-1]["pid"]
+        os.kill(victim, signal.SIGKILL)
+        more = served(port, 100)
+        assert victim not in {body["pid"] for body in more}
+        assert settled(port, first["seen"] + 100)["seen"] == first["seen"] + 100
+
+
+def test_labels_reach_the_prediction_through_any_worker(store, tmp_path):
+    with serving(SERVERS["gunicorn"](), store, tmp_path, LABELS=str(tmp_path / "labels.db")) as (port, _):
+        answers = served(port, 60)
+        settled(port, 60)
+        with ThreadPoolExecutor(8) as pool:
+            told = list(pool.map(lambda body: ask(port, path=f"/label/{body['id']}")[1], answers))
+        assert {body["outcome"] for body in told} == {"matched"}
+        again = ask(port, path=f"/label/{answers[0]['id']}")[1]
+        assert again["outcome"] == "duplicate"
+        elsewhere = [body["pid"] != answer["pid"] for body, answer in zip(told, answers, strict=True)]
+        assert any(elsewhere)

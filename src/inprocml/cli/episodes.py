@@ -45,8 +45,10 @@ class Episodes:
         self._known: list[str] = []
 
     def __enter__(self) -> Self:
-        import fcntl
-
+        try:
+            import fcntl
+        except ImportError as error:  # Windows, where processes add up no counts either
+            raise BundleError("this system has no locks of files: use Monitoring(on_drift=...)") from error
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._descriptor = os.open(self._lock, flags, 0o600)

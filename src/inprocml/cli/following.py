@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from inprocml.cli.place import PLACE, open_bundle, split
-from inprocml.errors import UnknownVersion
+from inprocml.errors import BundleError, UnknownVersion
 
 if TYPE_CHECKING:
     from inprocml.bundle import Bundle
@@ -71,7 +71,12 @@ class Followed:
             digest=bundle.digest,
             budget=self._budget,
         )
-        return onlooker.ask(question, decide=decide)
+        try:
+            return onlooker.ask(question, decide=decide)
+        except ValueError as error:
+            raise BundleError(
+                f"{onlooker.path}: {error}. A server that lives mends it; else remove it."
+            ) from error
 
     def _mark(self) -> tuple[str, str]:
         """Return version and digest that a store's alias, or its newest version, is now."""

@@ -101,10 +101,14 @@ class Slots:
             return None
         header = _HEADER.pack(_MAGIC, digest, count, record, state)
         size = _HEAD + _area(state) + count * _area(record)
-        if os.fstat(descriptor).st_size != size or os.pread(descriptor, _HEADER.size, 0) != header:
+        try:
+            if os.fstat(descriptor).st_size == size and os.pread(descriptor, _HEADER.size, 0) == header:
+                return cls(path, descriptor, digest, count, record, state)
+        except BaseException:
             os.close(descriptor)
-            return None
-        return cls(path, descriptor, digest, count, record, state)
+            raise
+        os.close(descriptor)
+        return None
 
     @classmethod
     def _sound(cls, path: Path, descriptor: int, digest: bytes, count: int, record: int, state: int) -> bool:

@@ -49,7 +49,7 @@ class Onlooker:
         ``ValueError`` for a state that is damaged, and in a process that counts in this file itself.
         """
         if held_here(self.path):
-            raise ValueError(f"{self.path}: this process counts here itself; ask its Model")
+            raise ValueError("this process counts here itself: ask its Model")
         form = self._form
         slots = Slots.existing(self.path, digest=form.digest, record=form.size, state=room_for(form))
         if slots is None:

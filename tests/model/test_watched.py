@@ -184,7 +184,7 @@ def test_monitoring_is_settings_or_yes_or_no(store, wrong):
 def test_a_store_that_is_none_is_refused_where_it_is_written():
     with pytest.raises(TypeError, match="store"):
         Monitoring(store="predictions.db")
-    with pytest.raises(ValueError, match="cohorts|labels"):
+    with pytest.raises(ValueError, match="labels_within"):
         Monitoring(labels_within=-1.0)
 
 

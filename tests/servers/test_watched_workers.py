@@ -41,7 +41,7 @@ def test_every_worker_knows_what_all_have_answered(command, store, tmp_path):
     temporary.mkdir()
     with serving(command(), store, tmp_path, TMPDIR=str(temporary)) as (port, _):
         answers = served(port, 300)
-        first = settled(port, 302)  # one before the fork, one that asked whether the server is up
+        first = settled(port, 301)  # one asked whether the server is up
         assert first["sampled"] == first["seen"]
         assert first["scope"] == "host"
         victim = answers[-1]["pid"]

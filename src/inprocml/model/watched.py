@@ -115,7 +115,7 @@ def reported(monitor: Monitor, reference: Reference) -> DriftReport:
 def report_of(known: Known, model: str, version: str, reference: Reference) -> DriftReport:
     """Return what is known as a report."""
     alarm, total = known.evaluation.alarm, known.total
-    findings = tuple(_complete(found, known) for found in alarm.findings(reference, known.now))
+    findings = tuple(_complete(found, known, reference) for found in alarm.findings(reference, known.now))
     begins = [found.since for found in findings if found.state is State.DRIFT and found.since]
     numbers = total.numbers
     return DriftReport(
@@ -139,10 +139,12 @@ def report_of(known: Known, model: str, version: str, reference: Reference) -> D
     )
 
 
-def _complete(found: Finding, known: Known) -> Finding:
+def _complete(found: Finding, known: Known, reference: Reference) -> Finding:
     """Add what the counts alone do not say: all measures, and the names of values never seen."""
     place, series = _series(found, known)
-    if not found.rows and known.total.rows:  # too few for a window: shown all the same
+    if (
+        not found.rows and known.total.rows and reference is Reference.TRAIN
+    ):  # too few for a window: shown all the same
         counts = known.total.form.layout.parts(known.total.counts)[place]
         found = replace(
             found,

@@ -55,15 +55,20 @@ def test_a_table_is_counted_as_its_rows_are(tmp_path):
 
 
 def test_of_too_many_rows_a_part_is_counted_and_all_are_told(tmp_path):
-    monitor = monitor_of(tmp_path, Clock(), most_rows=100)
+    clock = Clock()
+    monitor = monitor_of(tmp_path, clock, most_rows=100)
     serve(monitor, ROWS)
     monitor.look()
     numbers = monitor.numbers()
     assert numbers["rows"] == 100
     assert (numbers["seen"], numbers["dropped"]) == (600, 500)
+    monitor.look()
+    assert monitor.numbers()["rows"] == 100
     monitor._buffer.most = 50
+    clock.now += 0.5  # time for half of what a second allows
     serve(monitor, ROWS[:80])
     monitor.look()
+    assert monitor.numbers()["rows"] == 150
     assert monitor.numbers()["dropped"] == 530
     assert monitor.numbers()["seen"] == 680
     monitor.close()
@@ -202,7 +207,7 @@ def test_four_workers_have_counted_what_one_would_have_though_they_are_killed(tm
     monitor.close()
 
 
-def test_workers_of_one_server_share_by_default_and_begin_anew_with_it(tmp_path, monkeypatch):
+def test_workers_of_one_server_share_by_default_and_a_new_server_begins_anew(tmp_path, monkeypatch):
     import tempfile
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -211,17 +216,20 @@ def test_workers_of_one_server_share_by_default_and_begin_anew_with_it(tmp_path,
     first.look()
     assert totals(second)[0] == 10
     first.close()
-    assert totals(second)[0] == 10
     second.close()
-    (folder,) = tmp_path.iterdir()
-    assert list(folder.iterdir()) == [], "a server that ended leaves a file"
     third = monitor_of(None, Clock())
-    assert totals(third)[0] == 0
+    assert totals(third)[0] == 10, "the only worker was replaced, and what it had counted is lost"
+    (folder,) = tmp_path.iterdir()
     assert folder.stat().st_mode & 0o777 == 0o700
     third.close()
+    monkeypatch.setattr(os, "getppid", lambda: 1)  # as if a service of the system's: a server of its own
+    fourth = monitor_of(None, Clock())
+    assert totals(fourth)[0] == 0
+    fourth.close()
+    assert len(list(folder.iterdir())) == 1, "a server that ended leaves a file"
 
 
-def test_what_killed_servers_left_is_swept_and_what_living_ones_use_is_not(tmp_path, monkeypatch):
+def test_what_ended_servers_left_is_swept_and_what_living_ones_use_is_not(tmp_path, monkeypatch):
     import tempfile
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -229,25 +237,20 @@ def test_what_killed_servers_left_is_swept_and_what_living_ones_use_is_not(tmp_p
     totals(first)
     (folder,) = tmp_path.iterdir()
     (living,) = folder.iterdir()
-    for name in ("dead-1.counts", ".tmp-dead"):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for name in (f"a-1-{dead.pid}-0.counts", f"b-1-{os.getppid()}-1.counts", ".tmp-old", ".tmp-new"):
         (folder / name).write_bytes(b"x" * 100)
-    (folder / "young-1.counts").write_bytes(b"x")
-    for path in (living, folder / "dead-1.counts", folder / ".tmp-dead"):
-        os.utime(path, (1.0, 1.0))
-    script = f"""
-import tempfile
-tempfile.tempdir = {str(tmp_path)!r}
-from tests.monitoring.watching.watched import Clock, monitor_of, totals
-other = monitor_of(None, Clock())
-totals(other)
-other.close()
-"""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
-    subprocess.run(
-        [sys.executable, "-c", script], check=True, timeout=50, env=environment, start_new_session=True
-    )
-    assert sorted(path.name for path in folder.iterdir()) == sorted([living.name, "young-1.counts"])
+    os.utime(folder / ".tmp-old", (1.0, 1.0))
+    other = monitor_of(None, Clock(), most_rows=7)
+    other._digest = "another version"
+    totals(other)
+    names = {path.name for path in folder.iterdir()}
+    assert living.name in names
+    assert ".tmp-new" in names
+    assert len(names) == 3, names
     first.close()
+    other.close()
 
 
 def test_a_folder_that_others_can_write_to_is_not_trusted(tmp_path, monkeypatch, caplog):
@@ -316,36 +319,43 @@ def test_rows_after_the_end_are_lost_in_silence(tmp_path):
     serve(monitor, ROWS[:10])
     monitor.saw_table(ROWS[:2], [{"probability": np.ones((2, 2))}])
     assert not monitor.look()
-    monitor.rest()
 
 
-def test_the_watcher_looks_while_there_are_rows_and_its_thread_ends_after_them(monkeypatch):
+def test_the_watcher_looks_often_while_there_are_rows_then_slowly_and_ends_with_the_last(monkeypatch):
     from inprocml.monitoring.watching import watcher as module
 
     monkeypatch.setattr(module, "SECONDS", 0.001)
+    monkeypatch.setattr(module, "SLOWLY", 30.0)
     monkeypatch.setattr(module, "_PATIENCE", 3)
 
     class Watched:
-        looks, rests, rows = 0, 0, 5
+        looks, rows = 0, 5
 
         def look(self):
             self.looks += 1
             self.rows -= 1
             return self.rows > 0
 
-        def rest(self):
-            self.rests += 1
-
     watched, watcher = Watched(), Watcher()
     watcher.watch(watched)
     watcher.rouse()
     watcher.rouse()
+    comes(lambda: watcher.asleep)
+    looks = watched.looks
+    assert looks >= 7
+    watched.rows = 2
+    watcher.rouse()  # a request finds it asleep
+    comes(lambda: watched.looks > looks and watcher.asleep)
+    watcher.forget(watched)
+    watcher.rouse()
+    comes(lambda: watcher._thread is None)
+
+
+def comes(condition):
     until = time.monotonic() + PATIENCE
-    while not (watched.rests and watcher.asleep):  # whoever was roused last may still look
+    while not condition():
         assert time.monotonic() < until
         time.sleep(0.001)
-    assert watched.looks >= 7
-    watcher.forget(watched)
 
 
 @pytest.mark.parametrize(
@@ -355,6 +365,10 @@ def test_the_watcher_looks_while_there_are_rows_and_its_thread_ends_after_them(m
         ({"budget": float("nan")}, ValueError),
         ({"budget": "low"}, TypeError),
         ({"budget": True}, TypeError),
+        ({"labels_within": -1}, ValueError),
+        ({"labels_within": "week"}, TypeError),
+        ({"usual_labels": 2}, ValueError),
+        ({"folder": 5}, TypeError),
         ({"most_rows": 0}, ValueError),
         ({"most_rows": 1.5}, ValueError),
     ],

@@ -185,6 +185,7 @@ def moments_of(
     found = tables.evidence(hours.transpose(1, 0, 2), np.repeat(deff[:, None], len(stamps), axis=1))
     names, rows = [each.name for each in folding.layout.series], hours.sum(axis=2)
     told = found.z[2] != 0  # where there were too few rows, nothing is said
+    told[np.array(folding.kinds) == "time"] = False  # one hour is far from the hours of any week
     return tuple(
         Moment(
             float((stamp + 1) * HOUR),

@@ -47,6 +47,10 @@ class Buffer:
         else:
             self._drops.append(None)
 
+    def holds(self, prediction_id: object) -> bool:
+        """Whether the row of a prediction is still here."""
+        return any(prediction_id == waiting[2] for waiting in list(self._rows))
+
     def take(self, most: int) -> list[Seen]:
         """Take out at most ``most`` rows, the oldest first; one thread at a time."""
         rows = self._rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -96,6 +97,8 @@ class Monitor:
         self._shared: Shared | None = None
         self._retry_at = self._evaluate_at = 0.0
         self._closed = False
+        self._random = random.Random()  # noqa: S311 - a sample of rows, no secret
+        self._allowed, self._allowed_at = float(settings.most_rows), self._looked_at  # rows, as of when
         self._breath = lock_maker()()
         self._breath.acquire()  # for good: to wait for it is to wait
         self._grumbled: set[str] = set()
@@ -132,7 +135,7 @@ class Monitor:
 
     def feedback(self, prediction_id: str, label: object) -> Feedback:
         """Take the truth of a prediction, of this version or of one before it; say what became of it."""
-        if len(self._buffer):
+        if self._buffer.holds(prediction_id):
             self.look()  # what was answered a moment ago is not remembered yet
         quality = labels.owner(prediction_id) or self.quality
         if quality is None:
@@ -167,13 +170,6 @@ class Monitor:
             self._grumble("a look failed", error)
             return False
         return came
-
-    def rest(self) -> None:
-        """Nothing comes any more: let a process decide that has rows."""
-        with self._lock:
-            if self._shared is not None and self._evaluation is not None:
-                self._shared.slots.resign()
-                self._evaluation = None
 
     def close(self) -> None:
         """Count the rest and leave; what was counted stays for the other processes."""
@@ -240,7 +236,7 @@ class Monitor:
         buffer, numbers = self._buffer, self._tally.numbers
         seen = buffer.take(buffer.most)
         drops = buffer.drops()
-        chosen = seen[:: -(-len(seen) // self._settings.most_rows) or 1]
+        chosen = self._chosen(seen)
         numbers["seen"] += len(seen) + drops
         numbers["dropped"] += len(seen) - len(chosen) + drops
         for start in range(0, len(chosen), _CHUNK):
@@ -251,6 +247,18 @@ class Monitor:
             self._recorder.saw(seen, self._looked_at)
         if self.quality is not None and seen:
             self._remember(self.quality, seen)
+
+    def _chosen(self, seen: list[Seen]) -> list[Seen]:
+        """Return what may be counted by now: rows by chance, for a fixed step would follow their pattern."""
+        most, now = self._settings.most_rows, self._looked_at
+        passed = max(0.0, now - self._allowed_at)
+        self._allowed = min(self._allowed + passed * most, float(most))
+        self._allowed_at = now
+        count = min(len(seen), int(self._allowed))
+        self._allowed -= count
+        if count == len(seen):
+            return seen
+        return [seen[place] for place in sorted(self._random.sample(range(len(seen)), count))]
 
     def _remember(self, quality: Quality, seen: Sequence[Seen]) -> None:
         """Let all rows wait for their labels, those too that are not counted."""

@@ -50,16 +50,17 @@ class Monitoring:
     store: PredictionStore | None = None
 
     def __post_init__(self) -> None:
-        budget: object = self.budget
-        if isinstance(budget, bool) or not isinstance(budget, Real):
-            raise TypeError(f"budget must be a number of alerts, not {type(budget).__name__}")
-        if not 0 < float(self.budget) < math.inf:
-            raise ValueError(f"budget is {self.budget!r} and must be a finite number above 0")
+        _check_above("budget", self.budget, math.inf)
         if type(self.most_rows) is not int or self.most_rows < 1:
             raise ValueError(f"most_rows is {self.most_rows!r} and must be a whole number, at least 1")
         if not isinstance(self.store, PredictionStore | None):
             raise TypeError(f"store must be a PredictionStore, not {type(self.store).__name__}")
-        self.judged("regression", ())  # whatever is wrong with them is said here
+        _check_above("labels_within", self.labels_within, math.inf)
+        if self.usual_labels is not None:
+            _check_above("usual_labels", self.usual_labels, 1.0)
+        self.judged("regression", ())  # what else does not fit together is said here
+        if not isinstance(self.folder, str | os.PathLike | None):
+            raise TypeError(f"folder must be a path, not {type(self.folder).__name__}")
         if self.folder is not None:
             object.__setattr__(self, "folder", Path(self.folder).expanduser().absolute())
         if not isinstance(self.capture, Capture | None):
@@ -82,3 +83,10 @@ class Monitoring:
             usual=self.usual_labels,
             budget=float(self.budget),
         )
+
+
+def _check_above(name: str, value: object, most: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+    if not 0 < float(value) < math.inf or float(value) > most:
+        raise ValueError(f"{name} is {value!r} and must be a finite number above 0, at most {most:g}")

@@ -1,7 +1,7 @@
 """Where the processes of a host add up what they count: a file for each version of a model.
 
 By default in a folder of this user's in the place for temporary files, one file for the processes of one
-server (they share a process group), which begins anew when none of them is alive.
+server: those of one parent and one process group. It stays while the parent lives, whoever of them ends.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ class Shared:
         if folder is None:
             _check(place)
             _sweep(place)
-        path = counts_file(place, name, digest, "" if folder is not None else f"-{os.getpgid(0)}")
+        path = counts_file(place, name, digest, "" if folder is not None else _server())
         files = _mine()
         with files.lock:
             slots, users = files.open.get(path, (None, 0))
             if slots is None or slots.gone:
-                slots, users = _opened(path, form, state, fresh=folder is None), 0
+                slots, users = Slots.open(path, digest=form.digest, record=form.size, state=state), 0
             slot = slots.claim()
             if slot is None:
                 if not users:
@@ -98,7 +98,7 @@ class Shared:
                 files.open[self._path] = slots, users - 1
                 return
             del files.open[self._path]
-            if self._passing and slots.alone() and not slots.gone:
+            if self._passing and not _living(self._path) and slots.alone() and not slots.gone:
                 with contextlib.suppress(OSError):
                     self._path.unlink()
             slots.close()
@@ -115,17 +115,36 @@ def held_here(path: Path) -> bool:
     return path in _mine().open
 
 
-def _opened(path: Path, form: Form, state: int, *, fresh: bool) -> Slots:
-    def slots() -> Slots:
-        return Slots.open(path, digest=form.digest, record=form.size, state=state)
+def _server() -> str:
+    """Return what the workers of one server have in common, and no later server has: their parent.
 
-    opened = slots()
-    if fresh and opened.alone():
-        opened.close()
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
-        opened = slots()
-    return opened
+    A process whose parent is the system's first one is a server of its own, as is each group of processes.
+    """
+    parent = os.getppid()
+    who = parent if parent > 1 else os.getpid()
+    return f"-{os.getpgid(0)}-{who}-{_started(who)}"
+
+
+def _started(process: int) -> str:
+    """Return when a process began, as far as the system tells; "" for one that is no more."""
+    try:
+        told = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+        return told.rpartition(")")[2].split()[19]  # behind the command's name, which may hold blanks
+    except (OSError, IndexError):
+        pass
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return ""
+    except OSError:  # another user's
+        pass
+    return "0"
+
+
+def _living(path: Path) -> bool:
+    """Whether the server of a file goes on; one's own process, which asks when it ends, does not."""
+    *_, who, started = path.stem.split("-")
+    return who.isdecimal() and int(who) != os.getpid() and bool(started) and _started(int(who)) == started
 
 
 def _own_folder() -> Path:
@@ -141,9 +160,13 @@ def _check(folder: Path) -> None:
 
 def _sweep(folder: Path) -> None:
     """Delete the files of servers that ended long ago."""
-    for path in (*folder.glob(f"*{_SUFFIX}"), *folder.glob(".tmp-*")):
+    for path in folder.glob(f"*{_SUFFIX}"):
         with contextlib.suppress(OSError):
-            if path not in _mine().open and time.time() - path.stat().st_mtime > _OLD and not _held(path):
+            if path not in _mine().open and not _living(path) and not _held(path):
+                path.unlink()
+    for path in folder.glob(".tmp-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _OLD:
                 path.unlink()
 
 

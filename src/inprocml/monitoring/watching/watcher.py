@@ -1,4 +1,4 @@
-"""One thread per process that looks after the monitors while there are rows, and ends when there are none."""
+"""One thread per process that looks after monitors: each second while there are rows, else now and then."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from inprocml.native import Thread, current_thread, lock_maker, start_thread
 __all__ = ["Watcher", "watcher"]
 
 SECONDS = 1.0
-_PATIENCE = 60  # looks without a row, after which the thread ends
+SLOWLY = 15.0
+_PATIENCE = 60  # looks without a row, after which it looks slowly
 
 
 class Watched(Protocol):
@@ -21,16 +22,14 @@ class Watched(Protocol):
 
     def look(self) -> bool: ...  # whether there were rows
 
-    def rest(self) -> None: ...
-
     def close(self) -> None: ...
 
 
 class Watcher:
-    """Calls ``look`` of every monitor once a second."""
+    """Calls ``look`` of every monitor; the thread ends with the last of them."""
 
     def __init__(self) -> None:
-        self.asleep = True  # there is no thread; asked by every request, so a plain attribute
+        self.asleep = True  # nobody looks soon; asked by every request, so a plain attribute
         self._monitors: weakref.WeakSet[Watched] = weakref.WeakSet()
         new_lock = lock_maker()
         self._lock = new_lock()
@@ -51,6 +50,11 @@ class Watcher:
 
     def rouse(self) -> None:
         """Look around from now on: there are rows. Callers ask ``asleep`` first, which costs nothing."""
+        self.asleep = False
+        if self._thread is not None:
+            with contextlib.suppress(RuntimeError):  # rung already
+                self._bell.release()
+            return
         with contextlib.suppress(RuntimeError):  # no thread to be had, or the interpreter is ending
             start_thread(self._watch, (), "inprocml-monitor")
 
@@ -66,15 +70,17 @@ class Watcher:
             if self._thread is not None:  # several were roused at once
                 return
             self._thread, self.asleep, self._idle = current_thread(), False, 0
-        while self._idle < _PATIENCE:
-            self._bell.acquire(timeout=SECONDS)
+        while self._goes_on():
+            self.asleep = self._idle >= _PATIENCE  # before it waits: who comes from now on calls it
+            self._bell.acquire(timeout=SLOWLY if self.asleep else SECONDS)
             self._idle += 1
             self.look()
+
+    def _goes_on(self) -> bool:
         with self._lock:
-            self._thread, self.asleep = None, True  # before they rest: who comes from now on calls it back
-            monitors = list(self._monitors)
-        for monitor in monitors:
-            monitor.rest()
+            if not self._monitors:
+                self._thread, self.asleep = None, True
+            return self._thread is not None
 
     def close(self) -> None:
         """Close every monitor."""

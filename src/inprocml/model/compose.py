@@ -14,7 +14,7 @@ from inprocml.bundle import Bundle
 from inprocml.bundle.outputs import Classes
 from inprocml.model.instances import close_all, open_instances, run_instances
 from inprocml.model.options import Options
-from inprocml.model.replayed import output_columns
+from inprocml.model.replayed import input_columns, output_columns
 from inprocml.model.watched import Exported
 from inprocml.monitoring import Monitor, Monitoring, Quality, RowCounts, layout_of
 from inprocml.monitoring.capture import Recorder
@@ -118,7 +118,7 @@ def _monitor(
         model=bundle.name,
         version=bundle.version,
         digest=bundle.digest,
-        inputs=bundle.transform.columns,
+        inputs=partial(input_columns, bundle.transform),
         outputs=outputs,
         settings=options.watching,
         recorder=recorder,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -16,10 +16,12 @@ from inprocml.model.passage import Host, Passage
 from inprocml.monitoring import DriftReport, Health, Reference, layout_of, measured
 from inprocml.monitoring.alarm import judge_at_once
 from inprocml.monitoring.counting import Form, Tally
+from inprocml.monitoring.scalars import with_scalars
 from inprocml.serving import Servable
+from inprocml.transform import Transform
 from inprocml.values import Tensors
 
-__all__ = ["Replay", "compared", "drift_of", "output_columns", "replayed", "tally_of"]
+__all__ = ["Replay", "compared", "drift_of", "input_columns", "output_columns", "replayed", "tally_of"]
 
 
 class Replay(NamedTuple):
@@ -29,19 +31,19 @@ class Replay(NamedTuple):
     outputs: Tensors | None
 
 
-def replayed(passage: Passage, blocks: Iterator[Block], tally: Tally, *, keep: bool) -> Iterator[Replay]:
-    """Yield each block with what the version makes of it, and count its rows on ``tally``.
+def replayed(passage: Passage, block: Block, tally: Tally, *, keep: bool) -> Replay:
+    """Return what the version makes of a block, and count its rows on ``tally``.
 
     A row that is refused raises ``InvalidRow``, or is set apart where ``keep``.
     """
     servable = passage.servable
     transform, names = servable.transform, [field.name for field in servable.transform.schema.fields]
-    for block in blocks:
-        sifted = sift(block, transform.transform, names, keep=keep)
-        outputs = _outputs(passage, sifted) if sifted.good else None
-        if outputs is not None:
-            tally.add(transform.columns(sifted.table), _columns(servable, outputs))
-        yield Replay(sifted, outputs)
+    sifted = sift(block, transform.transform, names, keep=keep)
+    if not sifted.good:
+        return Replay(sifted, None)
+    outputs = _outputs(passage, sifted)
+    tally.add(input_columns(transform, sifted.table), _columns(servable, outputs))
+    return Replay(sifted, outputs)
 
 
 def _outputs(passage: Passage, sifted: Sifted) -> Tensors:
@@ -60,6 +62,11 @@ def _outputs(passage: Passage, sifted: Sifted) -> Tensors:
 
 def _columns(servable: Servable, outputs: Tensors) -> Mapping[str, NDArray[Any]]:
     return output_columns(servable.output, outputs)  # type: ignore[arg-type]  # of a servable it is one
+
+
+def input_columns(transform: Transform, table: Any) -> dict[str, NDArray[Any]]:
+    """Return the rows of a table as the baseline's columns; raises ``InvalidRow``."""
+    return with_scalars(transform.schema, transform.columns(table))
 
 
 def output_columns(output: Output, outputs: Tensors) -> dict[str, NDArray[Any]]:
@@ -106,8 +113,8 @@ def drift_of(host: Host, table: Any) -> DriftReport:
         tally = tally_of(servable)
         source = open_input(table, None, servable.transform.schema, passage.clock)
         try:
-            for _ in replayed(passage, source.blocks(passage.size), tally, keep=False):
-                pass
+            for block in source.blocks(passage.size):
+                replayed(passage, block, tally, keep=False)
         finally:
             source.close()
         return compared(servable, tally)

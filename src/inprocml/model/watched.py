@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from inprocml.model import passage
 from inprocml.model.replayed import drift_of
+from inprocml.model.skew import skew_of
 from inprocml.monitoring import (
     DriftReport,
     Feedback,
@@ -18,6 +19,7 @@ from inprocml.monitoring import (
     Monitor,
     QualityReport,
     Reference,
+    SkewReport,
     measured,
 )
 from inprocml.monitoring.verdict import Finding, State
@@ -62,6 +64,17 @@ class Watched:
         if wanted is not Reference.TRAIN:
             raise ValueError("rows that are given are compared with training; leave reference= out")
         return drift_of(self, rows)
+
+    def skew(self: Host, log: Table | Iterable[Mapping[str, Any]], *, tolerance: float = 1e-6) -> SkewReport:
+        """Replay logged rows as training would encode and answer them; say where the log differs first.
+
+        ``log`` is a table or an iterator of rows: the row's fields and, of what was logged when it was
+        served, ``features`` (a list, or a mapping from the names of ``Transform.get_feature_names_out``),
+        ``value`` and ``probability``. Features may be off by ``tolerance``, relative to 1 or to the feature,
+        probabilities by 0.001. All rows are compared with training besides (``drift``). They do not count as
+        served. Raises as ``version`` does where none is loaded; rows that are refused are told as differing.
+        """
+        return skew_of(self, log, tolerance)
 
     def feedback(self: Host, prediction_id: str, label: object) -> Feedback:
         """Take the truth of a prediction, by its ``id``; say what became of it, and never raise for it.

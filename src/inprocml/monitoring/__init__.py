@@ -6,7 +6,7 @@ from inprocml.monitoring.capture import Capture, captured
 from inprocml.monitoring.counts import RowCounts
 from inprocml.monitoring.hooks import Webhook
 from inprocml.monitoring.quality import Feedback, Quality, QualityReport
-from inprocml.monitoring.report import DriftReport, Health, measured
+from inprocml.monitoring.report import Difference, DriftReport, Health, SkewReport, measured
 from inprocml.monitoring.series import layout_of
 from inprocml.monitoring.verdict import DriftEvent, Reference
 from inprocml.monitoring.watching import Known, Monitor, Monitoring
@@ -16,6 +16,7 @@ __all__ = [
     "BinCounts",
     "Bins",
     "Capture",
+    "Difference",
     "DriftEvent",
     "DriftReport",
     "Feedback",
@@ -29,6 +30,7 @@ __all__ = [
     "QualityReport",
     "Reference",
     "RowCounts",
+    "SkewReport",
     "ValueBins",
     "Webhook",
     "build_baseline",

@@ -113,11 +113,14 @@ def build_baseline(
     """Make bins from training rows, and count these rows on them.
 
     Vectors, files, and texts that may be long are not counted: hardly a value comes twice, and none should be
-    kept. ``columns`` are checked, as ``Transform.columns`` gives them; ``outputs`` are the model's answers on
-    the same rows, shape ``(rows,)`` or ``(rows, k)``, numbers. ``ValueError`` where lengths differ.
+    kept. ``columns`` are checked, as ``Transform.columns`` gives them, and may hold ``scalars`` besides;
+    ``outputs`` are the model's answers on the same rows, shape ``(rows,)`` or ``(rows, k)``, numbers.
+    ``ValueError`` where lengths differ.
     """
     counted = [field for field in schema.fields if field.kind not in _WHOLE and field.longest <= LONGEST]
     fields = {field.name: _bins(field.kind, columns[field.name]) for field in counted}
+    scalars = {name: column for name, column in columns.items() if name not in schema.names}
+    fields |= {name: _bins("number", column) for name, column in scalars.items()}
     given = _output_columns(outputs or {})
     rows = {len(column) for column in (*columns.values(), *given.values())}
     if len(rows) != 1:

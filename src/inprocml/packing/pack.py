@@ -18,6 +18,7 @@ from inprocml.bundle.write import publish
 from inprocml.errors import BackendMissing, InprocmlError, PackError
 from inprocml.monitoring.alarm import with_unrest
 from inprocml.monitoring.baseline import build_baseline
+from inprocml.monitoring.scalars import with_scalars
 from inprocml.packing import parity as parity_of
 from inprocml.packing.about import About, figures
 from inprocml.packing.contents import Contents
@@ -254,8 +255,9 @@ def _baseline(answers: NDArray[Any], sample: Sample, transform: Transform, decod
         if isinstance(decoder, Classes)
         else {"value": answers.reshape(-1)}
     )
-    counted = build_baseline(transform.schema, sample.columns, outputs)
-    return with_unrest(counted, sample.columns, outputs).to_json().encode()
+    columns = with_scalars(transform.schema, sample.columns)
+    counted = build_baseline(transform.schema, columns, outputs)
+    return with_unrest(counted, columns, outputs).to_json().encode()
 
 
 def _parity(

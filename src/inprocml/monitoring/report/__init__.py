@@ -2,5 +2,6 @@
 
 from inprocml.monitoring.report.core import DriftReport, Health
 from inprocml.monitoring.report.measures import measured, measures
+from inprocml.monitoring.report.skew import Difference, SkewReport
 
-__all__ = ["DriftReport", "Health", "measured", "measures"]
+__all__ = ["Difference", "DriftReport", "Health", "SkewReport", "measured", "measures"]

@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 
 from inprocml.monitoring.capture.settings import Capture
 from inprocml.monitoring.capture.writer import Columns, Drawn
+from inprocml.native import lock_maker
 from inprocml.values import Row, Tensors
 
 __all__ = ["OWN", "Answered", "Recorder"]
+
+_CHUNK = 64  # rows at a time: a millisecond
+_BREATH = 0.0005  # seconds between them, in which requests have the interpreter's lock
 
 OWN = "_"
 """What the names of columns begin with that are no fields: ``_id``, ``_version``, ``_at``, ``_label``, ..."""
@@ -62,6 +66,8 @@ class Recorder:
         self._fields = sorted(name for name in known if name not in capture.redact and name[:1] != OWN)
         unknown = sorted({*capture.redact, *capture.hashed} - known)
         self._open = not unknown
+        self._breath = lock_maker()()
+        self._breath.acquire()  # for good: to wait for it is to wait
         if unknown:
             _log.warning("no row of version %s is captured: it has no field %s to redact", version, unknown)
         capture._writer()  # noqa: SLF001 - settings are declared, this is the first use in the process
@@ -86,7 +92,11 @@ class Recorder:
     def _columns(self, items: Sequence[tuple[Answered, float]]) -> tuple[Columns, int, int]:
         """Return the columns of one file, how many rows were refused, and how many failed."""
         agreed = [item for item in items if self._agreed(item[0].row)]
-        made = self._made(agreed)
+        made: list[dict[str, Any]] = []
+        for start in range(0, len(agreed), _CHUNK):
+            if start:
+                self._breath.acquire(timeout=_BREATH)
+            made += self._made(agreed[start : start + _CHUNK])
         return _turned(made), len(items) - len(agreed), len(agreed) - len(made)
 
     def _agreed(self, row: Row) -> bool:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from inprocml import __version__
-from inprocml.cli import bundles, check, keys, moves, predict, sizing, versions
+from inprocml.cli import bundles, check, drift, keys, moves, predict, sizing, versions
 from inprocml.cli.output import Commands, plain
 from inprocml.errors import InprocmlError
 
@@ -26,6 +26,7 @@ _GROUPS: tuple[Callable[[Commands], None], ...] = (
     check.declare,
     sizing.declare,
     predict.declare,
+    drift.declare,
 )
 """One line a group; each declares its commands with the function that runs them."""
 

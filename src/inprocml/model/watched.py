@@ -29,7 +29,7 @@ from inprocml.values import Table
 if TYPE_CHECKING:
     from inprocml.monitoring.series import Series
 
-__all__ = ["Exported", "Watched", "reported"]
+__all__ = ["Exported", "Watched", "report_of", "reported"]
 
 _STATES = tuple(State)
 
@@ -108,34 +108,35 @@ def _watched(host: Host) -> Monitor:
 
 def reported(monitor: Monitor, reference: Reference) -> DriftReport:
     """Return the report of one version."""
+    told = monitor.ask(lambda known: report_of(known, monitor.model, monitor.version, reference))
+    return replace(told, health=replace(told.health, lag_seconds=monitor.lag()))
 
-    def report(known: Known) -> DriftReport:
-        alarm, total = known.evaluation.alarm, known.total
-        findings = tuple(_complete(found, known) for found in alarm.findings(reference, known.now))
-        begins = [found.since for found in findings if found.state is State.DRIFT and found.since]
-        numbers = total.numbers
-        return DriftReport(
-            model=monitor.model,
-            version=monitor.version,
-            reference=reference,
-            state=alarm.state(reference, known.now),
-            at=known.now,
-            since=min(begins, default=None),
-            rows=max((found.rows for found in findings), default=0),
-            findings=findings,
-            timeline=alarm.timeline(),
-            health=Health(
-                seen=numbers["seen"],
-                sampled=numbers["rows"],
-                dropped=numbers["dropped"] + numbers["failed"],
-                lag_seconds=monitor.lag(),
-                cpu_seconds=numbers["cpu_ns"] / 1e9,
-                workers=known.workers,
-                scope=known.scope,
-            ),
-        )
 
-    return monitor.ask(report)
+def report_of(known: Known, model: str, version: str, reference: Reference) -> DriftReport:
+    """Return what is known as a report."""
+    alarm, total = known.evaluation.alarm, known.total
+    findings = tuple(_complete(found, known) for found in alarm.findings(reference, known.now))
+    begins = [found.since for found in findings if found.state is State.DRIFT and found.since]
+    numbers = total.numbers
+    return DriftReport(
+        model=model,
+        version=version,
+        reference=reference,
+        state=alarm.state(reference, known.now),
+        at=known.now,
+        since=min(begins, default=None),
+        rows=max((found.rows for found in findings), default=0),
+        findings=findings,
+        timeline=alarm.timeline(),
+        health=Health(
+            seen=numbers["seen"],
+            sampled=numbers["rows"],
+            dropped=numbers["dropped"] + numbers["failed"],
+            cpu_seconds=numbers["cpu_ns"] / 1e9,
+            workers=known.workers,
+            scope=known.scope,
+        ),
+    )
 
 
 def _complete(found: Finding, known: Known) -> Finding:

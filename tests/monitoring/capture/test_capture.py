@@ -321,3 +321,25 @@ def test_nothing_is_imported_or_made_by_declaring_it(tmp_path):
     )
     told = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, check=True)
     assert json.loads(told.stdout) == []
+
+
+SERVER = """
+    import sys
+    from inprocml import Model
+    from inprocml.monitoring import Capture, Monitoring
+    capture = Capture(sys.argv[2], share=1.0)
+    model = Model(sys.argv[1], monitoring=Monitoring(capture=capture))
+    for amount in range(20):
+        prediction = model.predict({"amount": float(amount), "country": "de"})
+    print(model.feedback(prediction.id, "fraud"), prediction.id)
+"""
+
+
+def test_a_process_that_ends_at_once_writes_what_it_has_answered_and_heard(store, tmp_path):
+    command = [sys.executable, "-c", textwrap.dedent(SERVER), str(store), str(tmp_path / "rows")]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    found = kept(tmp_path / "rows")
+    assert [row["amount"] for row in found] == list(range(20))
+    assert [(row["_id"], row["_label"]) for row in found if row["_label"]] == [(told[1], "fraud")]
+    assert {row["_version"] for row in found} == {"1"}
+    assert all(abs(row["_probability[0]"] + row["_probability[1]"] - 1) < 1e-5 for row in found)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import ssl
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -98,6 +100,44 @@ def test_a_receiver_that_never_answers_is_given_up():
         hook = Webhook(f"http://localhost:{silent.getsockname()[1]}/", secret=SECRET, timeout=0.2, pauses=())
         hook(event_of())
     assert hook.failed == 1
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A key and a certificate for localhost that nobody has signed."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    now = datetime.now(UTC)
+    built = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    form = serialization.Encoding.PEM
+    private = key.private_bytes(form, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path = tmp_path / "both.pem"
+    path.write_bytes(private + built.public_bytes(form))
+    return path
+
+
+def test_a_receiver_that_cannot_prove_who_it_is_gets_nothing(certificate, monkeypatch):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with receiving() as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        url = f"https://localhost:{server.server_port}/hook"
+        stranger = Webhook(url, **QUICK)
+        stranger(event_of())
+        assert (stranger.failed, server.heard) == (1, [])
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        known = Webhook(url, **QUICK)
+        known(event_of())
+        assert (known.delivered, len(server.heard)) == (1, 1)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -126,6 +127,14 @@ class Alarm:
             self._recent(),
         )
         return findings_of(sight, now)
+
+    def episodes(self) -> tuple[DriftEvent, ...]:
+        """Return the episodes that are on, as the events that opened them; their findings as of now."""
+        return tuple(
+            replace(self._event(reference, Action.OPENED, episode.drifting), at=episode.at)
+            for reference, episode in self._memory.episodes.items()
+            if episode.open
+        )
 
     def timeline(self) -> tuple[Moment, ...]:
         """Return the last hours that held rows, against training; the present one is the last."""

@@ -89,6 +89,28 @@ class Slots:
         raise OSError(f"{path} is replaced again and again")
 
     @classmethod
+    def existing(cls, path: Path, *, digest: bytes, record: int, state: int, count: int = 64) -> Self | None:
+        """Open the file as it is, for one who only looks on; None where there is none of this form.
+
+        Closing it gives up every lock that this process has on the file: never do both in one process.
+        Raises ``OSError`` for want of rights.
+        """
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
+        except FileNotFoundError:
+            return None
+        header = _HEADER.pack(_MAGIC, digest, count, record, state)
+        size = _HEAD + _area(state) + count * _area(record)
+        try:
+            if os.fstat(descriptor).st_size == size and os.pread(descriptor, _HEADER.size, 0) == header:
+                return cls(path, descriptor, digest, count, record, state)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        return None
+
+    @classmethod
     def _sound(cls, path: Path, descriptor: int, digest: bytes, count: int, record: int, state: int) -> bool:
         """Whether the open file is what is wanted; if not, put a new one in its place, to be opened."""
         header = _HEADER.pack(_MAGIC, digest, count, record, state)

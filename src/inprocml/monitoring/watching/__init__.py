@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inprocml.monitoring.watching.monitor import Known, Monitor
+from inprocml.monitoring.watching.onlooker import Onlooker
 from inprocml.monitoring.watching.settings import Monitoring
 
-__all__ = ["Known", "Monitor", "Monitoring"]
+__all__ = ["Known", "Monitor", "Monitoring", "Onlooker"]

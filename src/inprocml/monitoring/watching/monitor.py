@@ -24,7 +24,7 @@ from inprocml.monitoring.watching.watcher import Watcher, watcher
 from inprocml.native import lock_maker
 from inprocml.values import Row, Tensors
 
-__all__ = ["Columns", "Known", "Monitor"]
+__all__ = ["ALIVE_SECONDS", "Columns", "Known", "Monitor"]
 
 Columns = Mapping[str, NDArray[Any]]
 
@@ -48,7 +48,7 @@ _CHUNK = 512  # rows at a time: some two milliseconds
 _BREATH = 0.0005  # seconds between them, in which requests have the interpreter's lock
 _EVALUATE_SECONDS = 5.0
 _RETRY_SECONDS = 30.0
-_ALIVE_SECONDS = 120.0
+ALIVE_SECONDS = 120.0
 
 
 class Monitor:
@@ -358,7 +358,7 @@ class Monitor:
     def _known(self, evaluation: Evaluation, now: float) -> Known:
         if self._shared is None:
             return Known(evaluation, _copy(self._tally), "worker", 1, now)
-        workers = [tally for tally in self._tallies() if now - tally.numbers["beat"] < _ALIVE_SECONDS]
+        workers = [tally for tally in self._tallies() if now - tally.numbers["beat"] < ALIVE_SECONDS]
         return Known(evaluation, self._total(), "host", max(1, len(workers)), now)
 
     def _new_evaluation(self) -> Evaluation:

@@ -17,7 +17,7 @@ from pathlib import Path
 from inprocml.monitoring.counting import Form, Slots
 from inprocml.native import lock_maker
 
-__all__ = ["Shared"]
+__all__ = ["Shared", "counts_file", "held_here"]
 
 _OLD = 3600.0  # seconds after which the file of a server that was killed is swept, if nobody holds it
 _SUFFIX = ".counts"
@@ -54,14 +54,12 @@ class Shared:
 
         Raises ``OSError`` where there is none to be had: the process then counts for itself.
         """
-        key = hashlib.sha256(f"{name}\0{digest}".encode()).hexdigest()[:24]
         place = _own_folder() if folder is None else folder
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         if folder is None:
             _check(place)
             _sweep(place)
-            key += f"-{os.getpgid(0)}"
-        path = place / f"{key}{_SUFFIX}"
+        path = counts_file(place, name, digest, "" if folder is not None else f"-{os.getpgid(0)}")
         files = _mine()
         with files.lock:
             slots, users = files.open.get(path, (None, 0))
@@ -104,6 +102,17 @@ class Shared:
                 with contextlib.suppress(OSError):
                     self._path.unlink()
             slots.close()
+
+
+def counts_file(folder: Path, name: str, digest: str, whose: str = "") -> Path:
+    """Return the file of the version ``digest`` of the model ``name``."""
+    key = hashlib.sha256(f"{name}\0{digest}".encode()).hexdigest()[:24]
+    return folder / f"{key}{whose}{_SUFFIX}"
+
+
+def held_here(path: Path) -> bool:
+    """Whether this process counts in the file itself."""
+    return path in _mine().open
 
 
 def _opened(path: Path, form: Form, state: int, *, fresh: bool) -> Slots:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import flask
@@ -69,8 +70,12 @@ def test_one_row_and_many_are_answered_alike(packed):
 
 def test_no_file_and_no_long_text_is_in_the_baseline(packed):
     (baseline,) = packed.rglob("baseline.json")
-    assert "flight" not in baseline.read_text()
-    assert "photo" not in baseline.read_text()
+    text = baseline.read_text()
+    assert "flight" not in text
+    fields = {field["name"]: field for field in json.loads(text)["fields"]}
+    assert {"photo.bytes", "note.length", "call.samples", "call.level"} <= set(fields)
+    assert {"photo", "note", "call"}.isdisjoint(fields)
+    assert {fields[name]["kind"] for name in fields} == {"number@1"}  # no value of any field
 
 
 def test_a_view_takes_base64_up_to_the_size_that_it_says(packed):

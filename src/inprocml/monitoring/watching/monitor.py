@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from inprocml.monitoring.series import Counts, Layout
 from inprocml.monitoring.verdict import DriftEvent
 from inprocml.monitoring.watching import labels
 from inprocml.monitoring.watching.evaluation import Evaluation, room_for
+from inprocml.monitoring.watching.sampling import Sample
 from inprocml.monitoring.watching.settings import Monitoring
 from inprocml.monitoring.watching.sharing import Shared
 from inprocml.monitoring.watching.watcher import Watcher, watcher
@@ -97,8 +97,7 @@ class Monitor:
         self._shared: Shared | None = None
         self._retry_at = self._evaluate_at = 0.0
         self._closed = False
-        self._random = random.Random()  # noqa: S311 - a sample of rows, no secret
-        self._allowed, self._allowed_at = float(settings.most_rows), self._looked_at  # rows, as of when
+        self._sample = Sample(settings.most_rows, self._looked_at)
         self._breath = lock_maker()()
         self._breath.acquire()  # for good: to wait for it is to wait
         self._grumbled: set[str] = set()
@@ -236,7 +235,7 @@ class Monitor:
         buffer, numbers = self._buffer, self._tally.numbers
         seen = buffer.take(buffer.most)
         drops = buffer.drops()
-        chosen = self._chosen(seen)
+        chosen = self._sample.of(seen, self._looked_at)
         numbers["seen"] += len(seen) + drops
         numbers["dropped"] += len(seen) - len(chosen) + drops
         for start in range(0, len(chosen), _CHUNK):
@@ -247,18 +246,6 @@ class Monitor:
             self._recorder.saw(seen, self._looked_at)
         if self.quality is not None and seen:
             self._remember(self.quality, seen)
-
-    def _chosen(self, seen: list[Seen]) -> list[Seen]:
-        """Return what may be counted by now: rows by chance, for a fixed step would follow their pattern."""
-        most, now = self._settings.most_rows, self._looked_at
-        passed = max(0.0, now - self._allowed_at)
-        self._allowed = min(self._allowed + passed * most, float(most))
-        self._allowed_at = now
-        count = min(len(seen), int(self._allowed))
-        self._allowed -= count
-        if count == len(seen):
-            return seen
-        return [seen[place] for place in sorted(self._random.sample(range(len(seen)), count))]
 
     def _remember(self, quality: Quality, seen: Sequence[Seen]) -> None:
         """Let all rows wait for their labels, those too that are not counted."""

@@ -275,3 +275,13 @@ def test_a_finding_needs_no_bins_to_be_shown():
     report = replace(flights(others=0), findings=(found,))
     assert "shape, major" in read(report.html())
     assert "shape, major" in str(report)
+
+
+def test_where_the_reference_has_too_few_rows_no_row_of_now_is_asked_for():
+    report = flights()
+    found = report.findings[-1]
+    before = (10,) + (0,) * (len(found.labels) - 1)
+    few = replace(found, name="young", state=State.INSUFFICIENT, rows=300, reference=before)
+    said = str(replace(report, findings=(few,)))
+    assert "Too little is known of training: young." in said
+    assert "Too few rows for a verdict (300" not in said

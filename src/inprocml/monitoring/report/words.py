@@ -46,6 +46,8 @@ _UNJUDGED = {
     State.WARMING: "how far rows depend on one another is still being learnt",
     State.STALE: "no rows lately",
 }
+_WANTING = {State.INSUFFICIENT, State.WARMING}
+_LEAST = 50  # rows of a reference
 
 
 def against(reference: Reference) -> tuple[str, str]:
@@ -188,12 +190,21 @@ def missing(found: Finding) -> tuple[str, str]:
 def unjudged(report: DriftReport) -> list[str]:
     """Return what could not be judged and why, one sentence a reason."""
     said = []
+    few = [found for found in report.findings if found.state in _WANTING and _unknown(found)]
+    if few:
+        what = "training" if report.reference is Reference.TRAIN else "the time before"
+        said.append(f"Too little is known of {what}: {_named([one.name for one in few])}.")
     for state, why in _UNJUDGED.items():
-        names = [found for found in report.findings if found.state is state]
+        names = [found for found in report.findings if found.state is state and found not in few]
         if names:
             rows = [found.rows for found in names]
             said.append(f"{why[0].upper()}{why[1:]} ({_span(rows)}): {_named([one.name for one in names])}.")
     return said
+
+
+def _unknown(found: Finding) -> bool:
+    """Whether it is the reference that has too few rows: no rows of now will help."""
+    return sum(found.reference) < _LEAST
 
 
 def health(report: DriftReport) -> str:

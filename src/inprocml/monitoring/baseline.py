@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -23,15 +24,17 @@ from inprocml.monitoring.bins import (
     ValueBins,
     numeric_edges,
 )
+from inprocml.monitoring.planes import LARGEST, MOST_PLANES, Plane
 from inprocml.schema import Kind, Schema, dump, parse
 from inprocml.schema.sound import no_crowd, sound
-from inprocml.schema.strict_json import LARGEST_TEXT
+from inprocml.schema.strict_json import LARGEST_TEXT, corrupt
 from inprocml.schema.text import LONGEST, canonical_text
 
 __all__ = ["CALM", "MOST_COUNTED", "Baseline", "Role", "Unrest", "build_baseline"]
 
 _WHAT = "the baseline"
-_KIND = "baseline@2"
+_KIND = "baseline@3"  # with planes
+_SECOND = "baseline@2"  # without; still written where there are none
 _FIRST = "baseline@1"  # without unrest
 _MOST_EDGES = 64
 MOST_COUNTED = 10_000
@@ -52,13 +55,15 @@ _WHOLE = frozenset({"vector", "content", "signal"})  # values of which hardly an
 class Baseline:
     """``rows`` training rows, counted per field and per output column (``name``, or ``name[j]``).
 
-    ``unrest`` holds the columns whose stretches differ, by role and name; all others are calm.
+    ``unrest`` holds the columns whose stretches differ, by role and name; all others are calm. ``planes``
+    holds what was learnt of fields that are vectors.
     """
 
     rows: int
     fields: Mapping[str, BinCounts]
     outputs: Mapping[str, BinCounts]
     unrest: Mapping[tuple[Role, str], Unrest] = field(default_factory=lambda: MappingProxyType({}))
+    planes: Mapping[str, Plane] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
         if any(counts.rows != self.rows for counts in (*self.fields.values(), *self.outputs.values())):
@@ -76,11 +81,13 @@ class Baseline:
     def to_json(self) -> str:
         """Return canonical JSON; ``PackError`` if it would be larger than a reader accepts."""
         document = {
-            "kind": _KIND,
+            "kind": _KIND if self.planes else _SECOND,
             "rows": self.rows,
             "fields": [self._document("input", name, counts) for name, counts in self.fields.items()],
             "outputs": [self._document("output", name, counts) for name, counts in self.outputs.items()],
         }
+        if self.planes:
+            document["planes"] = [_plane(name, plane) for name, plane in self.planes.items()]
         if max(len(self.fields), len(self.outputs)) > MOST_COUNTED:
             raise PackError(
                 f"the baseline counts over {MOST_COUNTED} fields or columns of outputs. "
@@ -96,8 +103,18 @@ class Baseline:
         """Return what ``to_json`` wrote; ``Unsupported`` for an unknown kind, ``Corrupt`` for all else."""
         document = parse(text, what=_WHAT)
         _check_kinds(document)
-        first = isinstance(document, dict) and document.get("kind") == _FIRST
-        return sound(_WHAT, lambda: (_First if first else _Document).model_validate(document).baseline())
+        kind = document.get("kind") if isinstance(document, dict) else None
+        forms: dict[object, type[_First | _Second]] = {_FIRST: _First, _SECOND: _Second}
+        form = forms.get(kind if isinstance(kind, str) else "", _Document)
+        return sound(_WHAT, lambda: form.model_validate(document).baseline())
+
+    def fitting(self, schema: Schema) -> Baseline:
+        """Return this, if its planes are of vectors that rows of ``schema`` have; else ``Corrupt``."""
+        sizes = {field.name: field.size for field in schema.fields if field.kind == "vector"}
+        for name, plane in self.planes.items():
+            if sizes.get(name) != plane.size:
+                raise corrupt(_WHAT, f"it tells of vectors {name[:64]!a} that rows do not have")
+        return self
 
     def _document(self, role: Role, name: str, counted: BinCounts) -> dict[str, Any]:
         document = {"name": name, "counts": list(counted.counts), **counted.bins.document()}
@@ -108,12 +125,17 @@ class Baseline:
 
 
 def build_baseline(
-    schema: Schema, columns: Mapping[str, NDArray[Any]], outputs: Mapping[str, ArrayLike] | None = None
+    schema: Schema,
+    columns: Mapping[str, NDArray[Any]],
+    outputs: Mapping[str, ArrayLike] | None = None,
+    *,
+    planes: Mapping[str, Plane] | None = None,
 ) -> Baseline:
     """Make bins from training rows, and count these rows on them.
 
     Vectors, files, and texts that may be long are not counted: hardly a value comes twice, and none should be
     kept. ``columns`` are checked, as ``Transform.columns`` gives them, and may hold ``scalars`` besides;
+    ``planes`` are what ``scalars`` were made with;
     ``outputs`` are the model's answers on the same rows, shape ``(rows,)`` or ``(rows, k)``, numbers.
     ``ValueError`` where lengths differ.
     """
@@ -129,6 +151,7 @@ def build_baseline(
         rows.pop(),
         {name: bins.count(columns[name]) for name, bins in fields.items()},
         {name: _bins("number", column).count(column) for name, column in given.items()},
+        planes=MappingProxyType(dict(planes or {})),
     )
 
 
@@ -232,7 +255,7 @@ class _HourOfWeek2(_HourOfWeek):
     unrest: _Parts
 
 
-class _Document(_Strict):
+class _Second(_Strict):
     kind: Literal["baseline@2"]
     rows: _Count
     fields: Annotated[list[Annotated[_Number2 | _Value2 | _HourOfWeek2, Field(discriminator="kind")]], *_FEW]
@@ -246,6 +269,33 @@ class _Document(_Strict):
             told["output", output.name] = (output.unrest[0], output.unrest[1], output.unrest[2])
         unrest = {key: parts for key, parts in told.items() if any(parts)}
         return replace(_baseline(self.rows, self.fields, self.outputs), unrest=unrest)
+
+
+class _Plane(_Strict):
+    name: str
+    size: Annotated[int, Field(ge=2, le=LARGEST)]
+    base64: str
+
+    def plane(self) -> Plane:
+        content = b64decode(self.base64, validate=True)
+        if b64encode(content).decode() != self.base64:
+            raise ValueError("base64 has one spelling")
+        return Plane(self.size, content)
+
+
+class _Document(_Second):
+    kind: Literal["baseline@3"]  # type: ignore[assignment]
+    planes: Annotated[list[_Plane], Field(min_length=1, max_length=MOST_PLANES), Field(fail_fast=True)]
+
+    def baseline(self) -> Baseline:
+        planes = {each.name: each.plane() for each in self.planes}
+        if len(planes) != len(self.planes):
+            raise ValueError("two planes have one name")
+        return replace(super().baseline(), planes=MappingProxyType(planes))
+
+
+def _plane(name: str, plane: Plane) -> dict[str, Any]:
+    return {"name": name, "size": plane.size, "base64": b64encode(plane.content).decode()}
 
 
 def _baseline(
@@ -262,7 +312,7 @@ def _check_kinds(document: object) -> None:
     """A kind that is well-formed but unknown is a matter of releases, not of corruption."""
     if not isinstance(document, dict) or not isinstance(document.get("fields", []), list):
         return
-    known = {_KIND, _FIRST, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind}
+    known = {_KIND, _SECOND, _FIRST, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind}
     for part in (document, *document.get("fields", [])):
         kind = part.get("kind") if isinstance(part, dict) else None
         if isinstance(kind, str) and kind not in known:

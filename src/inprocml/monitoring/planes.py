@@ -86,7 +86,7 @@ def learnt(units: _Floats) -> Plane | None:
     the variance (Kaiser, Educational and Psychological Measurement 1960), and only as many as hold for rows
     that they were not learnt from: learnt from every second row, they must leave the others no further from
     the plane, by a tenth of the standard deviation. Else the rows of training would seem to fit better than
-    any that is served.
+    any that is served; where not even the mean holds, as of vectors that point anywhere, nothing is learnt.
     """
     size = units.shape[1]
     known = units[~np.isnan(units[:, 0])]
@@ -96,9 +96,9 @@ def learnt(units: _Floats) -> Plane | None:
     chosen = np.ascontiguousarray(known[np.linspace(0, len(known) - 1, most).round().astype(np.intp)])
     half = _plane(chosen[::2], MOST_COMPONENTS)
     kept = len(half.parts[1])
-    while kept and not _holds(_plane_of(half, kept), chosen):
+    while kept >= 0 and not _holds(_plane_of(half, kept), chosen):
         kept -= 1
-    return _plane(chosen, kept)
+    return _plane(chosen, kept) if kept >= 0 else None
 
 
 def _plane(units: _Floats, most: int) -> Plane:

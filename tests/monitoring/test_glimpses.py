@@ -1,4 +1,4 @@
-"""Numbers of tensors: of the few values that a request keeps, the same for a row alone and a table of them."""
+"""Numbers of tensors, of the few values that a request keeps: the same for a row alone and for a table."""
 
 from __future__ import annotations
 

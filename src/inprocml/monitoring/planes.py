@@ -27,6 +27,7 @@ MOST_PLANES = 32
 _MOST_ROWS = 10_000
 _MOST_NUMBERS = 2**23  # that components are learnt from: some seconds
 _SPARE = 0.1  # standard deviations that training rows may lie nearer than others do
+_ROUNDED = 1e-6  # that float32 leaves of vectors which are all alike
 _SOUND = 1e-3  # how far components may be from orthonormal: float32 is a thousand times nearer
 
 _Floats = NDArray[np.float64]
@@ -122,4 +123,4 @@ def _holds(plane: Plane, units: _Floats) -> bool:
         return False
     distances = plane.distances(units)
     mine, others = distances[::2], distances[1::2]
-    return bool(others.mean() - mine.mean() <= _SPARE * mine.std())
+    return bool(others.mean() - mine.mean() <= _SPARE * mine.std() + _ROUNDED)

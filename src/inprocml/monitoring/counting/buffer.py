@@ -16,15 +16,16 @@ MOST_BYTES = 64 * 2**20
 """Bytes that the files, vectors and long texts of waiting rows may take."""
 
 _MOST_DROPS = 1 << 20  # that are counted between two looks
-_UNIT = 16 * 2**10  # bytes in which they are counted
-_BESIDE = 4 * 2**10  # bytes of a row's glimpses and of the row itself, roughly
+_UNIT = 4 * 2**10  # bytes, in which that is counted
+_GLIMPSE = 4 * 2**10  # bytes of one at most
+_ROW = 512  # bytes of all that is small, roughly
 _NUMBER = 32  # bytes of a number in a list
 
 
 class Seen(NamedTuple):
     """One answered row: a copy of it, the model's outputs for it (one row), and the prediction's id.
 
-    ``glimpse`` is what was kept of its tensors; ``units`` is how many times 16 KiB of the bound it takes.
+    ``glimpse`` is what was kept of its tensors; ``units`` is how many times 4 KiB of the bound it takes.
     """
 
     row: Row
@@ -64,12 +65,13 @@ class Buffer:
             self._drops.append(None)
             return
         copy = row.copy() if type(row) is dict else _copied(row)
-        units = self._lifted(copy) if self._heavy else 0
+        units = self._lifted(copy, len(glimpse)) if self._heavy else 0
         # a plain tuple: a named one takes as long to make as all the rest
         rows.append((copy, outputs, prediction_id, glimpse, units))
 
-    def _lifted(self, row: Row) -> int:
-        units = 1 + (_BESIDE + sum([_weight(row.get(name)) for name in self._heavy])) // _UNIT
+    def _lifted(self, row: Row, glimpses: int) -> int:
+        weight = _ROW + _GLIMPSE * glimpses + sum([_weight(row.get(name)) for name in self._heavy])
+        units = 1 + weight // _UNIT
         self._load.extend(repeat(None, units))
         return units
 

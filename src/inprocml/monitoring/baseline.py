@@ -33,9 +33,9 @@ from inprocml.schema.text import LONGEST, canonical_text
 __all__ = ["CALM", "MOST_COUNTED", "Baseline", "Role", "Unrest", "build_baseline"]
 
 _WHAT = "the baseline"
-_KIND = "baseline@3"  # with planes
-_SECOND = "baseline@2"  # without; still written where there are none
+_KIND = "baseline@2"
 _FIRST = "baseline@1"  # without unrest
+_PLANE = "plane@1"
 _MOST_EDGES = 64
 MOST_COUNTED = 10_000
 """Fields, and columns of outputs, that a baseline may have."""
@@ -81,7 +81,7 @@ class Baseline:
     def to_json(self) -> str:
         """Return canonical JSON; ``PackError`` if it would be larger than a reader accepts."""
         document = {
-            "kind": _KIND if self.planes else _SECOND,
+            "kind": _KIND,
             "rows": self.rows,
             "fields": [self._document("input", name, counts) for name, counts in self.fields.items()],
             "outputs": [self._document("output", name, counts) for name, counts in self.outputs.items()],
@@ -103,10 +103,8 @@ class Baseline:
         """Return what ``to_json`` wrote; ``Unsupported`` for an unknown kind, ``Corrupt`` for all else."""
         document = parse(text, what=_WHAT)
         _check_kinds(document)
-        kind = document.get("kind") if isinstance(document, dict) else None
-        forms: dict[object, type[_First | _Second]] = {_FIRST: _First, _SECOND: _Second}
-        form = forms.get(kind if isinstance(kind, str) else "", _Document)
-        return sound(_WHAT, lambda: form.model_validate(document).baseline())
+        first = isinstance(document, dict) and document.get("kind") == _FIRST
+        return sound(_WHAT, lambda: (_First if first else _Document).model_validate(document).baseline())
 
     def fitting(self, schema: Schema) -> Baseline:
         """Return this, if its planes are of vectors that rows of ``schema`` have; else ``Corrupt``."""
@@ -255,23 +253,8 @@ class _HourOfWeek2(_HourOfWeek):
     unrest: _Parts
 
 
-class _Second(_Strict):
-    kind: Literal["baseline@2"]
-    rows: _Count
-    fields: Annotated[list[Annotated[_Number2 | _Value2 | _HourOfWeek2, Field(discriminator="kind")]], *_FEW]
-    outputs: Annotated[list[_Number2], *_FEW]
-
-    def baseline(self) -> Baseline:
-        told: dict[tuple[Role, str], Unrest] = {}
-        for each in self.fields:
-            told["input", each.name] = (each.unrest[0], each.unrest[1], each.unrest[2])
-        for output in self.outputs:
-            told["output", output.name] = (output.unrest[0], output.unrest[1], output.unrest[2])
-        unrest = {key: parts for key, parts in told.items() if any(parts)}
-        return replace(_baseline(self.rows, self.fields, self.outputs), unrest=unrest)
-
-
 class _Plane(_Strict):
+    kind: Literal["plane@1"]
     name: str
     size: Annotated[int, Field(ge=2, le=LARGEST)]
     base64: str
@@ -283,19 +266,31 @@ class _Plane(_Strict):
         return Plane(self.size, content)
 
 
-class _Document(_Second):
-    kind: Literal["baseline@3"]  # type: ignore[assignment]
-    planes: Annotated[list[_Plane], Field(min_length=1, max_length=MOST_PLANES), Field(fail_fast=True)]
+_Planes = Annotated[list[_Plane], Field(min_length=1, max_length=MOST_PLANES), Field(fail_fast=True)]
+
+
+class _Document(_Strict):
+    kind: Literal["baseline@2"]
+    rows: _Count
+    fields: Annotated[list[Annotated[_Number2 | _Value2 | _HourOfWeek2, Field(discriminator="kind")]], *_FEW]
+    outputs: Annotated[list[_Number2], *_FEW]
+    planes: _Planes | None = None
 
     def baseline(self) -> Baseline:
-        planes = {each.name: each.plane() for each in self.planes}
-        if len(planes) != len(self.planes):
+        told: dict[tuple[Role, str], Unrest] = {}
+        for each in self.fields:
+            told["input", each.name] = (each.unrest[0], each.unrest[1], each.unrest[2])
+        for output in self.outputs:
+            told["output", output.name] = (output.unrest[0], output.unrest[1], output.unrest[2])
+        unrest = {key: parts for key, parts in told.items() if any(parts)}
+        planes = {each.name: each.plane() for each in self.planes or ()}
+        if len(planes) != len(self.planes or ()):
             raise ValueError("two planes have one name")
-        return replace(super().baseline(), planes=MappingProxyType(planes))
+        return replace(_baseline(self.rows, self.fields, self.outputs), unrest=unrest, planes=planes)
 
 
 def _plane(name: str, plane: Plane) -> dict[str, Any]:
-    return {"name": name, "size": plane.size, "base64": b64encode(plane.content).decode()}
+    return {"kind": _PLANE, "name": name, "size": plane.size, "base64": b64encode(plane.content).decode()}
 
 
 def _baseline(
@@ -312,8 +307,9 @@ def _check_kinds(document: object) -> None:
     """A kind that is well-formed but unknown is a matter of releases, not of corruption."""
     if not isinstance(document, dict) or not isinstance(document.get("fields", []), list):
         return
-    known = {_KIND, _SECOND, _FIRST, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind}
-    for part in (document, *document.get("fields", [])):
+    known = {_KIND, _FIRST, _PLANE, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind}
+    planes = document.get("planes")
+    for part in (document, *document.get("fields", []), *(planes if isinstance(planes, list) else ())):
         kind = part.get("kind") if isinstance(part, dict) else None
         if isinstance(kind, str) and kind not in known:
             raise Unsupported(

@@ -133,9 +133,8 @@ def build_baseline(
 
     Vectors, files, and texts that may be long are not counted: hardly a value comes twice, and none should be
     kept. ``columns`` are checked, as ``Transform.columns`` gives them, and may hold ``scalars`` besides;
-    ``planes`` are what ``scalars`` were made with;
-    ``outputs`` are the model's answers on the same rows, shape ``(rows,)`` or ``(rows, k)``, numbers.
-    ``ValueError`` where lengths differ.
+    ``planes`` are what those were made with. ``outputs`` are the model's answers on the same rows, shape
+    ``(rows,)`` or ``(rows, k)``, numbers. ``ValueError`` where lengths differ.
     """
     counted = [field for field in schema.fields if field.kind not in _WHOLE and field.longest <= LONGEST]
     fields = {field.name: _bins(field.kind, columns[field.name]) for field in counted}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -12,7 +13,7 @@ from inprocml.errors import BundleError, UnknownVersion
 
 if TYPE_CHECKING:
     from inprocml.bundle import Bundle
-    from inprocml.monitoring import Known
+    from inprocml.monitoring import Known, QualityReport
 
 __all__ = ["Followed", "with_counts"]
 
@@ -77,6 +78,23 @@ class Followed:
             raise BundleError(
                 f"{onlooker.path}: {error}. A server that lives mends it; else remove it."
             ) from error
+
+    def heard(self) -> QualityReport | None:
+        """Return what labels said of it; None where none of its answers was counted."""
+        from inprocml.monitoring.watching import overheard
+
+        bundle = self.bundle
+        try:
+            return overheard(
+                self.folder,
+                model=self.model,
+                version=bundle.version,
+                digest=bundle.digest,
+                reference=bundle.holdout,
+                now=time.time(),
+            )
+        except ValueError as error:
+            raise BundleError(f"{self.folder}: {error}. Remove the labels of {self.model} there.") from error
 
     def _mark(self) -> tuple[str, str]:
         """Return version and digest that a store's alias, or its newest version, is now."""

@@ -23,6 +23,8 @@ from inprocml.monitoring.bins import (
     ValueBins,
     numeric_edges,
 )
+from inprocml.monitoring.holdout import KINDS as HOLDOUT_KINDS
+from inprocml.monitoring.holdout import Holdout, HoldoutDocument
 from inprocml.schema import Kind, Schema, dump, parse
 from inprocml.schema.sound import no_crowd, sound
 from inprocml.schema.strict_json import LARGEST_TEXT
@@ -52,13 +54,15 @@ _WHOLE = frozenset({"vector", "content", "signal"})  # values of which hardly an
 class Baseline:
     """``rows`` training rows, counted per field and per output column (``name``, or ``name[j]``).
 
-    ``unrest`` holds the columns whose stretches differ, by role and name; all others are calm.
+    ``unrest`` holds the columns whose stretches differ, by role and name; all others are calm. ``holdout``
+    counts labelled rows that the model was not trained on, if there were any.
     """
 
     rows: int
     fields: Mapping[str, BinCounts]
     outputs: Mapping[str, BinCounts]
     unrest: Mapping[tuple[Role, str], Unrest] = field(default_factory=lambda: MappingProxyType({}))
+    holdout: Holdout | None = None
 
     def __post_init__(self) -> None:
         if any(counts.rows != self.rows for counts in (*self.fields.values(), *self.outputs.values())):
@@ -75,12 +79,14 @@ class Baseline:
 
     def to_json(self) -> str:
         """Return canonical JSON; ``PackError`` if it would be larger than a reader accepts."""
-        document = {
+        document: dict[str, Any] = {
             "kind": _KIND,
             "rows": self.rows,
             "fields": [self._document("input", name, counts) for name, counts in self.fields.items()],
             "outputs": [self._document("output", name, counts) for name, counts in self.outputs.items()],
         }
+        if self.holdout is not None:
+            document["holdout"] = self.holdout
         if max(len(self.fields), len(self.outputs)) > MOST_COUNTED:
             raise PackError(
                 f"the baseline counts over {MOST_COUNTED} fields or columns of outputs. "
@@ -237,6 +243,7 @@ class _Document(_Strict):
     rows: _Count
     fields: Annotated[list[Annotated[_Number2 | _Value2 | _HourOfWeek2, Field(discriminator="kind")]], *_FEW]
     outputs: Annotated[list[_Number2], *_FEW]
+    holdout: HoldoutDocument | None = None
 
     def baseline(self) -> Baseline:
         told: dict[tuple[Role, str], Unrest] = {}
@@ -245,7 +252,10 @@ class _Document(_Strict):
         for output in self.outputs:
             told["output", output.name] = (output.unrest[0], output.unrest[1], output.unrest[2])
         unrest = {key: parts for key, parts in told.items() if any(parts)}
-        return replace(_baseline(self.rows, self.fields, self.outputs), unrest=unrest)
+        counted = _baseline(self.rows, self.fields, self.outputs)
+        return replace(
+            counted, unrest=unrest, holdout=None if self.holdout is None else self.holdout.model_dump()
+        )
 
 
 def _baseline(
@@ -262,8 +272,8 @@ def _check_kinds(document: object) -> None:
     """A kind that is well-formed but unknown is a matter of releases, not of corruption."""
     if not isinstance(document, dict) or not isinstance(document.get("fields", []), list):
         return
-    known = {_KIND, _FIRST, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind}
-    for part in (document, *document.get("fields", [])):
+    known = {_KIND, _FIRST, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind, *HOLDOUT_KINDS}
+    for part in (document, *document.get("fields", []), document.get("holdout")):
         kind = part.get("kind") if isinstance(part, dict) else None
         if isinstance(kind, str) and kind not in known:
             raise Unsupported(

@@ -17,7 +17,15 @@ from inprocml.monitoring.quality.calibration import Calibration
 from inprocml.monitoring.quality.tally import UNIT, ClassTally, NumberTally, Tally, added
 from inprocml.monitoring.statistics.tails import normal_isf
 
-__all__ = ["Residual", "critical", "windows", "worst_class_residual", "worst_number_residual"]
+__all__ = [
+    "LEAST",
+    "TESTS",
+    "Residual",
+    "critical",
+    "windows",
+    "worst_class_residual",
+    "worst_number_residual",
+]
 
 TESTS = 5
 """Tests of a window: four regions of score, and the loss."""

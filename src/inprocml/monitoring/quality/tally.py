@@ -6,7 +6,7 @@ Nothing else is kept of a labelled row, and every figure is computed from sums o
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
@@ -22,6 +22,10 @@ __all__ = [
     "Kind",
     "NumberTally",
     "Tally",
+    "added",
+    "built",
+    "empty",
+    "from_document",
 ]
 
 Kind = Literal["classes", "regression"]
@@ -218,10 +222,11 @@ def from_document(document: Mapping[str, Any], classes: int) -> Tally:
     wanted: tuple[type, ...] = (int,) if classes else (int, float)
     if not isinstance(given, list) or any(type(each) not in wanted for each in given):
         raise ValueError("counts are a list of numbers")
-    return _built(given, classes)
+    return built(given, classes)
 
 
-def _built(given: list[Any], classes: int) -> Tally:
+def built(given: Sequence[Any] | Integers, classes: int) -> Tally:
+    """Return the tally of counts; ``ValueError`` for too many or too few, and for what cannot be."""
     try:
         if not classes:
             numbers = np.array(given, np.float64)

@@ -25,27 +25,43 @@ __all__ = ["Labelled"]
 _RETRY_SECONDS = 30.0
 _BEAT_SECONDS = 60.0  # after which a process that hears of no label says that it lives
 _JUDGE_SECONDS = 60.0  # cohorts are hours or days
+_CALM_COHORTS = 3  # after which an episode ends: a good day alone ends none
 _STATE = 512  # bytes
 
 
 @dataclass(frozen=True)
 class _Episode:
-    """The last episode of labels that were worse than promised: ``number`` grows when it opens and closes."""
+    """The last episode of labels that were worse than promised; ``number`` grows with every change.
+
+    ``opened`` is when, None where none is open; ``calm`` since when labels are as promised again.
+    """
 
     number: int = 0
-    opened: float = 0.0
-    open: bool = False
+    opened: float | None = None
+    calm: float | None = None
 
     def dump(self) -> bytes:
-        return json.dumps([self.number, self.opened, self.open]).encode()
+        return json.dumps([self.number, self.opened, self.calm]).encode()
 
     @classmethod
     def load(cls, state: bytes | None) -> _Episode:
         try:
-            number, opened, is_open = json.loads(state or b"[0, 0.0, false]")
-            return cls(int(number), float(opened), bool(is_open))
+            number, opened, calm = json.loads(state or b"[0, null, null]")
+            return cls(int(number), *(None if each is None else float(each) for each in (opened, calm)))
         except (ValueError, TypeError, OverflowError):
             return cls()
+
+    def step(self, state: State, now: float, patience: float) -> _Episode:
+        """Return the episode after a look; it ends when labels were as promised for ``patience`` seconds."""
+        if self.opened is None:
+            opens = state is State.DRIFT
+            return _Episode(self.number + 1, now) if opens else self
+        if state is not State.OK:
+            again = state in {State.DRIFT, State.WATCH} and self.calm is not None
+            return _Episode(self.number + 1, self.opened) if again else self
+        if self.calm is None or self.calm > now:  # a clock may step back
+            return _Episode(self.number + 1, self.opened, now)
+        return self if now - self.calm < patience else _Episode(self.number + 1)
 
 
 class Labelled:
@@ -107,14 +123,15 @@ class Labelled:
         report = self.report()
         with self._lock:
             last = self._last_episode()
-            opens = report.state is State.DRIFT and not last.open
-            if not opens and not (report.state is State.OK and last.open):
-                return []
-            opened = now if opens else last.opened
-            self._episode = _Episode(last.number + 1, opened, opens)
-            if self._shared is not None:
+            self._episode = last.step(report.state, now, _CALM_COHORTS * report.settings.length)
+            if self._shared is not None and self._episode != last:
                 self._shared.slots.write_state(self._episode.dump())
-        return [self._event(report, self._episode)]
+            opened = self._episode.opened
+        if opened is not None and last.opened is None:
+            return [self._event(report, Action.OPENED, opened)]
+        if opened is None and last.opened is not None:
+            return [self._event(report, Action.CLOSED, last.opened)]
+        return []
 
     def close(self) -> None:
         """Leave; what was counted stays for the other processes."""
@@ -184,8 +201,8 @@ class Labelled:
         states = [self._shared.slots.read_state(), *(state for _, state in self._shared.others())]
         return max((self._episode, *map(_Episode.load, states)), key=lambda one: one.number)
 
-    def _event(self, report: QualityReport, episode: _Episode) -> DriftEvent:
-        told = [self.model, self.version, "quality", repr(episode.opened)]
+    def _event(self, report: QualityReport, action: Action, opened: float) -> DriftEvent:
+        told = [self.model, self.version, "quality", repr(opened)]
         residual = report.residual
         since = report.at if residual is None else report.since
         finding = Finding(
@@ -205,11 +222,11 @@ class Labelled:
         )
         return DriftEvent(
             id=hashlib.sha256("\n".join(told).encode()).hexdigest()[:16],
-            action=Action.OPENED if episode.open else Action.CLOSED,
+            action=action,
             model=self.model,
             version=self.version,
             reference=Reference.TRAIN,
             at=report.at,
-            since=episode.opened,
+            since=opened,
             findings=(finding,),
         )

@@ -32,7 +32,7 @@ def declare(commands: Commands) -> None:
     drift.set_defaults(run=_drift)
 
     quality = commands.add_parser("quality", help="report on what labels said; 3 if answers are worse now")
-    with_counts(quality)
+    with_counts(quality, budget=False)
     quality.add_argument("--html", metavar="FILE", help="write one self-contained page as well")
     with_json(quality)
     quality.set_defaults(run=_quality)
@@ -111,9 +111,10 @@ def _watch(given: argparse.Namespace) -> int:
 
 def _look(followed: Followed, episodes: Episodes, command: list[str], given: argparse.Namespace) -> int:
     """Run the command for what is new; return the exit code of ``--once``."""
-    opened = followed.ask(lambda known: known.evaluation.alarm.episodes(), decide=True) or ()
+    opened = [*(followed.ask(lambda known: known.evaluation.alarm.episodes(), decide=True) or ())]
+    worse = followed.worse()
     code = 0
-    for event in opened:
+    for event in opened if worse is None else [*opened, worse]:
         if event.id in episodes:
             continue
         _show(event, given)

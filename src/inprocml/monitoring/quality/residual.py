@@ -184,10 +184,12 @@ def _refutes(newer: Residual, older: Residual) -> bool:
 
     Else what was mended would be told again when a window twice as long is full, weeks later.
     """
-    if newer.test != older.test or newer.cohorts >= older.cohorts or not newer.value:
+    if newer.test != older.test or newer.cohorts >= older.cohorts or not newer.value or not older.value:
         return False
-    error = abs(newer.effect / newer.value)
-    return newer.effect + _SURE * error < older.effect / 2
+    error, error_of_all = abs(newer.effect / newer.value), abs(older.effect / older.value)
+    # a part differs from the whole by what the rest adds: their variances subtract
+    apart = math.sqrt(max(0.0, error**2 - error_of_all**2))
+    return newer.effect < older.effect / 2 and older.effect - newer.effect > _SURE * apart
 
 
 def _excess(residual: Residual) -> float:

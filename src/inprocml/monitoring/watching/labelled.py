@@ -6,16 +6,15 @@ same kind: written so that a killed process leaves what it had, and taken over b
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from inprocml.monitoring.quality import Counters, Quality, QualityReport
 from inprocml.monitoring.quality.record import Record, room_for
 from inprocml.monitoring.quality.report import Scope
-from inprocml.monitoring.verdict import Action, DriftEvent, Finding, Reference, State
+from inprocml.monitoring.verdict import Action, DriftEvent
+from inprocml.monitoring.watching.episode import Episode, event_of
 from inprocml.monitoring.watching.sharing import Shared
 from inprocml.monitoring.watching.tallies import ALIVE_SECONDS
 from inprocml.native import lock_maker
@@ -27,41 +26,6 @@ _BEAT_SECONDS = 60.0  # after which a process that hears of no label says that i
 _JUDGE_SECONDS = 60.0  # cohorts are hours or days
 _CALM_COHORTS = 3  # after which an episode ends: a good day alone ends none
 _STATE = 512  # bytes
-
-
-@dataclass(frozen=True)
-class _Episode:
-    """The last episode of labels that were worse than promised; ``number`` grows with every change.
-
-    ``opened`` is when, None where none is open; ``calm`` since when labels are as promised again.
-    """
-
-    number: int = 0
-    opened: float | None = None
-    calm: float | None = None
-
-    def dump(self) -> bytes:
-        return json.dumps([self.number, self.opened, self.calm]).encode()
-
-    @classmethod
-    def load(cls, state: bytes | None) -> _Episode:
-        try:
-            number, opened, calm = json.loads(state or b"[0, null, null]")
-            return cls(int(number), *(None if each is None else float(each) for each in (opened, calm)))
-        except (ValueError, TypeError, OverflowError):
-            return cls()
-
-    def step(self, state: State, now: float, patience: float) -> _Episode:
-        """Return the episode after a look; it ends when labels were as promised for ``patience`` seconds."""
-        if self.opened is None:
-            opens = state is State.DRIFT
-            return _Episode(self.number + 1, now) if opens else self
-        if state is not State.OK:
-            again = state in {State.DRIFT, State.WATCH} and self.calm is not None
-            return _Episode(self.number + 1, self.opened) if again else self
-        if self.calm is None or self.calm > now:  # a clock may step back
-            return _Episode(self.number + 1, self.opened, now)
-        return self if now - self.calm < patience else _Episode(self.number + 1)
 
 
 class Labelled:
@@ -92,7 +56,7 @@ class Labelled:
         self._beat = 0.0
         self._retry_at = 0.0
         self._judge_at = 0.0
-        self._episode = _Episode()
+        self._episode = Episode()
 
     def look(self) -> bool:
         """Show what was counted since the last look; whether there was anything."""
@@ -128,9 +92,9 @@ class Labelled:
                 self._shared.slots.write_state(self._episode.dump())
             opened = self._episode.opened
         if opened is not None and last.opened is None:
-            return [self._event(report, Action.OPENED, opened)]
+            return [event_of(report, Action.OPENED, opened)]
         if opened is None and last.opened is not None:
-            return [self._event(report, Action.CLOSED, last.opened)]
+            return [event_of(report, Action.CLOSED, last.opened)]
         return []
 
     def close(self) -> None:
@@ -194,39 +158,9 @@ class Labelled:
             return None
         return record
 
-    def _last_episode(self) -> _Episode:
+    def _last_episode(self) -> Episode:
         """Return the newest of those that any process has told, or this one where it is alone."""
         if self._shared is None:
             return self._episode
         states = [self._shared.slots.read_state(), *(state for _, state in self._shared.others())]
-        return max((self._episode, *map(_Episode.load, states)), key=lambda one: one.number)
-
-    def _event(self, report: QualityReport, action: Action, opened: float) -> DriftEvent:
-        told = [self.model, self.version, "quality", repr(opened)]
-        residual = report.residual
-        since = report.at if residual is None else report.since
-        finding = Finding(
-            name="quality",
-            role="output",
-            state=report.state,
-            value=0.0 if residual is None else residual.value,
-            threshold=0.0 if residual is None else residual.threshold,
-            test=None,
-            effect=0.0 if residual is None else residual.effect,
-            since=since,
-            rows=0 if residual is None else residual.rows,
-            labels=(),
-            reference=(),
-            current=(),
-            why=f"quality: {report.why}",
-        )
-        return DriftEvent(
-            id=hashlib.sha256("\n".join(told).encode()).hexdigest()[:16],
-            action=action,
-            model=self.model,
-            version=self.version,
-            reference=Reference.TRAIN,
-            at=report.at,
-            since=opened,
-            findings=(finding,),
-        )
+        return max((self._episode, *map(Episode.load, states)), key=lambda one: one.number)

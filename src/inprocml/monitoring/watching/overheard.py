@@ -7,10 +7,12 @@ from pathlib import Path
 
 from inprocml.monitoring.quality import QualityReport, Tally, report_of
 from inprocml.monitoring.quality.record import Record
+from inprocml.monitoring.verdict import Action, DriftEvent
+from inprocml.monitoring.watching.episode import Episode, event_of
 from inprocml.monitoring.watching.sharing import counts_file, labels_beside, labels_in
 from inprocml.monitoring.watching.tallies import ALIVE_SECONDS
 
-__all__ = ["overheard"]
+__all__ = ["overheard", "worse"]
 
 
 def overheard(
@@ -22,11 +24,8 @@ def overheard(
     being replaced, the report is of those that looked last. Raises ``OSError`` for want of rights, and
     ``ValueError`` for a record that is damaged.
     """
-    records = []
-    for path in labels_beside(counts_file(folder, model, digest)):
-        found = labels_in(path)
-        if found is not None and found[0] is not None:
-            records.append(Record.from_bytes(found[0]))
+    files = [labels_in(path) for path in labels_beside(counts_file(folder, model, digest))]
+    records = [Record.from_bytes(found[0]) for found in files if found is not None and found[0] is not None]
     if not records:
         return None
     newest = max(records, key=lambda record: record.beat).settings
@@ -37,3 +36,14 @@ def overheard(
     living = sum(now - record.beat < ALIVE_SECONDS for record in alike)
     report = report_of(replace(newest, reference=reference), total, now)
     return replace(report, model=model, version=version, scope="host", workers=max(1, living))
+
+
+def worse(report: QualityReport, folder: Path, digest: str) -> DriftEvent | None:
+    """Return the event of the episode that is open, as the servers told it; None where none is.
+
+    ``report`` is what was ``overheard`` of the version ``digest``.
+    """
+    files = [labels_in(path) for path in labels_beside(counts_file(folder, report.model, digest))]
+    episodes = [Episode.load(found[1]) for found in files if found is not None]
+    last = max(episodes, key=lambda episode: episode.number, default=Episode())
+    return None if last.opened is None else event_of(report, Action.OPENED, last.opened)

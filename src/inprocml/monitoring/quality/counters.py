@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -95,7 +95,13 @@ class Counters:
 
     def copy(self) -> Self:
         """Return one that shares nothing with this."""
-        return self + type(self)(self.classes, self.slice_names)
+        result = replace(
+            self, outcomes=dict(self.outcomes), lost=dict(self.lost), delays=self.delays.copy(), cohorts={}
+        )
+        result.earlier = self.earlier.copy()
+        result.cohorts = {number: tally.copy() for number, tally in self.cohorts.items()}
+        result.slices = [[tally.copy() for tally in tallies] for tallies in self.slices]
+        return result
 
     def _trim(self) -> None:
         while len(self.cohorts) > KEPT:

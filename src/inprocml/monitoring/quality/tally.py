@@ -67,16 +67,19 @@ class ClassTally:
             raise ValueError("a classifier has at least 2 classes")
         self.classes = classes
         planes, side = (2 if classes == 2 else 1), (classes if classes <= MOST_CLASSES else 0)
-        sizes = [3 * BINS, 2 * planes * BINS, side * side, 4]
+        seen, confusion = 3 * BINS, (3 + 2 * planes) * BINS
+        size = confusion + side * side + 4
         if counts is None:
-            counts = np.zeros(sum(sizes), np.int64)
-        if counts.shape != (sum(sizes),):
-            raise ValueError(f"counts of {classes} classes are {sum(sizes)} integers")
+            counts = np.zeros(size, np.int64)
+        if counts.shape != (size,):
+            raise ValueError(f"counts of {classes} classes are {size} integers")
         self.counts = counts
-        labelled, seen, confusion, self.losses = np.split(counts, np.cumsum(sizes)[:-1])
-        self.rows, self.positives, self.sums = labelled.reshape(3, BINS)
-        self.seen_rows, self.seen_sums = seen.reshape(2, planes, BINS)
-        self.confusion = confusion.reshape(side, side)
+        self.rows, self.positives, self.sums = counts[:BINS], counts[BINS : 2 * BINS], counts[2 * BINS : seen]
+        middle = seen + planes * BINS
+        self.seen_rows = counts[seen:middle].reshape(planes, BINS)
+        self.seen_sums = counts[middle:confusion].reshape(planes, BINS)
+        self.confusion = counts[confusion : size - 4].reshape(side, side)
+        self.losses = counts[size - 4 :]
 
     @property
     def labelled(self) -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 import pytest
 from tests.conftest import make_rows, wait_for
 
 import inprocml
 from inprocml import DriftReport, Model, Monitoring, Unavailable
+from inprocml.model.watched import Exported
 from inprocml.monitoring import Feedback
 from inprocml.monitoring.quality.sqlite import SqliteStore
 from inprocml.monitoring.verdict import State
@@ -213,6 +215,22 @@ os.kill(os.getpid(), 9)
     assert (report.model, report.version) == ("a", "1")
     assert "accuracy" in report.metrics
     assert "<" in report._repr_html_()
+
+
+def test_figures_are_exported_by_the_process_that_decides(store, tmp_path):
+    settings = Monitoring(folder=tmp_path, usual_labels=1.0, labels_within=3600)
+    with Model(store, monitoring=settings) as model:
+        monitor = model._servable(model._process()).monitor
+        names = [f"x-{place}" for place in range(100)]
+        at = time.time() - 7200  # of an hour that is over
+        monitor.quality.predicted(names, [0.9] * 100, at)
+        for place, name in enumerate(names):
+            assert monitor.quality.feedback(name, "fraud" if place < 80 else "ok", at) is Feedback.MATCHED
+        model.drift()
+        told = Exported(monitor).quality()
+        assert told["accuracy"] == model.quality()["accuracy"].value == 0.8
+        monitor._evaluation = None  # as if another process decided
+        assert Exported(monitor).quality() == {}
 
 
 def test_a_label_for_another_models_prediction_is_unmatched(store, tmp_path, row):

@@ -72,6 +72,17 @@ def test_labels_are_spelt_as_labels_of_training_are(packed, spell):
     assert packed(holdout=(HELD, spell(TRUTHS))).holdout.positives.sum() == TRUTHS.sum()
 
 
+def test_the_card_shows_what_was_measured(packed):
+    bundle = packed(holdout=(HELD, TRUTHS))
+    accuracy = bundle.holdout.confusion.trace() / 500
+    for card in (str(bundle.card), bundle.card.html, inprocml.Bundle.open(bundle.path).card.html):
+        assert "not trained on" in card
+        assert f"{accuracy:.4g}" in card
+    plain = packed()
+    assert "not trained on" not in plain.card
+    assert "not trained on" not in plain.card.html
+
+
 def test_without_a_holdout_training_labels_are_no_reference(packed):
     bundle = packed(labels=LABELS)
     assert bundle.holdout is None

@@ -90,6 +90,7 @@ class Bundle:
         golden = read_golden(files["golden.json"], rows=manifest.golden.rows, width=manifest.transform.width)
         golden = replay_features(golden, transform)
         baseline = _of_file("baseline.json", lambda: Baseline.from_json(files["baseline.json"]))
+        holdout = _of_file("baseline.json", lambda: _holdout(baseline, manifest))
         return cls(
             name=name or manifest.name,
             version=manifest.version,
@@ -100,9 +101,11 @@ class Bundle:
             output=_of_file("manifest.json", lambda: from_entry(manifest.output, manifest.model.output)),
             golden=golden,
             baseline=baseline,
-            card=_of_file("card.md", lambda: Card(files["card.md"].decode("utf-8"), manifest, transform)),
+            card=_of_file(
+                "card.md", lambda: Card(files["card.md"].decode("utf-8"), manifest, transform, holdout)
+            ),
             signed_by=signed_by,
-            holdout=_of_file("baseline.json", lambda: _holdout(baseline, manifest)),
+            holdout=holdout,
         )
 
     @property

@@ -101,6 +101,7 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
             sample=sample,
             answers=answers,
             baseline=_baseline(everywhere, sample, transform, decoder, held),
+            holdout=held,
             parity=_parity(backend, exported, sample, decoder, parity_limit, answers),
             label_counts=counts,
             metrics=measured,

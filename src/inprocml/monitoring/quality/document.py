@@ -62,7 +62,7 @@ def read(document: Mapping[str, Any]) -> QualityReport:
         counters = Counters.from_document(document["counters"], len(settings.classes), settings.slice_names)
         told = _said(document)
         return replace(report_of(settings, counters, told.pop("at")), **told)
-    except (KeyError, TypeError, ValueError, OverflowError, ArithmeticError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise corrupt(_WHAT, f"it holds what cannot be ({type(error).__name__})") from error
 
 

@@ -184,15 +184,24 @@ class Monitor:
                 events = [] if soon else self._evaluate(now)
                 self._tallies.mine.numbers["cpu_ns"] += time.thread_time_ns() - began
                 came, deciding = self._tallies.mine.numbers["seen"] > before, self._evaluation is not None
-            if self.labelled is not None:
-                for each in (self.labelled, *labels.retired(self.model)):
-                    each.look()
-                events += self.labelled.decide() if deciding else []
             self._tell(events)
+            self._tell(self._hear(deciding=deciding))
         except Exception as error:  # noqa: BLE001 - the others are looked at all the same
             self._grumble("a look failed", error)
             return False
         return came
+
+    def _hear(self, *, deciding: bool) -> list[DriftEvent]:
+        """Show what labels said, of this version and of those before it, and decide on this one."""
+        if self.labelled is None:
+            return []
+        began = time.thread_time_ns()
+        for each in (self.labelled, *labels.retired(self.model)):
+            each.look()
+        events = self.labelled.decide() if deciding else []
+        with self._lock:
+            self._tallies.mine.numbers["cpu_ns"] += time.thread_time_ns() - began
+        return events
 
     def close(self) -> None:
         """Count the rest and leave; what was counted stays for the other processes."""

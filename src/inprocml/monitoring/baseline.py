@@ -24,6 +24,8 @@ from inprocml.monitoring.bins import (
     ValueBins,
     numeric_edges,
 )
+from inprocml.monitoring.holdout import KINDS as HOLDOUT_KINDS
+from inprocml.monitoring.holdout import Holdout, HoldoutDocument
 from inprocml.monitoring.planes import LARGEST, MOST_PLANES, Plane
 from inprocml.schema import Kind, Schema, dump, parse
 from inprocml.schema.sound import no_crowd, sound
@@ -56,7 +58,8 @@ class Baseline:
     """``rows`` training rows, counted per field and per output column (``name``, or ``name[j]``).
 
     ``unrest`` holds the columns whose stretches differ, by role and name; all others are calm. ``planes``
-    holds what was learnt of fields that are vectors.
+    holds what was learnt of fields that are vectors. ``holdout`` counts labelled rows that the model was not
+    trained on, if there were any.
     """
 
     rows: int
@@ -64,6 +67,7 @@ class Baseline:
     outputs: Mapping[str, BinCounts]
     unrest: Mapping[tuple[Role, str], Unrest] = field(default_factory=lambda: MappingProxyType({}))
     planes: Mapping[str, Plane] = field(default_factory=lambda: MappingProxyType({}))
+    holdout: Holdout | None = None
 
     def __post_init__(self) -> None:
         if any(counts.rows != self.rows for counts in (*self.fields.values(), *self.outputs.values())):
@@ -80,7 +84,7 @@ class Baseline:
 
     def to_json(self) -> str:
         """Return canonical JSON; ``PackError`` if it would be larger than a reader accepts."""
-        document = {
+        document: dict[str, Any] = {
             "kind": _KIND,
             "rows": self.rows,
             "fields": [self._document("input", name, counts) for name, counts in self.fields.items()],
@@ -88,6 +92,8 @@ class Baseline:
         }
         if self.planes:
             document["planes"] = [_plane(name, plane) for name, plane in self.planes.items()]
+        if self.holdout is not None:
+            document["holdout"] = self.holdout
         if max(len(self.fields), len(self.outputs)) > MOST_COUNTED:
             raise PackError(
                 f"the baseline counts over {MOST_COUNTED} fields or columns of outputs. "
@@ -274,6 +280,7 @@ class _Document(_Strict):
     fields: Annotated[list[Annotated[_Number2 | _Value2 | _HourOfWeek2, Field(discriminator="kind")]], *_FEW]
     outputs: Annotated[list[_Number2], *_FEW]
     planes: _Planes | None = None
+    holdout: HoldoutDocument | None = None
 
     def baseline(self) -> Baseline:
         told: dict[tuple[Role, str], Unrest] = {}
@@ -285,7 +292,9 @@ class _Document(_Strict):
         planes = {each.name: each.plane() for each in self.planes or ()}
         if len(planes) != len(self.planes or ()):
             raise ValueError("two planes have one name")
-        return replace(_baseline(self.rows, self.fields, self.outputs), unrest=unrest, planes=planes)
+        holdout = None if self.holdout is None else self.holdout.model_dump()
+        counted = _baseline(self.rows, self.fields, self.outputs)
+        return replace(counted, unrest=unrest, planes=planes, holdout=holdout)
 
 
 def _plane(name: str, plane: Plane) -> dict[str, Any]:
@@ -306,9 +315,10 @@ def _check_kinds(document: object) -> None:
     """A kind that is well-formed but unknown is a matter of releases, not of corruption."""
     if not isinstance(document, dict) or not isinstance(document.get("fields", []), list):
         return
-    known = {_KIND, _FIRST, _PLANE, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind}
+    known = {_KIND, _FIRST, _PLANE, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind, *HOLDOUT_KINDS}
     planes = document.get("planes")
-    for part in (document, *document.get("fields", []), *(planes if isinstance(planes, list) else ())):
+    parts = [document, *document.get("fields", []), document.get("holdout")]
+    for part in (*parts, *(planes if isinstance(planes, list) else ())):
         kind = part.get("kind") if isinstance(part, dict) else None
         if isinstance(kind, str) and kind not in known:
             raise Unsupported(

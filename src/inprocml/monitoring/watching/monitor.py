@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -19,8 +20,10 @@ from inprocml.monitoring.series import Counts, Layout
 from inprocml.monitoring.verdict import DriftEvent
 from inprocml.monitoring.watching import labels
 from inprocml.monitoring.watching.evaluation import Evaluation
+from inprocml.monitoring.watching.labelled import Labelled
 from inprocml.monitoring.watching.sampling import Sample
 from inprocml.monitoring.watching.settings import Monitoring
+from inprocml.monitoring.watching.slicing import Slices
 from inprocml.monitoring.watching.tallies import Tallies
 from inprocml.monitoring.watching.watcher import Watcher, watcher
 from inprocml.native import lock_maker
@@ -75,6 +78,7 @@ class Monitor:
         quality: Quality | None = None,
         glimpses: Glimpses | None = None,
         heavy: Sequence[str] = (),
+        slices: Slices | None = None,
         prefix: str = "",
         clock: Callable[[], float] = time.time,
         wakes: Watcher | None = None,
@@ -85,21 +89,15 @@ class Monitor:
         self._settings = settings
         self._recorder = recorder
         self.quality = quality
+        self._slices = slices
         self._prefix = prefix  # of the ids of this version's predictions
-        if quality is not None:
-            labels.keep(prefix, quality)
         self._clock = clock
         self._glimpses = glimpses
         self._buffer = Buffer(heavy=heavy)
+        self._fetched: list[Seen] = []  # remembered for labels, not counted yet
         self._lock = lock_maker()()  # guards all below
-        folder = settings.folder
-        self._tallies = Tallies(
-            self._form,
-            folder=None if folder is None else Path(folder),
-            model=model,
-            digest=digest,
-            grumble=self._grumble,
-        )
+        folder = None if settings.folder is None else Path(settings.folder)
+        self._tallies = Tallies(self._form, folder=folder, model=model, digest=digest, grumble=self._grumble)
         self._looked_at = clock()
         self._evaluation: Evaluation | None = None  # of the process that decides
         self._evaluate_at = 0.0
@@ -111,6 +109,19 @@ class Monitor:
         self._listeners: list[Callable[[DriftEvent], None]] = [settings.hooks.tell] if settings.hooks else []
         self._watcher = watcher() if wakes is None else wakes
         self._watcher.watch(self)
+        self.labelled: Labelled | None = None
+        """The labels of this version, of all processes; None without ``quality``."""
+        if quality is not None:
+            self.labelled = Labelled(
+                quality,
+                folder=folder,
+                model=model,
+                version=version,
+                digest=digest,
+                clock=clock,
+                grumble=partial(_grumble, self._grumbled, model, version),
+            )
+            labels.keep(prefix, self.labelled)
 
     # --- a request's part ----------------------------------------------------------------------------
 
@@ -158,11 +169,17 @@ class Monitor:
     def feedback(self, prediction_id: str, label: object) -> Feedback:
         """Take the truth of a prediction, of this version or of one before it; say what became of it."""
         if self._buffer.holds(prediction_id):
-            self.look()  # what was answered a moment ago is not remembered yet
-        quality = labels.owner(prediction_id) or self.quality
-        if quality is None:
+            with self._lock:  # what was answered a moment ago is not remembered yet
+                self._fetch()
+        owner = labels.owner(prediction_id) or self.labelled
+        if owner is None or self.quality is None:
             return Feedback.UNMATCHED
-        outcome = quality.feedback(prediction_id, label, self._clock())
+        if owner.model != self.model:
+            self.quality.heard(Feedback.UNMATCHED)
+            return Feedback.UNMATCHED
+        outcome = owner.quality.feedback(prediction_id, label, self._clock())
+        if self._watcher.asleep:
+            self._watcher.rouse()
         if self._recorder is not None and outcome in {Feedback.MATCHED, Feedback.UNMATCHED}:
             self._recorder.label(prediction_id, label)  # unmatched: perhaps of another process
         return outcome
@@ -187,21 +204,34 @@ class Monitor:
                 soon = self._evaluate_at - _EVALUATE_SECONDS <= now < self._evaluate_at
                 events = [] if soon else self._evaluate(now)
                 self._tallies.mine.numbers["cpu_ns"] += time.thread_time_ns() - began
-                came = self._tallies.mine.numbers["seen"] > before
+                came, deciding = self._tallies.mine.numbers["seen"] > before, self._evaluation is not None
             self._tell(events)
+            self._tell(self._hear(deciding=deciding))
         except Exception as error:  # noqa: BLE001 - the others are looked at all the same
             self._grumble("a look failed", error)
             return False
         return came
 
+    def _hear(self, *, deciding: bool) -> list[DriftEvent]:
+        """Show what labels said, of this version and of those before it, and decide on this one."""
+        if self.labelled is None:
+            return []
+        began = time.thread_time_ns()
+        for each in (self.labelled, *labels.retired(self.model)):
+            each.look()
+        events = self.labelled.decide() if deciding else []
+        with self._lock:
+            self._tallies.mine.numbers["cpu_ns"] += time.thread_time_ns() - began
+        return events
+
     def close(self) -> None:
         """Count the rest and leave; what was counted stays for the other processes."""
         self.look()
         self._watcher.forget(self)
-        if self.quality is not None:
-            labels.forget(self._prefix)
         with self._lock:
             self._closed = True
+            if self.labelled is not None:
+                labels.forget(self._prefix)  # those of its predictions still come
             self._tallies.close(deciding=self._evaluation is not None)
         if self._recorder is not None:
             self._recorder.close()
@@ -250,10 +280,19 @@ class Monitor:
 
     # --- parts ----------------------------------------------------------------------------------------
 
+    def _fetch(self) -> None:
+        """Take the rows that came, and let them wait for their labels; they are counted at the next look."""
+        room = self._buffer.most - len(self._fetched)
+        seen = self._buffer.take(max(0, room))
+        self._fetched += seen
+        if self.quality is not None and seen:
+            self._remember(self.quality, seen)
+
     def _count(self) -> None:
-        buffer, numbers = self._buffer, self._tallies.mine.numbers
-        seen = buffer.take(buffer.most)
-        drops = buffer.drops()
+        numbers = self._tallies.mine.numbers
+        self._fetch()
+        seen, self._fetched = self._fetched, []
+        drops = self._buffer.drops()
         chosen = self._sample.of(seen, self._looked_at)
         numbers["seen"] += len(seen) + drops
         numbers["dropped"] += len(seen) - len(chosen) + drops
@@ -263,8 +302,6 @@ class Monitor:
             self._add(chosen[start : start + _CHUNK])
         if self._recorder is not None:
             self._recorder.saw(seen, self._looked_at)
-        if self.quality is not None and seen:
-            self._remember(self.quality, seen)
 
     def _remember(self, quality: Quality, seen: Sequence[Seen]) -> None:
         """Let all rows wait for their labels, those too that are not counted."""
@@ -275,7 +312,7 @@ class Monitor:
             return
         ordered = [column for _, column in sorted(columns.items(), key=lambda pair: _place(pair[0]))]
         answers = ordered[0] if len(ordered) == 1 else np.stack(ordered, axis=1)
-        slices = {name: [each.row.get(name) for each in seen] for name in self._settings.slices}
+        slices = {} if self._slices is None else self._slices.of(each.row for each in seen)
         quality.predicted([each.id for each in seen], answers, self._clock(), slices=slices)
 
     def _add(self, seen: Sequence[Seen]) -> None:
@@ -338,10 +375,14 @@ class Monitor:
                     self._grumble("a listener failed", error)
 
     def _grumble(self, what: str, error: Exception) -> None:
-        """Say it once; from then on it is only counted where it is."""
-        if what not in self._grumbled:
-            self._grumbled.add(what)
-            _log.warning("monitoring of %s %s: %s", self.model, self.version, what, exc_info=error)
+        _grumble(self._grumbled, self.model, self.version, what, error)
+
+
+def _grumble(said: set[str], model: str, version: str, what: str, error: Exception) -> None:
+    """Say it once; from then on it is only counted where it is."""
+    if what not in said:
+        said.add(what)
+        _log.warning("monitoring of %s %s: %s", model, version, what, exc_info=error)
 
 
 def _joined(outputs: Sequence[Tensors]) -> Tensors:

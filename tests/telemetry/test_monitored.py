@@ -62,6 +62,7 @@ def test_health_is_told_by_what_became_of_rows(reader, store, row, tmp_path):
     rows = points(reader, "inprocml.monitoring.rows", "healthy")
     assert {p.attributes["inprocml.row.state"]: p.value for p in rows} == {
         "counted": 20,
+        "sampled_out": 0,
         "dropped": 0,
         "failed": 0,
     }

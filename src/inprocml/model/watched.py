@@ -58,7 +58,7 @@ class Watched:
         1 % in all (Bonferroni over columns and tests). Raises as ``version`` does where none is loaded,
         ``InvalidRow``, and ``ValueError`` for a model with ``monitoring=False`` that is given no rows.
         """
-        wanted = Reference(rows if isinstance(rows, str) else reference)
+        wanted = _reference(rows if isinstance(rows, str) else reference)
         if rows is None or isinstance(rows, str):
             return reported(_watched(self), wanted)
         if wanted is not Reference.TRAIN:
@@ -99,6 +99,17 @@ class Watched:
         return monitor.quality.report(time.time())
 
 
+def _reference(named: object) -> Reference:
+    try:
+        return Reference(named)
+    except ValueError:
+        known = " or ".join(repr(each.value) for each in Reference)
+        raise ValueError(
+            f"drift of the rows served is told against {known}, not {named!r}; other rows are given as a "
+            "table or an iterator of rows"
+        ) from None
+
+
 def _watched(host: Host) -> Monitor:
     monitor = host._servable(host._process()).monitor  # noqa: SLF001 - the host is the facade
     if monitor is None:
@@ -131,6 +142,7 @@ def report_of(known: Known, model: str, version: str, reference: Reference) -> D
         health=Health(
             seen=numbers["seen"],
             sampled=numbers["rows"],
+            sampled_out=numbers["sampled_out"],
             dropped=numbers["dropped"] + numbers["failed"],
             cpu_seconds=numbers["cpu_ns"] / 1e9,
             workers=known.workers,

@@ -54,8 +54,8 @@ class Score(NamedTuple):
 class Monitored(Protocol):
     """A monitor, as an exporter sees it; what these raise is logged once, and the others are read still.
 
-    ``numbers`` maps a name (``rows``, ``seen``, ``dropped``, ``failed``, ``cpu_ns``) to a total of this
-    process; ``lag`` is in seconds; ``scores`` are none in a process that does not decide.
+    ``numbers`` maps a name (``rows``, ``seen``, ``sampled_out``, ``dropped``, ``failed``, ``cpu_ns``) to a total
+    of this process; ``lag`` is in seconds; ``scores`` are none in a process that does not decide.
     """
 
     model: str
@@ -147,7 +147,9 @@ def _scores(value: Callable[[Score], float]) -> Callback:
 
 def _rows(source: Monitored) -> Iterable[Observation]:
     numbers = source.numbers()
-    by_state = {"counted": numbers["rows"], "dropped": numbers["dropped"], "failed": numbers["failed"]}
+    by_state = {"counted": numbers["rows"]} | {
+        state: numbers[state] for state in ("sampled_out", "dropped", "failed")
+    }
     return [
         Observation(number, {**_attributes(source), names.ROW_STATE: state})
         for state, number in by_state.items()

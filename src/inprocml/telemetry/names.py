@@ -52,7 +52,7 @@ PREDICTION_ID: Final = "inprocml.prediction.id"
 ROWS_IN_BATCH: Final = "inprocml.batch.rows"
 FEEDBACK_RESULT: Final = "inprocml.feedback.result"  # matched | unmatched | duplicate | invalid | failed
 QUALITY_METRIC: Final = "inprocml.quality.metric"
-ROW_STATE: Final = "inprocml.row.state"  # counted | dropped | failed
+ROW_STATE: Final = "inprocml.row.state"  # counted | sampled_out | dropped | failed
 ERROR_TYPE: Final = "error.type"
 
 SECONDS: Final = (

@@ -135,6 +135,7 @@ def _plain(*, bad, ticks):
     yield names.STALE, int(bad), {}
     yield names.MONITORING_ROWS, ROWS * ticks, {names.ROW_STATE: "counted"}
     yield names.MONITORING_ROWS, (500 if bad else 0) * ticks, {names.ROW_STATE: "dropped"}
+    yield names.MONITORING_ROWS, 9_000 * ticks, {names.ROW_STATE: "sampled_out"}
     yield names.MONITORING_CPU, 0.02 * ticks, {}
     yield names.MONITORING_LAG, 300.0 if bad else 0.2, {}
     yield "inprocml.queue.usage", 95 if bad else 1, {}

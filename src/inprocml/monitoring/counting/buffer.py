@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from inprocml.values import Row, Tensors
@@ -27,25 +26,30 @@ class Buffer:
     Threads may put at once. The bound may be exceeded by a row for each thread that races for the last place.
     """
 
-    __slots__ = ("_drops", "_rows", "most", "taken")
+    __slots__ = ("_drops", "_failures", "_rows", "most", "taken")
 
     def __init__(self, most: int = 16_384) -> None:
         self.most = most
         self.taken = 0  # rows that were taken out, by the one who counts
         self._rows: deque[tuple[Row, Tensors, str]] = deque()
         self._drops: deque[None] = deque(maxlen=_MOST_DROPS)  # ``append`` is atomic, as no addition is
+        self._failures: deque[None] = deque(maxlen=_MOST_DROPS)
 
     def put(self, row: Row, outputs: Tensors, prediction_id: str) -> None:
         """Leave a row to be counted; the row is copied, for its owner may use the mapping again.
 
-        What the row's own ``Mapping`` raises passes through.
+        What the row's own ``Mapping`` raises passes through, and is counted.
         """
         rows = self._rows
-        if len(rows) < self.most:
-            # a plain tuple: a named one takes as long to make as all the rest
-            rows.append((row.copy() if type(row) is dict else _copied(row), outputs, prediction_id))
-        else:
+        if len(rows) >= self.most:
             self._drops.append(None)
+            return
+        try:
+            copied = row.copy() if type(row) is dict else dict(row.items())
+        except BaseException:
+            self._failures.append(None)
+            raise
+        rows.append((copied, outputs, prediction_id))  # a named tuple takes as long to make as all the rest
 
     def holds(self, prediction_id: object) -> bool:
         """Whether the row of a prediction is still here."""
@@ -60,15 +64,18 @@ class Buffer:
 
     def drops(self) -> int:
         """Return how many rows were dropped since the last call."""
-        drops = self._drops
-        dropped = len(drops)
-        for _ in range(dropped):
-            drops.popleft()
-        return dropped
+        return _emptied(self._drops)
+
+    def failures(self) -> int:
+        """Return how many rows could not be copied since the last call."""
+        return _emptied(self._failures)
 
     def __len__(self) -> int:
         return len(self._rows)
 
 
-def _copied(row: Mapping[str, object]) -> dict[str, object]:
-    return dict(row.items())
+def _emptied(marks: deque[None]) -> int:
+    count = len(marks)
+    for _ in range(count):
+        marks.popleft()
+    return count

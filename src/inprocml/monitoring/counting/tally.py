@@ -23,9 +23,10 @@ from inprocml.schema.once import once
 
 __all__ = ["NUMBERS", "Form", "Tally"]
 
-NUMBERS = ("rows", "seen", "dropped", "failed", "cpu_ns", "beat")
-"""What is counted besides bins: rows on the bins; rows answered; rows not counted for want of room or by
-choice; rows that could not be; nanoseconds of CPU; the second, since 1970, of the last look."""
+NUMBERS = ("rows", "seen", "sampled_out", "dropped", "failed", "cpu_ns", "beat")
+"""What is counted besides bins: rows on the bins; rows answered; of these, rows not counted by choice
+(``most_rows``), for want of room, and because they could not be; nanoseconds of CPU; the second, since 1970,
+of the last look."""
 
 _NAMES = 1024  # bytes of unseen values' names for each column
 _LONGEST = 64  # characters of a name

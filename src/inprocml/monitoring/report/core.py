@@ -26,6 +26,7 @@ _WEIGHT = {
 class Health:
     """How monitoring itself is: ``seen`` rows were served, ``sampled`` of them counted, ``dropped`` lost.
 
+    ``sampled_out`` were left out on purpose: more came than ``most_rows`` lets through.
     ``lag_seconds`` is how far counting is behind serving, ``cpu_seconds`` what it has cost so far; both as of
     the report. ``scope`` says whose rows these are: one worker's, one host's, or several hosts'.
     """
@@ -38,6 +39,7 @@ class Health:
     workers: int = 1
     hosts: int = 1
     scope: Scope = "worker"
+    sampled_out: int = 0
 
 
 @dataclass(frozen=True, repr=False)

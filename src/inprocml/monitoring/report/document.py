@@ -60,6 +60,7 @@ class _Health(Strict):
     workers: CountDocument
     hosts: CountDocument
     scope: Scope
+    sampled_out: CountDocument = 0  # documents of earlier releases have none
 
     def health(self) -> Health:
         return Health(**self.model_dump())

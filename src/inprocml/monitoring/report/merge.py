@@ -160,4 +160,5 @@ def _health(parts: Sequence[Health]) -> Health:
         workers=sum(part.workers for part in parts),
         hosts=sum(part.hosts for part in parts),
         scope="hosts",
+        sampled_out=sum(part.sampled_out for part in parts),
     )

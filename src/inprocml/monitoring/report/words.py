@@ -214,8 +214,9 @@ def health(report: DriftReport) -> str:
     who = f"{of.workers} worker{'' if of.workers == 1 else 's'}"
     if of.hosts > 1:
         who += f" on {of.hosts} hosts"
+    left = f" ({of.sampled_out:,} left out by most_rows)" if of.sampled_out else ""
     return (
-        f"{lost}{of.seen:,} rows seen, {of.sampled:,} counted, by {who}; "
+        f"{lost}{of.seen:,} rows seen, {of.sampled:,} counted{left}, by {who}; "
         f"{max(of.lag_seconds, 0):.1f} s behind, {of.cpu_seconds:.1f} s of CPU in all."
     )
 

@@ -110,7 +110,11 @@ class Monitor:
     # --- a request's part ----------------------------------------------------------------------------
 
     def saw(self, row: Row, outputs: Tensors, prediction_id: str) -> None:
-        """Take note of an answered row: a copy and an ``append``; a microsecond."""
+        """Take note of an answered row: a copy and an ``append``; a microsecond.
+
+        What is no ``Exception`` passes: a greenlet's timeout, a signal handler's ``SystemExit``, which may
+        strike while the row is copied and cannot be told from the row's own.
+        """
         try:
             self._buffer.put(row, outputs, prediction_id)
             if self._watcher.asleep:
@@ -232,10 +236,12 @@ class Monitor:
     def _count(self) -> None:
         buffer, numbers = self._buffer, self._tallies.mine.numbers
         seen = buffer.take(buffer.most)
-        drops = buffer.drops()
+        drops, failures = buffer.drops(), buffer.failures()
         chosen = self._sample.of(seen, self._looked_at)
-        numbers["seen"] += len(seen) + drops
-        numbers["dropped"] += len(seen) - len(chosen) + drops
+        numbers["seen"] += len(seen) + drops + failures
+        numbers["sampled_out"] += len(seen) - len(chosen)
+        numbers["dropped"] += drops
+        numbers["failed"] += failures
         for start in range(0, len(chosen), _CHUNK):
             if start:
                 self._breath.acquire(timeout=_BREATH)

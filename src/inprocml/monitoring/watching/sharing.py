@@ -23,12 +23,15 @@ _OLD = 3600.0  # seconds after which the file of a server that was killed is swe
 _SUFFIX = ".counts"
 
 
+_Key = tuple[int, int, str]
+
+
 class _Files:
     """The files of one process, each open once: locks belong to the process, not to who asked for them."""
 
     def __init__(self) -> None:
         self.lock = lock_maker()()
-        self.open: dict[Path, tuple[Slots, int]] = {}
+        self.open: dict[_Key, tuple[Slots, int]] = {}
 
 
 _files: dict[int, _Files] = {}  # by process id; what a parent has open is never touched in its child
@@ -42,8 +45,8 @@ def _mine() -> _Files:
 class Shared:
     """The slot of this process in the file of one version; used by one thread at a time."""
 
-    def __init__(self, path: Path, slots: Slots, slot: int, *, passing: bool) -> None:
-        self._path = path
+    def __init__(self, path: Path, key: _Key, slots: Slots, slot: int, *, passing: bool) -> None:
+        self._path, self._key = path, key
         self._passing = passing  # the file is of no use when the server has ended
         self.slots = slots
         self._slot = slot
@@ -60,9 +63,9 @@ class Shared:
             _check(place)
             _sweep(place)
         path = counts_file(place, name, digest, "" if folder is not None else _server())
-        files = _mine()
+        files, key = _mine(), _key(path)
         with files.lock:
-            slots, users = files.open.get(path, (None, 0))
+            slots, users = files.open.get(key, (None, 0))
             if slots is None or slots.gone:
                 slots, users = Slots.open(path, digest=form.digest, record=form.size, state=state), 0
             slot = slots.claim()
@@ -70,8 +73,8 @@ class Shared:
                 if not users:
                     slots.close()
                 raise OSError(f"{path}: all slots are taken")
-            files.open[path] = slots, users + 1
-        return cls(path, slots, slot, passing=folder is None)
+            files.open[key] = slots, users + 1
+        return cls(path, key, slots, slot, passing=folder is None)
 
     @property
     def sound(self) -> bool:
@@ -91,13 +94,13 @@ class Shared:
         files = _mine()
         with files.lock:
             self.slots.release(self._slot)
-            slots, users = files.open.get(self._path, (None, 0))
+            slots, users = files.open.get(self._key, (None, 0))
             if slots is not self.slots:
                 return
             if users > 1:
-                files.open[self._path] = slots, users - 1
+                files.open[self._key] = slots, users - 1
                 return
-            del files.open[self._path]
+            del files.open[self._key]
             if self._passing and not _living(self._path) and slots.alone() and not slots.gone:
                 with contextlib.suppress(OSError):
                     self._path.unlink()
@@ -111,8 +114,17 @@ def counts_file(folder: Path, name: str, digest: str, whose: str = "") -> Path:
 
 
 def held_here(path: Path) -> bool:
-    """Whether this process counts in the file itself."""
-    return path in _mine().open
+    """Whether this process counts in the file itself, whatever name its folder goes by."""
+    try:
+        return _key(path) in _mine().open
+    except OSError:  # there is no such folder
+        return False
+
+
+def _key(path: Path) -> _Key:
+    """Return what tells a file from others: a folder may be reached by several names, and locks would go."""
+    folder = path.parent.stat()
+    return folder.st_dev, folder.st_ino, path.name
 
 
 def _server() -> str:
@@ -162,7 +174,7 @@ def _sweep(folder: Path) -> None:
     """Delete the files of servers that ended long ago."""
     for path in folder.glob(f"*{_SUFFIX}"):
         with contextlib.suppress(OSError):
-            if path not in _mine().open and not _living(path) and not _held(path):
+            if not held_here(path) and not _living(path) and not _held(path):
                 path.unlink()
     for path in folder.glob(".tmp-*"):
         with contextlib.suppress(OSError):

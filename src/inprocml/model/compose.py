@@ -124,6 +124,7 @@ def _monitor(
         recorder=recorder,
         quality=_quality(bundle, options.watching, telemetry),
         prefix=new_id().partition("-")[0],
+        training=bundle.baseline.sampled,
     )
     telemetry.watch(Exported(monitor))
     return monitor

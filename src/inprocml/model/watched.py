@@ -99,7 +99,7 @@ class Watched:
         return monitor.quality.report(time.time())
 
 
-def _reference(named: object) -> Reference:
+def _reference(named: str) -> Reference:
     try:
         return Reference(named)
     except ValueError:
@@ -148,6 +148,7 @@ def report_of(known: Known, model: str, version: str, reference: Reference) -> D
             workers=known.workers,
             scope=known.scope,
         ),
+        joint=known.evaluation.joint.get(reference),
     )
 
 
@@ -232,6 +233,12 @@ def _scores(known: Known) -> list[Score]:
     for reference in Reference:
         state = alarm.state(reference, known.now)
         made.append(Score("", "model", reference.value, "state", _STATES.index(state), known.total.rows))
+        if joint := known.evaluation.joint.get(reference):
+            told = {"auc": joint.auc, "auc_p_value": joint.p_value}
+            made += [
+                Score("", "model", reference.value, metric, value, joint.rows)
+                for metric, value in told.items()
+            ]
         for found in alarm.findings(reference, known.now):
             full = measured(found)
             values = {

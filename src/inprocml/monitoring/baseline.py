@@ -23,6 +23,8 @@ from inprocml.monitoring.bins import (
     ValueBins,
     numeric_edges,
 )
+from inprocml.monitoring.places import KIND as PLACES
+from inprocml.monitoring.places import PlacesDocument, Rows, taken, written
 from inprocml.schema import Kind, Schema, dump, parse
 from inprocml.schema.sound import no_crowd, sound
 from inprocml.schema.strict_json import LARGEST_TEXT
@@ -53,12 +55,14 @@ class Baseline:
     """``rows`` training rows, counted per field and per output column (``name``, or ``name[j]``).
 
     ``unrest`` holds the columns whose stretches differ, by role and name; all others are calm.
+    ``sample``: some of the rows as bins, ``sampled`` in rows; none in bundles of earlier releases.
     """
 
     rows: int
     fields: Mapping[str, BinCounts]
     outputs: Mapping[str, BinCounts]
     unrest: Mapping[tuple[Role, str], Unrest] = field(default_factory=lambda: MappingProxyType({}))
+    sample: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
         if any(counts.rows != self.rows for counts in (*self.fields.values(), *self.outputs.values())):
@@ -73,6 +77,20 @@ class Baseline:
         columns = _output_columns(outputs)
         return {name: counted.bins.count(columns[name]) for name, counted in self.outputs.items()}
 
+    def places(
+        self, columns: Mapping[str, NDArray[Any]], outputs: Mapping[str, ArrayLike]
+    ) -> list[NDArray[np.intp]]:
+        """Return the bin of each value of other rows: of the fields, then of the columns of outputs."""
+        answers = _output_columns(outputs)
+        inputs = [counted.bins.places(columns[name]) for name, counted in self.fields.items()]
+        return inputs + [counted.bins.places(answers[name]) for name, counted in self.outputs.items()]
+
+    @property
+    def sampled(self) -> Rows:
+        """The rows of ``sample``, uint8 of shape ``(rows, columns)``: the columns that ``taken`` names."""
+        width = len(taken(_all_bins(self.fields, self.outputs)))
+        return np.frombuffer(self.sample, np.uint8).reshape(-1, max(width, 1))
+
     def to_json(self) -> str:
         """Return canonical JSON; ``PackError`` if it would be larger than a reader accepts."""
         document = {
@@ -81,6 +99,8 @@ class Baseline:
             "fields": [self._document("input", name, counts) for name, counts in self.fields.items()],
             "outputs": [self._document("output", name, counts) for name, counts in self.outputs.items()],
         }
+        if self.sample:
+            document["sample"] = written(self.sampled)
         if max(len(self.fields), len(self.outputs)) > MOST_COUNTED:
             raise PackError(
                 f"the baseline counts over {MOST_COUNTED} fields or columns of outputs. "
@@ -237,6 +257,7 @@ class _Document(_Strict):
     rows: _Count
     fields: Annotated[list[Annotated[_Number2 | _Value2 | _HourOfWeek2, Field(discriminator="kind")]], *_FEW]
     outputs: Annotated[list[_Number2], *_FEW]
+    sample: PlacesDocument | None = None
 
     def baseline(self) -> Baseline:
         told: dict[tuple[Role, str], Unrest] = {}
@@ -245,7 +266,14 @@ class _Document(_Strict):
         for output in self.outputs:
             told["output", output.name] = (output.unrest[0], output.unrest[1], output.unrest[2])
         unrest = {key: parts for key, parts in told.items() if any(parts)}
-        return replace(_baseline(self.rows, self.fields, self.outputs), unrest=unrest)
+        found = replace(_baseline(self.rows, self.fields, self.outputs), unrest=unrest)
+        if self.sample is None:
+            return found
+        return replace(found, sample=self.sample.read(_all_bins(found.fields, found.outputs), self.rows))
+
+
+def _all_bins(*groups: Mapping[str, BinCounts]) -> list[Bins]:
+    return [counted.bins for group in groups for counted in group.values()]
 
 
 def _baseline(
@@ -262,8 +290,8 @@ def _check_kinds(document: object) -> None:
     """A kind that is well-formed but unknown is a matter of releases, not of corruption."""
     if not isinstance(document, dict) or not isinstance(document.get("fields", []), list):
         return
-    known = {_KIND, _FIRST, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind}
-    for part in (document, *document.get("fields", [])):
+    known = {_KIND, _FIRST, PLACES, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind}
+    for part in (document, document.get("sample"), *document.get("fields", [])):
         kind = part.get("kind") if isinstance(part, dict) else None
         if isinstance(kind, str) and kind not in known:
             raise Unsupported(

@@ -18,6 +18,7 @@ from inprocml.bundle.write import publish
 from inprocml.errors import BackendMissing, InprocmlError, PackError
 from inprocml.monitoring.alarm import with_unrest
 from inprocml.monitoring.baseline import build_baseline
+from inprocml.monitoring.sample import with_sample
 from inprocml.monitoring.scalars import with_scalars
 from inprocml.packing import parity as parity_of
 from inprocml.packing.about import About, figures
@@ -257,7 +258,8 @@ def _baseline(answers: NDArray[Any], sample: Sample, transform: Transform, decod
     )
     columns = with_scalars(transform.schema, sample.columns)
     counted = build_baseline(transform.schema, columns, outputs)
-    return with_unrest(counted, columns, outputs).to_json().encode()
+    counted = with_sample(with_unrest(counted, columns, outputs), columns, outputs)
+    return counted.to_json().encode()
 
 
 def _parity(

@@ -54,8 +54,8 @@ class Score(NamedTuple):
 class Monitored(Protocol):
     """A monitor, as an exporter sees it; what these raise is logged once, and the others are read still.
 
-    ``numbers`` maps a name (``rows``, ``seen``, ``sampled_out``, ``dropped``, ``failed``, ``cpu_ns``) to a total
-    of this process; ``lag`` is in seconds; ``scores`` are none in a process that does not decide.
+    ``numbers`` maps a name (``rows``, ``seen``, ``sampled_out``, ``dropped``, ``failed``, ``cpu_ns``) to a
+    total of this process; ``lag`` is in seconds; ``scores`` are none in a process that does not decide.
     """
 
     model: str

@@ -392,6 +392,9 @@ def test_the_watcher_looks_often_while_there_are_rows_then_slowly_and_ends_with_
             self.rows -= 1
             return self.rows > 0
 
+        def study(self):
+            pass
+
     watched, watcher = Watched(), Watcher()
     watcher.watch(watched)
     watcher.rouse()

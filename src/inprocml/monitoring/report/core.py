@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from inprocml.monitoring.verdict import Finding, Moment, Reference, State
+from inprocml.monitoring.verdict import Finding, Joint, Moment, Reference, State
 
 __all__ = ["DriftReport", "Health", "ranked"]
 
@@ -47,8 +47,8 @@ class DriftReport:
     """What the rows served show against one reference, as of ``at``; times are seconds since 1970, UTC.
 
     ``since`` is when the state began, ``rows`` how many rows it rests on. ``findings`` are ranked, the most
-    telling first; ``timeline`` has the last day, oldest first. Shown as text in a terminal, and as tables and
-    charts in a notebook.
+    telling first; ``timeline`` has the last day, oldest first; ``joint`` is what all columns show together,
+    None before the first hour's look. Shown as text in a terminal, and as tables and charts in a notebook.
     """
 
     model: str
@@ -61,6 +61,7 @@ class DriftReport:
     findings: tuple[Finding, ...] = ()
     timeline: tuple[Moment, ...] = ()
     health: Health = Health()
+    joint: Joint | None = None
 
     @property
     def drifted(self) -> tuple[Finding, ...]:

@@ -48,6 +48,7 @@ def merged(reports: Sequence[DriftReport]) -> DriftReport:
         findings=_findings(reports, first.reference),
         timeline=_timeline(moment for report in reports for moment in report.timeline),
         health=_health([report.health for report in reports]),
+        joint=min((one.joint for one in reports if one.joint), key=lambda one: one.p_value, default=None),
     )
 
 

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from inprocml.monitoring.capture import Recorder
 from inprocml.monitoring.counting import Buffer, Form, Seen, Tally
+from inprocml.monitoring.places import Rows
 from inprocml.monitoring.quality import Feedback, Quality
 from inprocml.monitoring.series import Counts, Layout
 from inprocml.monitoring.verdict import DriftEvent
 from inprocml.monitoring.watching import labels
 from inprocml.monitoring.watching.evaluation import Evaluation
+from inprocml.monitoring.watching.joint import Together
 from inprocml.monitoring.watching.sampling import Sample
 from inprocml.monitoring.watching.settings import Monitoring
 from inprocml.monitoring.watching.tallies import Tallies
@@ -48,13 +50,15 @@ _log.addHandler(logging.NullHandler())
 _CHUNK = 512  # rows at a time: some two milliseconds
 _BREATH = 0.0005  # seconds between them, in which requests have the interpreter's lock
 _EVALUATE_SECONDS = 5.0
+_NO_ROWS = np.empty((0, 0), np.uint8)
 
 
 class Monitor:
     """Counts the rows of one version, and decides with the other processes of this host.
 
     ``inputs`` turns rows, or a table of them, into checked columns (``Transform.columns``), ``outputs`` the
-    model's outputs into the columns of the baseline; ``recorder`` keeps rows for retraining. ``saw`` may be
+    model's outputs into the columns of the baseline; ``recorder`` keeps rows for retraining, ``training`` are
+    some rows of training on the bins of the layout (``Baseline.sampled``). ``saw`` may be
     called from any thread and never raises; nothing else here is on a request's path. What goes wrong is
     counted, and logged once.
     """
@@ -72,6 +76,7 @@ class Monitor:
         recorder: Recorder | None = None,
         quality: Quality | None = None,
         prefix: str = "",
+        training: Rows = _NO_ROWS,
         clock: Callable[[], float] = time.time,
         wakes: Watcher | None = None,
     ) -> None:
@@ -98,6 +103,7 @@ class Monitor:
         self._looked_at = clock()
         self._evaluation: Evaluation | None = None  # of the process that decides
         self._evaluate_at = 0.0
+        self._together = Together(layout, training)
         self._closed = False
         self._sample = Sample(settings.most_rows, self._looked_at)
         self._breath = lock_maker()()
@@ -131,7 +137,8 @@ class Monitor:
                 return
             self._tallies.mine.numbers["seen"] += rows
             try:
-                self._tallies.mine.add(self._inputs(table), self._outputs(_joined(outputs)))
+                places = self._tallies.mine.add(self._inputs(table), self._outputs(_joined(outputs)))
+                self._together.add(places, self._clock())
             except Exception as error:  # noqa: BLE001 - as in saw
                 self._failed(rows, error)
             self._tallies.mine.numbers["cpu_ns"] += time.thread_time_ns() - began
@@ -176,6 +183,23 @@ class Monitor:
             self._grumble("a look failed", error)
             return False
         return came
+
+    def study(self) -> None:
+        """Look at all columns together, once an hour, if it falls to this process; nobody waits meanwhile."""
+        try:
+            with self._lock:
+                deciding = self._evaluation is not None and not self._closed
+                look = self._together.due(self._clock()) if deciding else None
+            if look is None:
+                return
+            began = time.thread_time_ns()
+            found = look(self._breathe)
+            with self._lock:
+                self._tallies.mine.numbers["cpu_ns"] += time.thread_time_ns() - began
+                if self._evaluation is not None:
+                    self._evaluation.joint = found
+        except Exception as error:  # noqa: BLE001 - as in look
+            self._grumble("all columns could not be looked at together", error)
 
     def close(self) -> None:
         """Count the rest and leave; what was counted stays for the other processes."""
@@ -244,12 +268,15 @@ class Monitor:
         numbers["failed"] += failures
         for start in range(0, len(chosen), _CHUNK):
             if start:
-                self._breath.acquire(timeout=_BREATH)
+                self._breathe()
             self._add(chosen[start : start + _CHUNK])
         if self._recorder is not None:
             self._recorder.saw(seen, self._looked_at)
         if self.quality is not None and seen:
             self._remember(self.quality, seen)
+
+    def _breathe(self) -> None:
+        self._breath.acquire(timeout=_BREATH)
 
     def _remember(self, quality: Quality, seen: Sequence[Seen]) -> None:
         """Let all rows wait for their labels, those too that are not counted."""
@@ -267,13 +294,15 @@ class Monitor:
         """Count some rows; where one cannot be, the others are counted one by one."""
         try:
             outputs = _joined([each.outputs for each in seen])
-            self._tallies.mine.add(self._inputs([each.row for each in seen]), self._outputs(outputs))
+            places = self._tallies.mine.add(self._inputs([each.row for each in seen]), self._outputs(outputs))
         except Exception as error:  # noqa: BLE001 - a row that its owner changed, whatever it is now
             if len(seen) == 1:
                 self._failed(1, error)
                 return
             for each in seen:
                 self._add([each])
+        else:
+            self._together.add(places, self._looked_at)
 
     def _failed(self, rows: int, error: Exception) -> None:
         self._tallies.mine.numbers["failed"] += rows

@@ -20,7 +20,7 @@ from inprocml.monitoring import Monitor, Monitoring, Quality, RowCounts, layout_
 from inprocml.monitoring.capture import Recorder
 from inprocml.protocols import Backend, Clock, Source
 from inprocml.serving import Leases, Servable, Sizes, Slot, prediction_ids
-from inprocml.telemetry import ModelTelemetry, caller
+from inprocml.telemetry import ModelTelemetry, Queue, caller
 from inprocml.values import Version
 
 __all__ = ["build"]
@@ -73,7 +73,11 @@ def _assemble(bundle: Bundle, backends: tuple[Backend, ...], options: Options, c
     )
     counts, sizes = RowCounts(_unseen(bundle)), Sizes()
     runner = run_instances(bundle, backends, options, (telemetry, counts, sizes), mark=caller, clock=clock)
-    telemetry.loaded(partial(_depth, weakref.ref(runner)), options.max_queue_size * len(backends))
+    alive, limit = weakref.ref(runner), options.max_queue_size * len(backends)
+    telemetry.loaded(
+        Queue(partial(_depth, alive), partial(_active, alive), limit),
+        partial(_memory, options, bundle.digest, len(bundle.model)),
+    )
     new_id = prediction_ids()
     monitor = _monitor(bundle, options, telemetry, new_id)
     return Servable(
@@ -133,6 +137,21 @@ def _monitor(
 def _depth(alive: weakref.ref[Runner | Pool]) -> int:
     runner = alive()
     return 0 if runner is None else runner.depth
+
+
+def _active(alive: weakref.ref[Runner | Pool]) -> int:
+    runner = alive()
+    return 0 if runner is None else runner.active
+
+
+def _memory(options: Options, digest: str, size: int) -> dict[str, int]:
+    """Return what was measured, where models share a budget; else the weights, once for each instance."""
+    measured = None if options.memory is None else options.memory.measured(digest)
+    devices = sum(device != "cpu" for device in options.devices)
+    if measured is not None and not devices:
+        return {"host": measured}
+    held = {"host": len(options.devices) - devices, "device": devices}
+    return {where: count * options.instances * size for where, count in held.items() if count}
 
 
 def _quality(bundle: Bundle, settings: Monitoring, telemetry: ModelTelemetry) -> Quality:

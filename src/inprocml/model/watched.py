@@ -227,6 +227,10 @@ class Exported:
         """Return how long the oldest row has waited to be counted, in seconds."""
         return self._monitor.lag()
 
+    def memory(self) -> int:
+        """Return the bytes that watching takes at most."""
+        return self._monitor.nbytes
+
 
 def _scores(known: Known) -> list[Score]:
     alarm, made = known.evaluation.alarm, []
@@ -256,4 +260,4 @@ def _scores(known: Known) -> list[Score]:
                 for metric, value in values.items()
                 if value is not None
             ]
-    return made
+    return [score._replace(scope=known.scope) for score in made]

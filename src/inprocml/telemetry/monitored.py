@@ -24,7 +24,7 @@ _complained: set[type[Exception]] = set()
 
 Callback = Callable[[CallbackOptions], Iterable[Observation]]
 
-__all__ = ["Column", "Monitored", "Score", "monitored"]
+__all__ = ["Column", "Monitored", "Score", "monitored", "monitors_memory"]
 
 MOST_COLUMNS = 50
 """Columns whose bins are exported; an SDK keeps 2,000 series for each instrument."""
@@ -49,6 +49,7 @@ class Score(NamedTuple):
     metric: str
     value: float
     rows: int
+    scope: str = "host"
 
 
 class Monitored(Protocol):
@@ -70,6 +71,8 @@ class Monitored(Protocol):
     def numbers(self) -> Mapping[str, int]: ...
 
     def lag(self) -> float: ...
+
+    def memory(self) -> int: ...  # bytes
 
 
 _alive: weakref.WeakKeyDictionary[Monitored, int] = weakref.WeakKeyDictionary()  # with the process's id
@@ -138,6 +141,7 @@ def _scores(value: Callable[[Score], float]) -> Callback:
                     names.FEATURE_ROLE: score.role,
                     names.DRIFT_REFERENCE: score.reference,
                     names.DRIFT_METRIC: score.metric,
+                    names.DRIFT_SCOPE: score.scope,
                 },
             )
             for score in source.scores()
@@ -165,6 +169,14 @@ def _quality(source: Monitored) -> Iterable[Observation]:
 
 def _cpu(source: Monitored) -> Iterable[Observation]:
     return [Observation(source.numbers()["cpu_ns"] / 1e9, _attributes(source))]
+
+
+def _memory(source: Monitored) -> Iterable[Observation]:
+    parts = {names.MEMORY_TYPE: "host", names.MEMORY_PART: "monitoring"}
+    return [Observation(source.memory(), {**_attributes(source), **parts})]
+
+
+monitors_memory = _of_each(_memory)
 
 
 def _lag(source: Monitored) -> Iterable[Observation]:

@@ -92,6 +92,13 @@ class Together:
 
         return look
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the samples."""
+        return self._training.nbytes + sum(
+            hour.keys.nbytes + hour.sample.nbytes for hour in list(self._hours)
+        )
+
     def _of(self, first: int, end: int) -> tuple[Rows, int]:
         """Return a sample of the rows from one hour to before another, and how many hours that covers."""
         parts = [hour for hour in self._hours if first <= hour.number < end]

@@ -18,7 +18,7 @@ from inprocml.monitoring.quality import Feedback, Quality
 from inprocml.monitoring.series import Counts, Layout
 from inprocml.monitoring.verdict import DriftEvent
 from inprocml.monitoring.watching import labels
-from inprocml.monitoring.watching.evaluation import Evaluation
+from inprocml.monitoring.watching.evaluation import Evaluation, room_for
 from inprocml.monitoring.watching.joint import Together
 from inprocml.monitoring.watching.sampling import Sample
 from inprocml.monitoring.watching.settings import Monitoring
@@ -214,6 +214,12 @@ class Monitor:
             self._recorder.close()
 
     # --- what is known --------------------------------------------------------------------------------
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is counted, decided, sampled, and waits for labels; not of rows yet to be counted."""
+        waiting = 0 if self.quality is None else self.quality.nbytes
+        return 4 * self._form.size + room_for(self._form) + self._together.nbytes + waiting
 
     @property
     def layout(self) -> Layout:

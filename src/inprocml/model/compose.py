@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from inprocml.batching import Pool, Runner
 from inprocml.bundle import Bundle
@@ -17,11 +17,14 @@ from inprocml.model.options import Options
 from inprocml.model.replayed import input_columns, output_columns
 from inprocml.model.watched import Exported
 from inprocml.monitoring import Monitor, Monitoring, Quality, RowCounts, layout_of
-from inprocml.monitoring.capture import Recorder
 from inprocml.protocols import Backend, Clock, Source
 from inprocml.serving import Leases, Servable, Sizes, Slot, prediction_ids
 from inprocml.telemetry import ModelTelemetry, Queue, caller
-from inprocml.values import Version
+from inprocml.values import Tensors, Version
+
+if TYPE_CHECKING:
+    from inprocml.monitoring.capture import Capture, Recorder
+    from inprocml.monitoring.watching.monitor import Columns
 
 __all__ = ["build"]
 
@@ -104,19 +107,7 @@ def _monitor(
 ) -> Monitor | None:
     if options.watching is None:
         return None
-    outputs, capture = partial(output_columns, bundle.output), options.watching.capture
-    recorder = (
-        None
-        if capture is None
-        else Recorder(
-            capture,
-            version=bundle.version,
-            digest=bundle.digest,
-            fields=[field.name for field in bundle.transform.schema.fields],
-            render=bundle.transform.render,
-            outputs=outputs,
-        )
-    )
+    outputs = partial(output_columns, bundle.output)
     monitor = Monitor(
         layout_of(bundle.baseline),
         model=bundle.name,
@@ -125,13 +116,30 @@ def _monitor(
         inputs=partial(input_columns, bundle.transform),
         outputs=outputs,
         settings=options.watching,
-        recorder=recorder,
+        recorder=_recorder(bundle, options.watching.capture, outputs),
         quality=_quality(bundle, options.watching, telemetry),
         prefix=new_id().partition("-")[0],
         training=bundle.baseline.sampled,
     )
     telemetry.watch(Exported(monitor))
     return monitor
+
+
+def _recorder(
+    bundle: Bundle, capture: Capture | None, outputs: Callable[[Tensors], Columns]
+) -> Recorder | None:
+    if capture is None:
+        return None
+    from inprocml.monitoring.capture import Recorder
+
+    return Recorder(
+        capture,
+        version=bundle.version,
+        digest=bundle.digest,
+        fields=[field.name for field in bundle.transform.schema.fields],
+        render=bundle.transform.render,
+        outputs=outputs,
+    )
 
 
 def _depth(alive: weakref.ref[Runner | Pool]) -> int:

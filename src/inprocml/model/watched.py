@@ -9,24 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from inprocml.model import passage
-from inprocml.model.replayed import drift_of
-from inprocml.model.skew import skew_of
-from inprocml.monitoring import (
-    DriftReport,
-    Feedback,
-    Health,
-    Known,
-    Monitor,
-    QualityReport,
-    Reference,
-    SkewReport,
-    measured,
-)
-from inprocml.monitoring.verdict import Finding, State
+from inprocml.monitoring.report import DriftReport, Health, measured
+from inprocml.monitoring.verdict import Finding, Reference, State
 from inprocml.telemetry import Column, Score
 from inprocml.values import Table
 
 if TYPE_CHECKING:
+    from inprocml.monitoring import Feedback, Known, Monitor, QualityReport, SkewReport
     from inprocml.monitoring.series import Series
 
 __all__ = ["Exported", "Watched", "report_of", "reported"]
@@ -63,6 +52,8 @@ class Watched:
             return reported(_watched(self), wanted)
         if wanted is not Reference.TRAIN:
             raise ValueError("rows that are given are compared with training; leave reference= out")
+        from inprocml.model.replayed import drift_of  # loaded by those who ask
+
         return drift_of(self, rows)
 
     def skew(self: Host, log: Table | Iterable[Mapping[str, Any]], *, tolerance: float = 1e-6) -> SkewReport:
@@ -74,6 +65,8 @@ class Watched:
         probabilities by 0.001. All rows are compared with training besides (``drift``). They do not count as
         served. Raises as ``version`` does where none is loaded; rows that are refused are told as differing.
         """
+        from inprocml.model.skew import skew_of
+
         return skew_of(self, log, tolerance)
 
     def feedback(self: Host, prediction_id: str, label: object) -> Feedback:

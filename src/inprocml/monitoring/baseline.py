@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from inprocml.errors import PackError, Unsupported
+from inprocml.monitoring import places as binned
 from inprocml.monitoring.bins import (
     LONGEST_KNOWN,
     MOST_KNOWN,
@@ -23,8 +24,7 @@ from inprocml.monitoring.bins import (
     ValueBins,
     numeric_edges,
 )
-from inprocml.monitoring.places import KIND as PLACES
-from inprocml.monitoring.places import PlacesDocument, Rows, taken, written
+from inprocml.monitoring.places import Rows, taken
 from inprocml.schema import Kind, Schema, dump, parse
 from inprocml.schema.sound import no_crowd, sound
 from inprocml.schema.strict_json import LARGEST_TEXT
@@ -100,7 +100,7 @@ class Baseline:
             "outputs": [self._document("output", name, counts) for name, counts in self.outputs.items()],
         }
         if self.sample:
-            document["sample"] = written(self.sampled)
+            document["sample"] = binned.written(self.sampled)
         if max(len(self.fields), len(self.outputs)) > MOST_COUNTED:
             raise PackError(
                 f"the baseline counts over {MOST_COUNTED} fields or columns of outputs. "
@@ -257,7 +257,7 @@ class _Document(_Strict):
     rows: _Count
     fields: Annotated[list[Annotated[_Number2 | _Value2 | _HourOfWeek2, Field(discriminator="kind")]], *_FEW]
     outputs: Annotated[list[_Number2], *_FEW]
-    sample: PlacesDocument | None = None
+    sample: Annotated[dict[str, str], Field(max_length=2)] | None = None
 
     def baseline(self) -> Baseline:
         told: dict[tuple[Role, str], Unrest] = {}
@@ -269,7 +269,8 @@ class _Document(_Strict):
         found = replace(_baseline(self.rows, self.fields, self.outputs), unrest=unrest)
         if self.sample is None:
             return found
-        return replace(found, sample=self.sample.read(_all_bins(found.fields, found.outputs), self.rows))
+        bins = _all_bins(found.fields, found.outputs)
+        return replace(found, sample=binned.read(self.sample, bins, self.rows))
 
 
 def _all_bins(*groups: Mapping[str, BinCounts]) -> list[Bins]:
@@ -290,7 +291,7 @@ def _check_kinds(document: object) -> None:
     """A kind that is well-formed but unknown is a matter of releases, not of corruption."""
     if not isinstance(document, dict) or not isinstance(document.get("fields", []), list):
         return
-    known = {_KIND, _FIRST, PLACES, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind}
+    known = {_KIND, _FIRST, binned.KIND, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind}
     for part in (document, document.get("sample"), *document.get("fields", [])):
         kind = part.get("kind") if isinstance(part, dict) else None
         if isinstance(kind, str) and kind not in known:

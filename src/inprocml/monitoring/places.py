@@ -9,15 +9,13 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from inprocml.monitoring.bins import Bins, HourOfWeekBins
 
-__all__ = ["KIND", "MOST_ROWS", "PlacesDocument", "Rows", "in_rows", "taken", "written"]
+__all__ = ["KIND", "MOST_ROWS", "Rows", "in_rows", "read", "taken", "written"]
 
 KIND = "places@1"
 MOST_ROWS = 800
@@ -43,29 +41,25 @@ def in_rows(columns: Sequence[NDArray[np.intp]]) -> Rows:
     return np.stack(columns, axis=1).astype(np.uint8)
 
 
-def written(rows: Rows) -> dict[str, Any]:
+def written(rows: Rows) -> dict[str, str]:
     """Return rows as JSON holds them."""
     return {"kind": KIND, "places": base64.b64encode(rows.tobytes()).decode("ascii")}
 
 
-class PlacesDocument(BaseModel):
-    """What ``written`` returned, of a baseline with known bins."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    kind: Literal["places@1"]
-    places: Annotated[str, Field(max_length=(MOST_ROWS * _MOST_COLUMNS + 2) // 3 * 4)]
-
-    def read(self, bins: Sequence[Bins], rows: int) -> bytes:
-        """Return the bytes of ``Rows``; ``ValueError`` for what no ``rows`` rows on these bins can be."""
-        try:
-            found = base64.b64decode(self.places.encode("ascii"), validate=True)
-        except (UnicodeEncodeError, binascii.Error) as error:
-            raise ValueError("places must be base64") from error
-        sizes = np.array([bins[place].size for place in taken(bins)], np.intp)
-        if not len(sizes) or not found or len(found) % len(sizes):
-            raise ValueError("places must be whole rows of the columns that are taken")
-        made = np.frombuffer(found, np.uint8).reshape(-1, len(sizes))
-        if len(made) > min(rows, MOST_ROWS) or (made >= sizes).any():
-            raise ValueError("places must be bins that there are, of no more rows than were counted")
-        return found
+def read(document: dict[str, str], bins: Sequence[Bins], rows: int) -> bytes:
+    """Return the bytes of what was ``written``; ``ValueError`` for what no ``rows`` rows can be."""
+    if set(document) != {"kind", "places"} or document["kind"] != KIND:
+        raise ValueError(f"a sample has kind, {KIND}, and places")
+    if len(document["places"]) > (MOST_ROWS * _MOST_COLUMNS + 2) // 3 * 4:
+        raise ValueError("a sample of more places than any has")
+    try:
+        found = base64.b64decode(document["places"].encode("ascii"), validate=True)
+    except (UnicodeEncodeError, binascii.Error) as error:
+        raise ValueError("places must be base64") from error
+    sizes = np.array([bins[place].size for place in taken(bins)], np.intp)
+    if not len(sizes) or not found or len(found) % len(sizes):
+        raise ValueError("places must be whole rows of the columns that are taken")
+    made = np.frombuffer(found, np.uint8).reshape(-1, len(sizes))
+    if len(made) > min(rows, MOST_ROWS) or (made >= sizes).any():
+        raise ValueError("places must be bins that there are, of no more rows than were counted")
+    return found

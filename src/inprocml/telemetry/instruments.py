@@ -104,24 +104,6 @@ def _create_observables(meter: metrics.Meter) -> None:
         description="1 for each version loaded in this process.",
     )
     meter.create_observable_up_down_counter(
-        names.ACTIVE,
-        callbacks=[_observe_queues(lambda queue: queue.active())],
-        unit="{prediction}",
-        description="Rows in flight: those that wait for the device, and those that it computes.",
-    )
-    meter.create_observable_up_down_counter(
-        names.MEMORY_USAGE,
-        callbacks=[_observe_memory, monitors_memory],
-        unit="By",
-        description="Memory that a version takes, as far as is known.",
-    )
-    meter.create_observable_gauge(
-        names.DISAGREEMENT,
-        callbacks=[observe_shadows],
-        unit="1",
-        description="Share of the shadowed rows that the candidate failed or answered otherwise.",
-    )
-    meter.create_observable_up_down_counter(
         names.QUEUE_USAGE,
         callbacks=[_observe_queues(lambda queue: queue.depth())],
         unit="{prediction}",
@@ -144,6 +126,28 @@ def _create_observables(meter: metrics.Meter) -> None:
         callbacks=[_observe_shares],
         unit="1",
         description="Share of the requests that a candidate version answers.",
+    )
+    _create_more(meter)
+
+
+def _create_more(meter: metrics.Meter) -> None:
+    meter.create_observable_up_down_counter(
+        names.ACTIVE,
+        callbacks=[_observe_queues(lambda queue: queue.active())],
+        unit="{prediction}",
+        description="Rows in flight: those that wait for the device, and those that it computes.",
+    )
+    meter.create_observable_up_down_counter(
+        names.MEMORY_USAGE,
+        callbacks=[_observe_memory, monitors_memory],
+        unit="By",
+        description="Memory that a version takes, as far as is known.",
+    )
+    meter.create_observable_gauge(
+        names.DISAGREEMENT,
+        callbacks=[observe_shadows],
+        unit="1",
+        description="Share of the shadowed rows that the candidate failed or answered otherwise.",
     )
 
 

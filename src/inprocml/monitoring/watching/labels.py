@@ -9,7 +9,7 @@ import os
 import weakref
 from collections import OrderedDict
 
-from inprocml.monitoring.quality import Quality
+from inprocml.monitoring.quality.core import Quality
 
 __all__ = ["forget", "keep", "owner"]
 

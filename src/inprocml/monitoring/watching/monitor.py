@@ -6,15 +6,15 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inprocml.monitoring.capture import Recorder
 from inprocml.monitoring.counting import Buffer, Form, Seen, Tally
 from inprocml.monitoring.places import Rows
-from inprocml.monitoring.quality import Feedback, Quality
+from inprocml.monitoring.quality.core import Quality
+from inprocml.monitoring.quality.pending import Feedback
 from inprocml.monitoring.series import Counts, Layout
 from inprocml.monitoring.verdict import DriftEvent
 from inprocml.monitoring.watching import labels
@@ -26,6 +26,9 @@ from inprocml.monitoring.watching.tallies import Tallies
 from inprocml.monitoring.watching.watcher import Watcher, watcher
 from inprocml.native import lock_maker
 from inprocml.values import Row, Tensors
+
+if TYPE_CHECKING:
+    from inprocml.monitoring.capture import Recorder
 
 __all__ = ["Columns", "Known", "Monitor"]
 

@@ -176,7 +176,12 @@ def _memory(source: Monitored) -> Iterable[Observation]:
     return [Observation(source.memory(), {**_attributes(source), **parts})]
 
 
-monitors_memory = _of_each(_memory)
+_read_memory = _of_each(_memory)
+
+
+def monitors_memory(options: CallbackOptions) -> Iterable[Observation]:
+    """Return the bytes that watching takes, of each version."""
+    return _read_memory(options)
 
 
 def _lag(source: Monitored) -> Iterable[Observation]:

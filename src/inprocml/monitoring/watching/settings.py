@@ -27,7 +27,7 @@ class Monitoring:
     ``budget`` is how many false alerts per model and 90 days are put up with: more of them, and drift is
     found sooner. In ``folder`` the processes of this host add up what they count, and go on with it when they
     are started again; by default the workers of one server do so among themselves, and begin anew with it.
-    ``most_rows`` rows a second are counted in a process; of more, every second, third, ... of them.
+    ``most_rows`` rows a second are counted in a process; of more, a part by chance.
     ``on_drift`` is called with each ``DriftEvent``, one callable or several, such as a ``Webhook``: in the
     one process of this host that decides, on a thread of its own. ``hooks`` says what became of the events.
     ``capture`` keeps a part of the rows for retraining; None: no row is kept.

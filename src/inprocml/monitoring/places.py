@@ -18,8 +18,8 @@ from inprocml.monitoring.bins import Bins, HourOfWeekBins
 __all__ = ["KIND", "MOST_ROWS", "Rows", "in_rows", "read", "taken", "written"]
 
 KIND = "places@1"
-MOST_ROWS = 800
-_MOST_COLUMNS = 64
+MOST_ROWS = 500
+_MOST_COLUMNS = 48
 _MOST_BINS = 256
 
 Rows = NDArray[np.uint8]
@@ -27,7 +27,7 @@ Rows = NDArray[np.uint8]
 
 
 def taken(bins: Sequence[Bins]) -> tuple[int, ...]:
-    """Return the places of the columns that are taken: the first 64 that are no times of the week."""
+    """Return the places of the columns that are taken: the first 48 that are no times of the week."""
     fit = [
         place
         for place, each in enumerate(bins)

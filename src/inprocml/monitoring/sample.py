@@ -21,10 +21,10 @@ _SEED = 20130101
 def with_sample(
     baseline: Baseline, columns: Mapping[str, NDArray[Any]], outputs: Mapping[str, ArrayLike]
 ) -> Baseline:
-    """Return ``baseline`` with at most 800 of the rows that it was built from (``build_baseline``).
+    """Return ``baseline`` with at most 500 of the rows that it was built from (``build_baseline``).
 
     Drawn by a fixed seed, so that the same table gives the same bundle; kept as the bins that their values
-    lie in, of the first 64 columns that are no times of the week (``places``).
+    lie in, of the first 48 columns that are no times of the week (``places``).
     """
     bins = [each.bins for each in layout_of(baseline).series]
     chosen = np.sort(np.random.default_rng(_SEED).permutation(baseline.rows)[:MOST_ROWS])

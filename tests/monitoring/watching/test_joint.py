@@ -66,7 +66,7 @@ def test_a_correlation_that_turned_round_is_found_and_its_columns_are_named():
     assert found.state is State.WATCH
     assert found.p_value <= 0.01 / 24
     assert {name for name, _ in found.columns[:2]} == {"a", "b"}
-    assert (found.rows, found.compared, found.hours) == (792, 800, 24)  # 33 of each hour
+    assert (found.rows, found.compared, found.hours) == (504, 500, 24)  # 21 of each hour
 
 
 def test_rows_as_in_training_are_not_told_from_it_and_the_days_agree():
@@ -127,7 +127,7 @@ def test_a_day_is_put_together_from_its_hours_by_their_rows():
     rows, hours = sampled._of(int(START // HOUR) - 22, int(START // HOUR) + 2)
     assert hours == 2
     assert np.mean(rows[:, 0] == 0) == pytest.approx(0.9, abs=0.02)
-    assert len(rows) == pytest.approx(128 / 0.9, abs=2)
+    assert len(rows) == pytest.approx(80 / 0.9, abs=2)
 
 
 def test_memory_is_bounded_whatever_comes():
@@ -137,8 +137,8 @@ def test_memory_is_bounded_whatever_comes():
         for _ in range(3):
             sampled.add(BASELINE.places(columns(draw, 400), {}), START + hour * HOUR)
     assert len(sampled._hours) <= 49
-    assert max(len(hour.keys) for hour in sampled._hours) == 128
-    assert sum(hour.sample.nbytes for hour in sampled._hours) <= 49 * 128 * 3
+    assert max(len(hour.keys) for hour in sampled._hours) == 80
+    assert sum(hour.sample.nbytes for hour in sampled._hours) <= 49 * 80 * 3
 
 
 @pytest.mark.parametrize("of_hour", [0, 1, 99])
@@ -195,7 +195,7 @@ def test_a_million_categories_and_the_time_of_the_week():
     training = made(3_000)
     transform.fit([dict(zip(training, row, strict=True)) for row in [("u1", 0.5, "2024-01-01T00:00:00Z")]])
     baseline = with_sample(build_baseline(transform.schema, training), training, {})
-    assert baseline.sampled.shape == (800, 2)
+    assert baseline.sampled.shape == (500, 2)
     found = after_days(together(baseline), made, baseline=baseline)
     assert found[Reference.TRAIN].hours == 24
 
@@ -208,7 +208,7 @@ def test_training_rows_come_back_as_they_were_kept_and_the_same_rows_each_time()
     assert read == BASELINE
     assert baseline_of(TRAINING).to_json() == BASELINE.to_json()
     assert np.array_equal(read.sampled, BASELINE.sampled)
-    assert read.sampled.shape == (800, 3)
+    assert read.sampled.shape == (500, 3)
 
 
 def test_a_baseline_without_training_rows_is_read_as_ever():
@@ -231,7 +231,7 @@ def test_a_baseline_of_ten_rows_keeps_ten():
         {"kind": "places@1", "places": "AAAA\n"},
         {"kind": "places@1", "places": "AAAAAA=="},  # four bytes: no whole rows
         {"kind": "places@1", "places": "////"},  # no such bins
-        {"kind": "places@1", "places": "A" * 4 * 801},  # 801 rows
+        {"kind": "places@1", "places": "A" * 4 * 501},  # 501 rows
         {"kind": "places@1", "places": "A" * 10**7},
         {"kind": "places@1", "places": "\u00e4\u00e4\u00e4\u00e4"},
         {"kind": "places@1", "places": 5},

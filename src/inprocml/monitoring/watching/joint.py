@@ -29,7 +29,7 @@ Found = Mapping[Reference, Joint]
 
 _HOUR = 3600.0
 _DAY = 24
-_OF_AN_HOUR = 128  # rows: a day of 24 equal hours needs 34 of each
+_OF_AN_HOUR = 80  # rows: a day of 24 equal hours needs 21 of each
 _LEAST = 100
 _PERMUTATIONS = 4_999  # fewer could not show a p-value that counts among 24
 _ENOUGH = 20
@@ -44,7 +44,7 @@ class Together:
     """The sample of two days, and when to look at it; used by one thread at a time.
 
     What ``due`` returns may be called while another thread adds. ``training``: rows on the same bins,
-    none if there are not any. At most 48 * 128 rows of 64 bytes.
+    none if there are not any. At most 49 * 80 rows of 48 bytes.
     """
 
     def __init__(self, layout: Layout, training: Rows, draw: np.random.Generator | None = None) -> None:

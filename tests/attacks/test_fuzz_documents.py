@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.bundle.kit import forge, make_manifest, resealed
 
-from inprocml import Bundle, BundleError, Category, Hashed, Numeric, Timestamp, Transform
+from inprocml import Bundle, BundleError, Category, Hashed, Numeric, Timestamp, Transform, Vector
 from inprocml.bundle.golden import Golden, read_golden
 from inprocml.bundle.manifest import parse_manifest, seal
 from inprocml.monitoring.baseline import Baseline, build_baseline
+from inprocml.monitoring.scalars import planes_of, with_scalars
 from inprocml.schema.canonical import canonical
 
 SLOW = 2.0  # seconds; hundreds of times what the largest of these documents takes
@@ -74,6 +75,15 @@ def baseline():
     return build_baseline(transform().schema, transform().columns(table()), {"value": np.ones(2)})
 
 
+def of_vectors():
+    rows = np.random.default_rng(0).normal(size=(50, 4)) * np.array([9, 5, 0.1, 0.1])
+    fitted = Transform({"v": Vector(size=4)}).fit({"v": rows.tolist()})
+    columns = fitted.columns({"v": rows.tolist()})
+    planes = planes_of(fitted.schema, columns)
+    assert planes
+    return build_baseline(fitted.schema, with_scalars(fitted.schema, columns, planes), planes=planes)
+
+
 def same(document):
     return json.dumps(document)
 
@@ -83,6 +93,7 @@ DOCUMENTS = {
     "manifest, damaged": (seal(make_manifest()), canonical, parse_manifest),
     "golden": (golden().to_json(), same, lambda text: read_golden(text, rows=2, width=transform().width)),
     "baseline": (baseline().to_json(), same, Baseline.from_json),
+    "baseline of vectors": (of_vectors().to_json(), same, Baseline.from_json),
     "transform": (transform().to_json(), same, Transform.from_json),
 }
 

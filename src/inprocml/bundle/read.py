@@ -95,7 +95,7 @@ class Bundle:
             model=files[model_file(manifest.model.runtime)],
             output=_of_file("manifest.json", lambda: from_entry(manifest.output, manifest.model.output)),
             golden=golden,
-            baseline=_of_file("baseline.json", lambda: Baseline.from_json(files["baseline.json"])),
+            baseline=_baseline(files["baseline.json"], transform),
             card=_of_file("card.md", lambda: Card(files["card.md"].decode("utf-8"), manifest, transform)),
             signed_by=signed_by,
         )
@@ -190,6 +190,10 @@ def _transform(content: bytes, manifest: Manifest) -> Transform:
             f"{manifest.transform.width} and {len(manifest.transform.tensors)}. {ANEW}"
         )
     return transform
+
+
+def _baseline(content: bytes, transform: Transform) -> Baseline:
+    return _of_file("baseline.json", lambda: Baseline.from_json(content).fitting(transform.schema))
 
 
 def _of_file(where: str, construct: Callable[[], T]) -> T:

@@ -14,9 +14,10 @@ from inprocml.bundle import Bundle
 from inprocml.bundle.outputs import Classes
 from inprocml.model.instances import close_all, open_instances, run_instances
 from inprocml.model.options import Options
-from inprocml.model.replayed import input_columns, output_columns
+from inprocml.model.replayed import glimpses_of, input_columns, output_columns
 from inprocml.model.watched import Exported
 from inprocml.monitoring import Monitor, Monitoring, Quality, RowCounts, layout_of
+from inprocml.monitoring.scalars import heavy_fields
 from inprocml.protocols import Backend, Clock, Source
 from inprocml.serving import Leases, Servable, Sizes, Slot, prediction_ids
 from inprocml.telemetry import ModelTelemetry, Queue, caller
@@ -113,11 +114,13 @@ def _monitor(
         model=bundle.name,
         version=bundle.version,
         digest=bundle.digest,
-        inputs=partial(input_columns, bundle.transform),
+        inputs=partial(input_columns, bundle.transform, bundle.baseline),
         outputs=outputs,
         settings=options.watching,
         recorder=_recorder(bundle, options.watching.capture, outputs),
         quality=_quality(bundle, options.watching, telemetry),
+        glimpses=glimpses_of(bundle.transform, bundle.baseline),
+        heavy=heavy_fields(bundle.transform.schema),
         prefix=new_id().partition("-")[0],
         training=bundle.baseline.sampled,
     )

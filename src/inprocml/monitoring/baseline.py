@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -25,9 +26,10 @@ from inprocml.monitoring.bins import (
     numeric_edges,
 )
 from inprocml.monitoring.places import Rows, taken
+from inprocml.monitoring.planes import LARGEST, MOST_PLANES, Plane
 from inprocml.schema import Kind, Schema, dump, parse
 from inprocml.schema.sound import no_crowd, sound
-from inprocml.schema.strict_json import LARGEST_TEXT
+from inprocml.schema.strict_json import LARGEST_TEXT, corrupt
 from inprocml.schema.text import LONGEST, canonical_text
 
 __all__ = ["CALM", "MOST_COUNTED", "Baseline", "Role", "Unrest", "build_baseline"]
@@ -35,6 +37,7 @@ __all__ = ["CALM", "MOST_COUNTED", "Baseline", "Role", "Unrest", "build_baseline
 _WHAT = "the baseline"
 _KIND = "baseline@2"
 _FIRST = "baseline@1"  # without unrest
+_PLANE = "plane@1"
 _MOST_EDGES = 64
 MOST_COUNTED = 10_000
 """Fields, and columns of outputs, that a baseline may have."""
@@ -54,14 +57,16 @@ _WHOLE = frozenset({"vector", "content", "signal"})  # values of which hardly an
 class Baseline:
     """``rows`` training rows, counted per field and per output column (``name``, or ``name[j]``).
 
-    ``unrest`` holds the columns whose stretches differ, by role and name; all others are calm.
-    ``sample``: some of the rows as bins, ``sampled`` in rows; none in bundles of earlier releases.
+    ``unrest`` holds the columns whose stretches differ, by role and name; all others are calm. ``planes``
+    holds what was learnt of fields that are vectors. ``sample``: some of the rows as bins (``sampled``);
+    none in bundles of earlier releases.
     """
 
     rows: int
     fields: Mapping[str, BinCounts]
     outputs: Mapping[str, BinCounts]
     unrest: Mapping[tuple[Role, str], Unrest] = field(default_factory=lambda: MappingProxyType({}))
+    planes: Mapping[str, Plane] = field(default_factory=lambda: MappingProxyType({}))
     sample: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
@@ -99,6 +104,8 @@ class Baseline:
             "fields": [self._document("input", name, counts) for name, counts in self.fields.items()],
             "outputs": [self._document("output", name, counts) for name, counts in self.outputs.items()],
         }
+        if self.planes:
+            document["planes"] = [_plane(name, plane) for name, plane in self.planes.items()]
         if self.sample:
             document["sample"] = binned.written(self.sampled)
         if max(len(self.fields), len(self.outputs)) > MOST_COUNTED:
@@ -119,6 +126,14 @@ class Baseline:
         first = isinstance(document, dict) and document.get("kind") == _FIRST
         return sound(_WHAT, lambda: (_First if first else _Document).model_validate(document).baseline())
 
+    def fitting(self, schema: Schema) -> Baseline:
+        """Return this, if its planes are of vectors that rows of ``schema`` have; else ``Corrupt``."""
+        sizes = {field.name: field.size for field in schema.fields if field.kind == "vector"}
+        for name, plane in self.planes.items():
+            if sizes.get(name) != plane.size:
+                raise corrupt(_WHAT, f"it tells of vectors {name[:64]!a} that rows do not have")
+        return self
+
     def _document(self, role: Role, name: str, counted: BinCounts) -> dict[str, Any]:
         document = {"name": name, "counts": list(counted.counts), **counted.bins.document()}
         document["unrest"] = list(self.unrest.get((role, name), CALM))
@@ -128,14 +143,18 @@ class Baseline:
 
 
 def build_baseline(
-    schema: Schema, columns: Mapping[str, NDArray[Any]], outputs: Mapping[str, ArrayLike] | None = None
+    schema: Schema,
+    columns: Mapping[str, NDArray[Any]],
+    outputs: Mapping[str, ArrayLike] | None = None,
+    *,
+    planes: Mapping[str, Plane] | None = None,
 ) -> Baseline:
     """Make bins from training rows, and count these rows on them.
 
     Vectors, files, and texts that may be long are not counted: hardly a value comes twice, and none should be
     kept. ``columns`` are checked, as ``Transform.columns`` gives them, and may hold ``scalars`` besides;
-    ``outputs`` are the model's answers on the same rows, shape ``(rows,)`` or ``(rows, k)``, numbers.
-    ``ValueError`` where lengths differ.
+    ``planes`` are what those were made with. ``outputs`` are the model's answers on the same rows, shape
+    ``(rows,)`` or ``(rows, k)``, numbers. ``ValueError`` where lengths differ.
     """
     counted = [field for field in schema.fields if field.kind not in _WHOLE and field.longest <= LONGEST]
     fields = {field.name: _bins(field.kind, columns[field.name]) for field in counted}
@@ -149,6 +168,7 @@ def build_baseline(
         rows.pop(),
         {name: bins.count(columns[name]) for name, bins in fields.items()},
         {name: _bins("number", column).count(column) for name, column in given.items()},
+        planes=MappingProxyType(dict(planes or {})),
     )
 
 
@@ -252,11 +272,28 @@ class _HourOfWeek2(_HourOfWeek):
     unrest: _Parts
 
 
+class _Plane(_Strict):
+    kind: Literal["plane@1"]
+    name: str
+    size: Annotated[int, Field(ge=2, le=LARGEST)]
+    base64: str
+
+    def plane(self) -> Plane:
+        content = b64decode(self.base64, validate=True)
+        if b64encode(content).decode() != self.base64:
+            raise ValueError("base64 has one spelling")
+        return Plane(self.size, content)
+
+
+_Planes = Annotated[list[_Plane], Field(min_length=1, max_length=MOST_PLANES), Field(fail_fast=True)]
+
+
 class _Document(_Strict):
     kind: Literal["baseline@2"]
     rows: _Count
     fields: Annotated[list[Annotated[_Number2 | _Value2 | _HourOfWeek2, Field(discriminator="kind")]], *_FEW]
     outputs: Annotated[list[_Number2], *_FEW]
+    planes: _Planes | None = None
     sample: Annotated[dict[str, str], Field(max_length=2)] | None = None
 
     def baseline(self) -> Baseline:
@@ -266,7 +303,10 @@ class _Document(_Strict):
         for output in self.outputs:
             told["output", output.name] = (output.unrest[0], output.unrest[1], output.unrest[2])
         unrest = {key: parts for key, parts in told.items() if any(parts)}
-        found = replace(_baseline(self.rows, self.fields, self.outputs), unrest=unrest)
+        planes = {each.name: each.plane() for each in self.planes or ()}
+        if len(planes) != len(self.planes or ()):
+            raise ValueError("two planes have one name")
+        found = replace(_baseline(self.rows, self.fields, self.outputs), unrest=unrest, planes=planes)
         if self.sample is None:
             return found
         bins = _all_bins(found.fields, found.outputs)
@@ -275,6 +315,10 @@ class _Document(_Strict):
 
 def _all_bins(*groups: Mapping[str, BinCounts]) -> list[Bins]:
     return [counted.bins for group in groups for counted in group.values()]
+
+
+def _plane(name: str, plane: Plane) -> dict[str, Any]:
+    return {"kind": _PLANE, "name": name, "size": plane.size, "base64": b64encode(plane.content).decode()}
 
 
 def _baseline(
@@ -291,8 +335,10 @@ def _check_kinds(document: object) -> None:
     """A kind that is well-formed but unknown is a matter of releases, not of corruption."""
     if not isinstance(document, dict) or not isinstance(document.get("fields", []), list):
         return
-    known = {_KIND, _FIRST, binned.KIND, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind}
-    for part in (document, document.get("sample"), *document.get("fields", [])):
+    known = {_KIND, _FIRST, _PLANE, binned.KIND, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind}
+    planes = document.get("planes")
+    parts = (*document.get("fields", []), *(planes if isinstance(planes, list) else ()))
+    for part in (document, document.get("sample"), *parts):
         kind = part.get("kind") if isinstance(part, dict) else None
         if isinstance(kind, str) and kind not in known:
             raise Unsupported(

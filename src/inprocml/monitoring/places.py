@@ -56,6 +56,8 @@ def read(document: dict[str, str], bins: Sequence[Bins], rows: int) -> bytes:
         found = base64.b64decode(document["places"].encode("ascii"), validate=True)
     except (UnicodeEncodeError, binascii.Error) as error:
         raise ValueError("places must be base64") from error
+    if base64.b64encode(found).decode() != document["places"]:
+        raise ValueError("places must be base64 as it is written")
     sizes = np.array([bins[place].size for place in taken(bins)], np.intp)
     if not len(sizes) or not found or len(found) % len(sizes):
         raise ValueError("places must be whole rows of the columns that are taken")

@@ -18,8 +18,9 @@ from inprocml.bundle.write import publish
 from inprocml.errors import BackendMissing, InprocmlError, PackError
 from inprocml.monitoring.alarm import with_unrest
 from inprocml.monitoring.baseline import build_baseline
+from inprocml.monitoring.glimpses import Glimpses
 from inprocml.monitoring.sample import with_sample
-from inprocml.monitoring.scalars import with_scalars
+from inprocml.monitoring.scalars import planes_of, with_scalars
 from inprocml.packing import parity as parity_of
 from inprocml.packing.about import About, figures
 from inprocml.packing.contents import Contents
@@ -82,7 +83,7 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
     try:
         # a first look, before the whole table is scored for nothing
         decoder.check(_run(backend, exported, take(sample.tensors, slice(parity_of.WHOLE))))
-        everywhere = np.concatenate([_run(backend, exported, part) for part in sample.parts()])
+        everywhere, columns = _scored(backend, exported, transform, sample)
         decoder.check(everywhere)
         answers = everywhere[sample.rows]
         _check_indices(backend, exported, transform, sample)
@@ -95,7 +96,7 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
             decoder=decoder,
             sample=sample,
             answers=answers,
-            baseline=_baseline(everywhere, sample, transform, decoder),
+            baseline=_baseline(everywhere, columns, transform, decoder),
             parity=_parity(backend, exported, sample, decoder, parity_limit, answers),
             label_counts=counts,
             metrics=measured,
@@ -249,15 +250,31 @@ def _run(
     return parity_of.score(backend, tensors, inputs=exported.inputs, output=exported.output, batch=batch)
 
 
-def _baseline(answers: NDArray[Any], sample: Sample, transform: Transform, decoder: Output) -> bytes:
+def _scored(
+    backend: Backend, exported: Exported, transform: Transform, sample: Sample
+) -> tuple[NDArray[Any], dict[str, Any]]:
+    """Score the whole table; return the answers, and its columns beside those of its tensors."""
+    glimpses = Glimpses(transform.media)
+    answers, noted = [], []
+    for part in sample.parts():
+        answers.append(_run(backend, exported, part))
+        noted.append(glimpses.table(part))
+    numbers = {name: np.concatenate([each[name] for each in noted]) for name in noted[0]}
+    return np.concatenate(answers), glimpses.beside(sample.columns, numbers)
+
+
+def _baseline(
+    answers: NDArray[Any], checked: Mapping[str, Any], transform: Transform, decoder: Output
+) -> bytes:
     """Count the whole table, and what the model answers on it: less work than one epoch of training."""
     outputs = (
         {"probability": decoder.probabilities(answers)}
         if isinstance(decoder, Classes)
         else {"value": answers.reshape(-1)}
     )
-    columns = with_scalars(transform.schema, sample.columns)
-    counted = build_baseline(transform.schema, columns, outputs)
+    planes = planes_of(transform.schema, checked)
+    columns = with_scalars(transform.schema, checked, planes)
+    counted = build_baseline(transform.schema, columns, outputs, planes=planes)
     counted = with_sample(with_unrest(counted, columns, outputs), columns, outputs)
     return counted.to_json().encode()
 

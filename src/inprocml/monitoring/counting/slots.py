@@ -114,7 +114,7 @@ class Slots:
     def _sound(cls, path: Path, descriptor: int, digest: bytes, count: int, record: int, state: int) -> bool:
         """Whether the open file is what is wanted; if not, put a new one in its place, to be opened.
 
-        Whoever waited for the lock may hold one that was replaced meanwhile, and must leave the new one alone.
+        Whoever waited for the lock may hold one that was replaced meanwhile, and leaves the new one alone.
         """
         if not _is(path, descriptor):
             return False

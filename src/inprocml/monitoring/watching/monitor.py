@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.monitoring.counting import Buffer, Form, Seen, Tally
+from inprocml.monitoring.glimpses import Glimpses
 from inprocml.monitoring.places import Rows
 from inprocml.monitoring.quality.core import Quality
 from inprocml.monitoring.quality.pending import Feedback
@@ -60,10 +61,10 @@ class Monitor:
     """Counts the rows of one version, and decides with the other processes of this host.
 
     ``inputs`` turns rows, or a table of them, into checked columns (``Transform.columns``), ``outputs`` the
-    model's outputs into the columns of the baseline; ``recorder`` keeps rows for retraining, ``training`` are
-    some rows of training on the bins of the layout (``Baseline.sampled``). ``saw`` may be
-    called from any thread and never raises; nothing else here is on a request's path. What goes wrong is
-    counted, and logged once.
+    model's outputs into the columns of the baseline; ``recorder`` keeps rows for retraining; ``glimpses``
+    makes columns of the tensors; ``heavy`` names fields whose values may be large; ``training`` are some rows
+    of training on the bins of the layout (``Baseline.sampled``). ``saw`` may be called from any thread and
+    never raises; nothing else here is on a request's path. What goes wrong is counted, and logged once.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only, given by the one who composes
@@ -78,6 +79,8 @@ class Monitor:
         settings: Monitoring,
         recorder: Recorder | None = None,
         quality: Quality | None = None,
+        glimpses: Glimpses | None = None,
+        heavy: Sequence[str] = (),
         prefix: str = "",
         training: Rows = _NO_ROWS,
         clock: Callable[[], float] = time.time,
@@ -93,7 +96,8 @@ class Monitor:
         if quality is not None:
             labels.keep(prefix, quality)
         self._clock = clock
-        self._buffer = Buffer()
+        self._glimpses = glimpses
+        self._buffer = Buffer(heavy=heavy)
         self._lock = lock_maker()()  # guards all below
         folder = settings.folder
         self._tallies = Tallies(
@@ -118,21 +122,34 @@ class Monitor:
 
     # --- a request's part ----------------------------------------------------------------------------
 
-    def saw(self, row: Row, outputs: Tensors, prediction_id: str) -> None:
+    def saw(self, row: Row, outputs: Tensors, prediction_id: str, made: Any = None) -> None:
         """Take note of an answered row: a copy and an ``append``; a microsecond.
 
+        ``made`` are its tensors, of which some values are kept if the model takes pictures, sound or tokens.
         What is no ``Exception`` passes: a greenlet's timeout, a signal handler's ``SystemExit``, which may
         strike while the row is copied and cannot be told from the row's own.
         """
         try:
-            self._buffer.put(row, outputs, prediction_id)
+            glimpses = self._glimpses
+            self._buffer.put(row, outputs, prediction_id, () if glimpses is None else glimpses.of(made))
             if self._watcher.asleep:
                 self._watcher.rouse()
         except Exception as error:  # noqa: BLE001 - a guest never breaks its host
             self._grumble("rows could not be noted", error)
 
-    def saw_table(self, table: Any, outputs: Sequence[Tensors]) -> None:
-        """Count the rows of a table with their outputs (in one piece or several), here and now: bulk work."""
+    def noted(self, made: Any) -> Columns:
+        """Return for ``saw_table`` what is to be counted of the tensors of many rows; never raises."""
+        try:
+            return {} if self._glimpses is None else self._glimpses.table(made)
+        except Exception as error:  # noqa: BLE001 - as in saw
+            self._grumble("tensors could not be noted", error)
+            return {}
+
+    def saw_table(self, table: Any, outputs: Sequence[Tensors], noted: Sequence[Columns] = ()) -> None:
+        """Count the rows of a table with their outputs, and what was ``noted``, here and now: bulk work.
+
+        Both in one piece or in several.
+        """
         began = time.thread_time_ns()
         rows = sum(len(next(iter(part.values()))) for part in outputs)
         with self._lock:
@@ -140,7 +157,8 @@ class Monitor:
                 return
             self._tallies.mine.numbers["seen"] += rows
             try:
-                places = self._tallies.mine.add(self._inputs(table), self._outputs(_joined(outputs)))
+                columns = self._beside(self._inputs(table), noted)
+                places = self._tallies.mine.add(columns, self._outputs(_joined(outputs)))
                 self._together.add(places, self._clock())
             except Exception as error:  # noqa: BLE001 - as in saw
                 self._failed(rows, error)
@@ -303,7 +321,9 @@ class Monitor:
         """Count some rows; where one cannot be, the others are counted one by one."""
         try:
             outputs = _joined([each.outputs for each in seen])
-            places = self._tallies.mine.add(self._inputs([each.row for each in seen]), self._outputs(outputs))
+            noted = [] if self._glimpses is None else [self._glimpses.numbers([e.glimpse for e in seen])]
+            columns = self._beside(self._inputs([each.row for each in seen]), noted)
+            places = self._tallies.mine.add(columns, self._outputs(outputs))
         except Exception as error:  # noqa: BLE001 - a row that its owner changed, whatever it is now
             if len(seen) == 1:
                 self._failed(1, error)
@@ -312,6 +332,10 @@ class Monitor:
                 self._add([each])
         else:
             self._together.add(places, self._looked_at)
+
+    def _beside(self, columns: Columns, noted: Sequence[Columns]) -> Columns:
+        """Return checked columns, and beside them those of the tensors."""
+        return columns if self._glimpses is None else self._glimpses.beside(columns, _joined(noted))
 
     def _failed(self, rows: int, error: Exception) -> None:
         self._tallies.mine.numbers["failed"] += rows

@@ -536,6 +536,9 @@ class Costs(RuleBasedStateMachine):
         running = [ticket for ticket in self.open if ticket.state is State.RUNNING]
         assert len(waiting) + len(running) == len(self.open)
         assert self.queue.depth == sum(t.rows for t in self.open if t.state is State.WAITING)
+        # who left is computed all the same
+        assert self.queue.active >= self.queue.depth + sum(ticket.rows for ticket in running)
+        assert self.queue.busy or self.queue.active == 0
         assert not waiting or self.queue.busy, "somebody waits and nobody serves"
 
     def teardown(self):

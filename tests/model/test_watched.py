@@ -255,3 +255,10 @@ def test_rows_are_counted_soon_without_a_question(model, row):
     model.predict(row)
     monitor = model._servable(model._process()).monitor
     wait_for(lambda: monitor.numbers()["rows"] == 1)
+
+
+def test_a_reference_that_is_none_is_refused_with_those_there_are(model, row):
+    model.predict(row)
+    for ask in (lambda: model.drift("bogus"), lambda: model.drift(reference="yesterday")):
+        with pytest.raises(ValueError, match="'train' or 'live', not '(bogus|yesterday)'"):
+            ask()

@@ -7,13 +7,17 @@ import logging
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 from tests.conftest import wait_for
 from tests.telemetry.points import points
 
 from inprocml import Model, Monitoring
+from inprocml.backends.onnx import OnnxBackend
 from inprocml.monitoring import Reference
+from inprocml.monitoring.verdict import Joint
+from inprocml.serving import Memory
 from inprocml.telemetry.monitored import monitored
 
 
@@ -62,6 +66,7 @@ def test_health_is_told_by_what_became_of_rows(reader, store, row, tmp_path):
     rows = points(reader, "inprocml.monitoring.rows", "healthy")
     assert {p.attributes["inprocml.row.state"]: p.value for p in rows} == {
         "counted": 20,
+        "sampled_out": 0,
         "dropped": 0,
         "failed": 0,
     }
@@ -135,6 +140,87 @@ def test_labels_are_exported_by_what_became_of_them(reader, store, row, tmp_path
         (usage,) = points(reader, "inprocml.queue.usage", "told")
         (limit,) = points(reader, "inprocml.queue.limit", "told")
         assert (usage.value, limit.value) == (0, 1024)
+
+
+def test_rows_in_flight_are_those_that_wait_and_those_that_run(reader, store, row):
+    started, go = threading.Event(), threading.Event()
+
+    def backend(bundle):
+        return Held(OnnxBackend(bundle.model), started, go)
+
+    with Model(store, name="flying", backend=backend, max_batch_size=4) as model:
+        model.predict(row)
+        (idle,) = points(reader, "inprocml.prediction.active", "flying")
+        started.clear()
+        go.clear()
+        threads = [threading.Thread(target=model.predict, args=(row,)) for _ in range(7)]
+        threads[0].start()
+        assert started.wait(20)
+        for thread in threads[1:]:
+            thread.start()
+        wait_for(lambda: points(reader, "inprocml.prediction.active", "flying")[0].value == 7)
+        (waiting,) = points(reader, "inprocml.queue.usage", "flying")
+        assert (idle.value, waiting.value) == (0, 6)
+        go.set()
+        for thread in threads:
+            thread.join(20)
+        wait_for(lambda: points(reader, "inprocml.prediction.active", "flying")[0].value == 0)
+
+
+class Held:
+    """A backend whose runs wait until they may go on."""
+
+    name, device = "held", "cpu"
+
+    def __init__(self, inner, started, go):
+        self._inner, self._started, self._go = inner, started, go
+        go.set()
+
+    def run(self, inputs):
+        self._started.set()
+        assert self._go.wait(20)
+        return self._inner.run(inputs)
+
+    def close(self):
+        self._go.set()
+        self._inner.close()
+
+
+def test_memory_is_told_by_part_as_far_as_it_is_known(reader, store, row, tmp_path):
+    model = served(store, row, "heavy", tmp_path)
+    parts = {
+        (p.attributes["inprocml.memory.part"], p.attributes["inprocml.memory.type"]): p.value
+        for p in points(reader, "inprocml.model.memory.usage", "heavy")
+    }
+    assert set(parts) == {("model", "host"), ("monitoring", "host")}
+    assert all(0 < size < 50_000_000 for size in parts.values())
+    model.close()
+    gc.collect()
+    assert points(reader, "inprocml.model.memory.usage", "heavy") == []
+
+
+def test_memory_that_was_measured_is_told_as_measured(reader, store, row):
+    sizes = iter([10_000_000, 17_000_000])
+    memory = Memory("1 GB", measure=lambda: next(sizes))
+    with Model(store, name="measured", memory=memory, monitoring=False) as model:
+        model.predict(row)
+        (point,) = points(reader, "inprocml.model.memory.usage", "measured")
+        assert point.value == 7_000_000
+
+
+def test_what_all_columns_show_together_is_a_score_of_the_model(reader, store, row, tmp_path):
+    model = served(store, row, "joined", tmp_path)
+    monitor = model._servable(model._process()).monitor
+    found = Joint(0.75, 0.0004, 700, 800, 24, 1e9, ())
+    monitor.ask(lambda known: setattr(known.evaluation, "joint", {Reference.TRAIN: found}))
+    told = {
+        p.attributes["inprocml.drift.metric"]: p.value
+        for p in points(reader, "inprocml.drift.score", "joined")
+        if p.attributes["inprocml.drift.reference"] == "train" and not p.attributes["inprocml.feature.name"]
+    }
+    assert (told["auc"], told["auc_p_value"]) == (0.75, 0.0004)
+    assert model.drift().joint == found
+    model.close()
 
 
 def test_a_monitor_that_cannot_be_read_hides_no_other(reader, store, row, tmp_path, caplog):

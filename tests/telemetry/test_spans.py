@@ -106,3 +106,23 @@ def test_a_batch_links_to_128_requests_at_most(spans, store, row):
         batches = named(spans, "infer huge")
         sizes = [(span.attributes["inprocml.batch.rows"], len(span.links)) for span in batches]
     assert sorted(sizes) == [(1, 1), (160, 128)]
+
+
+def test_which_version_was_chosen_is_an_event_of_the_request_while_there_is_a_candidate(
+    spans, store, row, add_version
+):
+    add_version()
+    with Model(store, name="flagged", version="1", poll_interval=0.02, rollout={"2": 1.0}) as model:
+        with trace.get_tracer("host").start_as_current_span("GET /alone"):
+            model.predict(row)
+        wait_for(lambda: model.predict(row).version == "2")
+        with trace.get_tracer("host").start_as_current_span("GET /flagged"):
+            model.predict(row)
+    (request,) = named(spans, "GET /flagged")
+    (event,) = request.events
+    assert event.name == "feature_flag.evaluation"
+    assert dict(event.attributes) == {
+        "feature_flag.key": "flagged",
+        "feature_flag.result.variant": "2",
+        "feature_flag.provider.name": "inprocml",
+    }

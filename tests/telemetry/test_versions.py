@@ -68,3 +68,16 @@ def test_a_candidate_that_is_gone_has_no_share(reader, store, row, add_version):
     assert share.attributes["inprocml.model.version"] == "3"
     model.close()
     assert points(reader, "inprocml.rollout.share", "withdrawing") == []
+
+
+def test_a_shadow_is_told_by_how_often_it_disagrees(reader, store, row, add_version):
+    add_version()
+    model = Model(store, name="shadowed", version="1", poll_interval=0.02, rollout=Rollout("2", shadow=1.0))
+    model.predict(row)
+    wait_for(lambda: model.rollout.candidates)
+    wait_for(lambda: model.predict(row) and points(reader, "inprocml.shadow.disagreement.ratio", "shadowed"))
+    (point,) = points(reader, "inprocml.shadow.disagreement.ratio", "shadowed")
+    assert 0 <= point.value <= 1
+    assert point.attributes["inprocml.model.version"] == "1"
+    assert point.attributes["inprocml.shadow.version"] == "2"
+    model.close()

@@ -37,6 +37,11 @@ class Pool:
         return sum(runner.depth for runner in self._runners)
 
     @property
+    def active(self) -> int:
+        """Rows waiting or being computed now, at all instances."""
+        return sum(runner.active for runner in self._runners)
+
+    @property
     def idle(self) -> bool:
         """Whether nothing runs and nothing waits anywhere."""
         return all(runner.idle for runner in self._runners)

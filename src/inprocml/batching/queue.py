@@ -100,6 +100,11 @@ class Queue:
         return self._line.rows
 
     @property
+    def active(self) -> int:
+        """Rows waiting or being computed; an estimate where it is read without a lock."""
+        return self.depth + sum(ticket.rows for ticket in self.running())
+
+    @property
     def busy(self) -> bool:
         """Whether somebody holds the device."""
         return self.holder is not None

@@ -98,6 +98,11 @@ class Runner:
         return self._core.queue.depth
 
     @property
+    def active(self) -> int:
+        """Rows waiting or being computed now."""
+        return self._core.queue.active
+
+    @property
     def idle(self) -> bool:
         """Whether nothing runs and nothing waits."""
         return not self._core.queue.busy

@@ -10,6 +10,7 @@ from inprocml.errors import BackendError, DeadlineExceeded, Overloaded
 from inprocml.model.trials import choose, named
 from inprocml.protocols import Clock
 from inprocml.serving import Process, Servable, Trial
+from inprocml.telemetry import chosen
 from inprocml.values import Prediction, Row
 
 __all__ = ["Attempt"]
@@ -61,6 +62,8 @@ class Attempt:
             self._asked = self._clock()
             self._trial = choose(trials, self._key) if self._blamed is None else None
         self._chosen = serving if self._trial is None else self._trial.servable
+        if trials:
+            chosen(serving.name, self._chosen.version)
         return self._chosen
 
     def goes_on(self, error: Exception) -> bool:

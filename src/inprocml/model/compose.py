@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from inprocml.batching import Pool, Runner
 from inprocml.bundle import Bundle
@@ -17,12 +17,15 @@ from inprocml.model.options import Options
 from inprocml.model.replayed import glimpses_of, input_columns, output_columns
 from inprocml.model.watched import Exported
 from inprocml.monitoring import Monitor, Monitoring, Quality, RowCounts, Slices, layout_of
-from inprocml.monitoring.capture import Recorder
 from inprocml.monitoring.scalars import heavy_fields
 from inprocml.protocols import Backend, Clock, Source
 from inprocml.serving import Leases, Servable, Sizes, Slot, prediction_ids
-from inprocml.telemetry import ModelTelemetry, caller
-from inprocml.values import Version
+from inprocml.telemetry import ModelTelemetry, Queue, caller
+from inprocml.values import Tensors, Version
+
+if TYPE_CHECKING:
+    from inprocml.monitoring.capture import Capture, Recorder
+    from inprocml.monitoring.watching.reading import Columns
 
 __all__ = ["build"]
 
@@ -76,7 +79,11 @@ def _assemble(bundle: Bundle, backends: tuple[Backend, ...], options: Options, c
     )
     counts, sizes = RowCounts(_unseen(bundle)), Sizes()
     runner = run_instances(bundle, backends, options, (telemetry, counts, sizes), mark=caller, clock=clock)
-    telemetry.loaded(partial(_depth, weakref.ref(runner)), options.max_queue_size * len(backends))
+    alive, limit = weakref.ref(runner), options.max_queue_size * len(backends)
+    telemetry.loaded(
+        Queue(partial(_depth, alive), partial(_active, alive), limit),
+        partial(_memory, options, bundle.digest, len(bundle.model)),
+    )
     new_id = prediction_ids()
     monitor = _monitor(bundle, options, telemetry, new_id)
     return Servable(
@@ -103,20 +110,7 @@ def _monitor(
 ) -> Monitor | None:
     if options.watching is None:
         return None
-    outputs, capture = partial(output_columns, bundle.output), options.watching.capture
-    recorder = (
-        None
-        if capture is None
-        else Recorder(
-            capture,
-            version=bundle.version,
-            digest=bundle.digest,
-            fields=[field.name for field in bundle.transform.schema.fields],
-            render=bundle.transform.render,
-            outputs=outputs,
-        )
-    )
-    slices = _slices(bundle, options.watching)
+    outputs, slices = partial(output_columns, bundle.output), _slices(bundle, options.watching)
     monitor = Monitor(
         layout_of(bundle.baseline),
         model=bundle.name,
@@ -125,20 +119,53 @@ def _monitor(
         inputs=partial(input_columns, bundle.transform, bundle.baseline),
         outputs=outputs,
         settings=options.watching,
-        recorder=recorder,
+        recorder=_recorder(bundle, options.watching.capture, outputs),
         quality=_quality(bundle, options.watching, slices, telemetry),
         slices=slices,
         glimpses=glimpses_of(bundle.transform, bundle.baseline),
         heavy=heavy_fields(bundle.transform.schema),
         prefix=new_id().partition("-")[0],
+        training=bundle.baseline.sampled,
     )
     telemetry.watch(Exported(monitor))
     return monitor
 
 
+def _recorder(
+    bundle: Bundle, capture: Capture | None, outputs: Callable[[Tensors], Columns]
+) -> Recorder | None:
+    if capture is None:
+        return None
+    from inprocml.monitoring.capture import Recorder
+
+    return Recorder(
+        capture,
+        version=bundle.version,
+        digest=bundle.digest,
+        fields=[field.name for field in bundle.transform.schema.fields],
+        render=bundle.transform.render,
+        outputs=outputs,
+    )
+
+
 def _depth(alive: weakref.ref[Runner | Pool]) -> int:
     runner = alive()
     return 0 if runner is None else runner.depth
+
+
+def _active(alive: weakref.ref[Runner | Pool]) -> int:
+    runner = alive()
+    return 0 if runner is None else runner.active
+
+
+def _memory(options: Options, digest: str, size: int) -> dict[str, int]:
+    """Return what was measured, where models share a budget; else the weights, once for each instance."""
+    measured = None if options.memory is None else options.memory.measured(digest)
+    devices = sum(device != "cpu" for device in options.devices)
+    if measured is not None and not devices:
+        return {"host": measured}
+    held = {"host": len(options.devices) - devices, "device": devices}
+    return {where: count * options.instances * size for where, count in held.items() if count}
 
 
 def _slices(bundle: Bundle, settings: Monitoring) -> Slices:

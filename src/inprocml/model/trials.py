@@ -26,7 +26,7 @@ from inprocml.serving import (
     Standing,
     Trial,
 )
-from inprocml.telemetry import decided
+from inprocml.telemetry import decided, shadowed
 from inprocml.values import Version
 
 if TYPE_CHECKING:
@@ -228,6 +228,7 @@ class Trials:
             trial.shift(share, "where other processes are")
         trial.entered = share
         process.trials = (*process.trials, trial)
+        shadowed(trial, serving.name, serving.version, trial.servable.version)
         self._note(process, trial, replace(begins, share=trial.course.share))
 
     def standing(self, process: Process, serving: str) -> Standing:

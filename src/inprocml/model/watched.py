@@ -8,24 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from inprocml.model import passage
-from inprocml.model.replayed import drift_of
-from inprocml.model.skew import skew_of
-from inprocml.monitoring import (
-    DriftReport,
-    Feedback,
-    Health,
-    Known,
-    Monitor,
-    QualityReport,
-    Reference,
-    SkewReport,
-    measured,
-)
-from inprocml.monitoring.verdict import Finding, State
+from inprocml.monitoring.report import DriftReport, Health, measured
+from inprocml.monitoring.verdict import Finding, Reference, State
 from inprocml.telemetry import Column, Score
 from inprocml.values import Table
 
 if TYPE_CHECKING:
+    from inprocml.monitoring import Feedback, Known, Monitor, QualityReport, SkewReport
     from inprocml.monitoring.series import Series
 
 __all__ = ["Exported", "Watched", "report_of", "reported"]
@@ -57,11 +46,13 @@ class Watched:
         1 % in all (Bonferroni over columns and tests). Raises as ``version`` does where none is loaded,
         ``InvalidRow``, and ``ValueError`` for a model with ``monitoring=False`` that is given no rows.
         """
-        wanted = Reference(rows if isinstance(rows, str) else reference)
+        wanted = _reference(rows if isinstance(rows, str) else reference)
         if rows is None or isinstance(rows, str):
             return reported(_watched(self), wanted)
         if wanted is not Reference.TRAIN:
             raise ValueError("rows that are given are compared with training; leave reference= out")
+        from inprocml.model.replayed import drift_of  # loaded by those who ask
+
         return drift_of(self, rows)
 
     def skew(self: Host, log: Table | Iterable[Mapping[str, Any]], *, tolerance: float = 1e-6) -> SkewReport:
@@ -73,6 +64,8 @@ class Watched:
         probabilities by 0.001. All rows are compared with training besides (``drift``). They do not count as
         served. Raises as ``version`` does where none is loaded; rows that are refused are told as differing.
         """
+        from inprocml.model.skew import skew_of
+
         return skew_of(self, log, tolerance)
 
     def feedback(self: Host, prediction_id: str, label: object) -> Feedback:
@@ -97,6 +90,17 @@ class Watched:
         monitor.look()
         assert monitor.labelled is not None
         return monitor.labelled.report()
+
+
+def _reference(named: str) -> Reference:
+    try:
+        return Reference(named)
+    except ValueError:
+        known = " or ".join(repr(each.value) for each in Reference)
+        raise ValueError(
+            f"drift of the rows served is told against {known}, not {named!r}; other rows are given as a "
+            "table or an iterator of rows"
+        ) from None
 
 
 def _watched(host: Host) -> Monitor:
@@ -131,11 +135,13 @@ def report_of(known: Known, model: str, version: str, reference: Reference) -> D
         health=Health(
             seen=numbers["seen"],
             sampled=numbers["rows"],
+            sampled_out=numbers["sampled_out"],
             dropped=numbers["dropped"] + numbers["failed"],
             cpu_seconds=numbers["cpu_ns"] / 1e9,
             workers=known.workers,
             scope=known.scope,
         ),
+        joint=known.evaluation.joint.get(reference),
     )
 
 
@@ -214,12 +220,22 @@ class Exported:
         """Return how long the oldest row has waited to be counted, in seconds."""
         return self._monitor.lag()
 
+    def memory(self) -> int:
+        """Return the bytes that watching takes at most."""
+        return self._monitor.nbytes
+
 
 def _scores(known: Known) -> list[Score]:
     alarm, made = known.evaluation.alarm, []
     for reference in Reference:
         state = alarm.state(reference, known.now)
         made.append(Score("", "model", reference.value, "state", _STATES.index(state), known.total.rows))
+        if joint := known.evaluation.joint.get(reference):
+            told = {"auc": joint.auc, "auc_p_value": joint.p_value}
+            made += [
+                Score("", "model", reference.value, metric, value, joint.rows)
+                for metric, value in told.items()
+            ]
         for found in alarm.findings(reference, known.now):
             full = measured(found)
             values = {
@@ -237,4 +253,4 @@ def _scores(known: Known) -> list[Score]:
                 for metric, value in values.items()
                 if value is not None
             ]
-    return made
+    return [score._replace(scope=known.scope) for score in made]

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from inprocml.errors import PackError, Unsupported
+from inprocml.monitoring import places as binned
 from inprocml.monitoring.bins import (
     LONGEST_KNOWN,
     MOST_KNOWN,
@@ -26,6 +27,7 @@ from inprocml.monitoring.bins import (
 )
 from inprocml.monitoring.holdout import KINDS as HOLDOUT_KINDS
 from inprocml.monitoring.holdout import Holdout, HoldoutDocument
+from inprocml.monitoring.places import Rows, taken
 from inprocml.monitoring.planes import LARGEST, MOST_PLANES, Plane
 from inprocml.schema import Kind, Schema, dump, parse
 from inprocml.schema.sound import no_crowd, sound
@@ -59,7 +61,8 @@ class Baseline:
 
     ``unrest`` holds the columns whose stretches differ, by role and name; all others are calm. ``planes``
     holds what was learnt of fields that are vectors. ``holdout`` counts labelled rows that the model was not
-    trained on, if there were any.
+    trained on, if there were any. ``sample``: some of the rows as bins (``sampled``); none in bundles of
+    earlier releases.
     """
 
     rows: int
@@ -68,6 +71,7 @@ class Baseline:
     unrest: Mapping[tuple[Role, str], Unrest] = field(default_factory=lambda: MappingProxyType({}))
     planes: Mapping[str, Plane] = field(default_factory=lambda: MappingProxyType({}))
     holdout: Holdout | None = None
+    sample: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
         if any(counts.rows != self.rows for counts in (*self.fields.values(), *self.outputs.values())):
@@ -82,6 +86,20 @@ class Baseline:
         columns = _output_columns(outputs)
         return {name: counted.bins.count(columns[name]) for name, counted in self.outputs.items()}
 
+    def places(
+        self, columns: Mapping[str, NDArray[Any]], outputs: Mapping[str, ArrayLike]
+    ) -> list[NDArray[np.intp]]:
+        """Return the bin of each value of other rows: of the fields, then of the columns of outputs."""
+        answers = _output_columns(outputs)
+        inputs = [counted.bins.places(columns[name]) for name, counted in self.fields.items()]
+        return inputs + [counted.bins.places(answers[name]) for name, counted in self.outputs.items()]
+
+    @property
+    def sampled(self) -> Rows:
+        """The rows of ``sample``, uint8 of shape ``(rows, columns)``: the columns that ``taken`` names."""
+        width = len(taken(_all_bins(self.fields, self.outputs)))
+        return np.frombuffer(self.sample, np.uint8).reshape(-1, max(width, 1))
+
     def to_json(self) -> str:
         """Return canonical JSON; ``PackError`` if it would be larger than a reader accepts."""
         document: dict[str, Any] = {
@@ -94,6 +112,8 @@ class Baseline:
             document["planes"] = [_plane(name, plane) for name, plane in self.planes.items()]
         if self.holdout is not None:
             document["holdout"] = self.holdout
+        if self.sample:
+            document["sample"] = binned.written(self.sampled)
         if max(len(self.fields), len(self.outputs)) > MOST_COUNTED:
             raise PackError(
                 f"the baseline counts over {MOST_COUNTED} fields or columns of outputs. "
@@ -281,6 +301,7 @@ class _Document(_Strict):
     outputs: Annotated[list[_Number2], *_FEW]
     planes: _Planes | None = None
     holdout: HoldoutDocument | None = None
+    sample: Annotated[dict[str, str], Field(max_length=2)] | None = None
 
     def baseline(self) -> Baseline:
         told: dict[tuple[Role, str], Unrest] = {}
@@ -294,7 +315,15 @@ class _Document(_Strict):
             raise ValueError("two planes have one name")
         holdout = None if self.holdout is None else self.holdout.model_dump()
         counted = _baseline(self.rows, self.fields, self.outputs)
-        return replace(counted, unrest=unrest, planes=planes, holdout=holdout)
+        found = replace(counted, unrest=unrest, planes=planes, holdout=holdout)
+        if self.sample is None:
+            return found
+        bins = _all_bins(found.fields, found.outputs)
+        return replace(found, sample=binned.read(self.sample, bins, self.rows))
+
+
+def _all_bins(*groups: Mapping[str, BinCounts]) -> list[Bins]:
+    return [counted.bins for group in groups for counted in group.values()]
 
 
 def _plane(name: str, plane: Plane) -> dict[str, Any]:
@@ -315,12 +344,12 @@ def _check_kinds(document: object) -> None:
     """A kind that is well-formed but unknown is a matter of releases, not of corruption."""
     if not isinstance(document, dict) or not isinstance(document.get("fields", []), list):
         return
-    known = {_KIND, _FIRST, _PLANE, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind, *HOLDOUT_KINDS}
+    known = {_KIND, _FIRST, _PLANE, binned.KIND, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind}
     planes = document.get("planes")
-    parts = [document, *document.get("fields", []), document.get("holdout")]
-    for part in (*parts, *(planes if isinstance(planes, list) else ())):
+    parts = (*document.get("fields", []), *(planes if isinstance(planes, list) else ()))
+    for part in (document, document.get("sample"), document.get("holdout"), *parts):
         kind = part.get("kind") if isinstance(part, dict) else None
-        if isinstance(kind, str) and kind not in known:
+        if isinstance(kind, str) and kind not in known | HOLDOUT_KINDS:
             raise Unsupported(
                 f"the baseline holds kind {kind[:64]!a}; this release knows {', '.join(sorted(known))}. "
                 "Upgrade inprocml to at least the release that packed it."

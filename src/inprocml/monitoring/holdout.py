@@ -11,7 +11,7 @@ from inprocml.schema.sound import no_crowd
 
 __all__ = ["KINDS", "Holdout", "HoldoutDocument"]
 
-KINDS = ("classes@1", "numbers@1")
+KINDS = frozenset({"classes@1", "numbers@1"})
 
 Holdout: TypeAlias = Mapping[str, Any]
 """The document of a tally of quality: ``quality.held_out`` makes the tally of it, and checks what it says."""

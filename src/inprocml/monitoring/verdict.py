@@ -11,7 +11,10 @@ from typing import Any
 
 from inprocml.monitoring.series import Role
 
-__all__ = ["Action", "DriftEvent", "Finding", "Measures", "Moment", "Reference", "State", "Test"]
+__all__ = ["Action", "DriftEvent", "Finding", "Joint", "Measures", "Moment", "Reference", "State", "Test"]
+
+_DAY = 24  # hours, and looks
+_CHANCE = 0.01
 
 
 class State(StrEnum):
@@ -107,6 +110,35 @@ class Finding:
     measures: Measures = Measures()
     new_values: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """How well a classifier tells ``rows`` rows of now from ``compared`` rows of a reference, as of ``at``.
+
+    It looks at all columns together, and sees what no column shows alone. ``auc``: the area under the curve
+    on rows that it had not seen, 0.5 where nothing can be told. ``p_value``: the chance of as much without
+    drift, of this look alone. The rows are a sample of the last ``hours`` hours. ``columns``: those that told
+    most, with their share in it.
+    """
+
+    auc: float
+    p_value: float
+    rows: int
+    compared: int
+    hours: int
+    at: float
+    columns: tuple[tuple[str, float], ...]
+
+    @property
+    def state(self) -> State:
+        """``watch`` where chance has one of a day's 24 looks show as much on 1 % of the days (Bonferroni).
+
+        ``warming`` before there are rows of a whole day: the time of day alone may tell rows apart.
+        """
+        if self.hours < _DAY:
+            return State.WARMING
+        return State.WATCH if self.p_value * _DAY <= _CHANCE else State.OK
 
 
 @dataclass(frozen=True, slots=True)

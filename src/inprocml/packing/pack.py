@@ -20,6 +20,7 @@ from inprocml.monitoring.alarm import with_unrest
 from inprocml.monitoring.baseline import build_baseline
 from inprocml.monitoring.glimpses import Glimpses
 from inprocml.monitoring.quality import Tally
+from inprocml.monitoring.sample import with_sample
 from inprocml.monitoring.scalars import planes_of, with_scalars
 from inprocml.packing import parity as parity_of
 from inprocml.packing.about import About, figures
@@ -305,7 +306,7 @@ def _baseline(
     planes = planes_of(transform.schema, checked)
     columns = with_scalars(transform.schema, checked, planes)
     counted = build_baseline(transform.schema, columns, outputs, planes=planes)
-    counted = with_unrest(counted, columns, outputs)
+    counted = with_sample(with_unrest(counted, columns, outputs), columns, outputs)
     return replace(counted, holdout=None if holdout is None else holdout.document()).to_json().encode()
 
 

@@ -71,6 +71,12 @@ class Memory:
         with share.lock:
             return share.used()
 
+    def measured(self, digest: str) -> int | None:
+        """Return the bytes that a model was measured to take here, ``None`` for one that is not known."""
+        share = self._share()
+        with share.lock:
+            return share.size(digest)
+
     @contextlib.contextmanager
     def loading(self, slot: Slot, digest: str, size: int) -> Iterator[None]:
         """Make room for ``slot`` to load, here, the model ``digest`` of ``size`` bytes; and measure it.
@@ -156,6 +162,9 @@ class _Share:
         oldest = next((digest for digest in self._sizes if digest not in held), None)
         if oldest is not None:
             del self._sizes[oldest]
+
+    def size(self, digest: str) -> int | None:
+        return self._sizes.get(digest)
 
     def used(self) -> int:
         return sum(self._sizes.get(digest, 0) for slot in list(self._slots) for digest in self._held(slot))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from inprocml.telemetry.instruments import (
     ModelTelemetry,
+    Queue,
+    chosen,
     decided,
     load_finished,
     not_served,
@@ -12,18 +14,22 @@ from inprocml.telemetry.instruments import (
     version_refused,
 )
 from inprocml.telemetry.monitored import Column, Monitored, Score
+from inprocml.telemetry.shadows import shadowed
 from inprocml.telemetry.spans import caller
 
 __all__ = [
     "Column",
     "ModelTelemetry",
     "Monitored",
+    "Queue",
     "Score",
     "caller",
+    "chosen",
     "decided",
     "load_finished",
     "not_served",
     "set_stale",
+    "shadowed",
     "trial_closed",
     "version_refused",
 ]

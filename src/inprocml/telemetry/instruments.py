@@ -21,8 +21,9 @@ from opentelemetry.trace import SpanContext
 
 from inprocml.errors import DeadlineExceeded, InprocmlError, InvalidRow, NotReady, Overloaded
 from inprocml.telemetry import names
-from inprocml.telemetry.monitored import Monitored, monitored
-from inprocml.telemetry.spans import inferred, loaded_span, predicted_span, within
+from inprocml.telemetry.monitored import Monitored, monitored, monitors_memory
+from inprocml.telemetry.shadows import observe_shadows
+from inprocml.telemetry.spans import chosen_event, inferred, loaded_span, predicted_span, within
 from inprocml.values import BatchRecord
 
 P = ParamSpec("P")
@@ -126,6 +127,28 @@ def _create_observables(meter: metrics.Meter) -> None:
         unit="1",
         description="Share of the requests that a candidate version answers.",
     )
+    _create_more(meter)
+
+
+def _create_more(meter: metrics.Meter) -> None:
+    meter.create_observable_up_down_counter(
+        names.ACTIVE,
+        callbacks=[_observe_queues(lambda queue: queue.active())],
+        unit="{prediction}",
+        description="Rows in flight: those that wait for the device, and those that it computes.",
+    )
+    meter.create_observable_up_down_counter(
+        names.MEMORY_USAGE,
+        callbacks=[_observe_memory, monitors_memory],
+        unit="By",
+        description="Memory that a version takes, as far as is known.",
+    )
+    meter.create_observable_gauge(
+        names.DISAGREEMENT,
+        callbacks=[observe_shadows],
+        unit="1",
+        description="Share of the shadowed rows that the candidate failed or answered otherwise.",
+    )
 
 
 @cache
@@ -156,9 +179,10 @@ _shares: dict[tuple[str, str], tuple[int, float]] = {}
 
 
 class Queue(NamedTuple):
-    """A version's queue: the rows that wait now, and how many may."""
+    """A version's queue: the rows that wait now, those in flight, and how many may wait."""
 
     depth: Callable[[], int]
+    active: Callable[[], int]
     limit: int
 
 
@@ -173,6 +197,17 @@ def _observe_queues(value: Callable[[Queue], int]) -> Callable[[CallbackOptions]
         ]
 
     return observe
+
+
+def _observe_memory(_options: CallbackOptions) -> Iterable[Observation]:
+    pid = os.getpid()
+    found = [alive() for alive, owner, _ in list(_loaded.values()) if owner == pid]
+    return [
+        Observation(size, {**telemetry.attributes, names.MEMORY_TYPE: where, names.MEMORY_PART: "model"})
+        for telemetry in found
+        if telemetry is not None and telemetry.memory is not None
+        for where, size in telemetry.memory().items()
+    ]
 
 
 def _observe_stale(_options: CallbackOptions) -> Iterable[Observation]:
@@ -218,6 +253,7 @@ class ModelTelemetry:
         self._instruments = _instruments()
         self._watched: Monitored | None = None
         self.queue: Queue | None = None
+        self.memory: Callable[[], Mapping[str, int]] | None = None
         self.attributes = self._attributes = {names.MODEL_NAME: model, names.MODEL_VERSION: version}
         self._batch_attributes: Attributes = {
             **self._attributes,
@@ -271,9 +307,9 @@ class ModelTelemetry:
             inferred(record.seconds, record.rows, attributes, marks)
 
     @_guarded
-    def loaded(self, depth: Callable[[], int], limit: int) -> None:
-        """Count this version as loaded in this process; ``depth`` tells how many rows wait, of ``limit``."""
-        self.queue = Queue(depth, limit)
+    def loaded(self, queue: Queue, memory: Callable[[], Mapping[str, int]]) -> None:
+        """Count this version as loaded here; ``memory`` tells its bytes on ``host`` and ``device``."""
+        self.queue, self.memory = queue, memory
         key = id(self)
         alive = weakref.ref(self, lambda _gone: _loaded.pop(key, None))
         _loaded[key] = (alive, os.getpid(), self._loaded_attributes)
@@ -288,7 +324,7 @@ class ModelTelemetry:
     def unloaded(self) -> None:
         """Count this version as gone."""
         _loaded.pop(id(self), None)
-        self._watched = self.queue = None
+        self._watched = self.queue = self.memory = None
 
 
 def _count_rejection(attributes: Attributes, error: BaseException) -> None:
@@ -321,6 +357,12 @@ def version_refused(model: str, version: str, error: BaseException) -> None:
         1,
         {names.MODEL_NAME: model, names.MODEL_VERSION: version, names.ERROR_TYPE: type(error).__name__},
     )
+
+
+@_guarded
+def chosen(model: str, version: str) -> None:
+    """Tell the request's own span which version was chosen, where a candidate might have been."""
+    chosen_event(model, version)
 
 
 @_guarded

@@ -24,7 +24,7 @@ _complained: set[type[Exception]] = set()
 
 Callback = Callable[[CallbackOptions], Iterable[Observation]]
 
-__all__ = ["Column", "Monitored", "Score", "monitored"]
+__all__ = ["Column", "Monitored", "Score", "monitored", "monitors_memory"]
 
 MOST_COLUMNS = 50
 """Columns whose bins are exported; an SDK keeps 2,000 series for each instrument."""
@@ -49,13 +49,14 @@ class Score(NamedTuple):
     metric: str
     value: float
     rows: int
+    scope: str = "host"
 
 
 class Monitored(Protocol):
     """A monitor, as an exporter sees it; what these raise is logged once, and the others are read still.
 
-    ``numbers`` maps a name (``rows``, ``seen``, ``dropped``, ``failed``, ``cpu_ns``) to a total of this
-    process; ``lag`` is in seconds; ``scores`` are none in a process that does not decide.
+    ``numbers`` maps a name (``rows``, ``seen``, ``sampled_out``, ``dropped``, ``failed``, ``cpu_ns``) to a
+    total of this process; ``lag`` is in seconds; ``scores`` are none in a process that does not decide.
     """
 
     model: str
@@ -70,6 +71,8 @@ class Monitored(Protocol):
     def numbers(self) -> Mapping[str, int]: ...
 
     def lag(self) -> float: ...
+
+    def memory(self) -> int: ...  # bytes
 
 
 _alive: weakref.WeakKeyDictionary[Monitored, int] = weakref.WeakKeyDictionary()  # with the process's id
@@ -138,6 +141,7 @@ def _scores(value: Callable[[Score], float]) -> Callback:
                     names.FEATURE_ROLE: score.role,
                     names.DRIFT_REFERENCE: score.reference,
                     names.DRIFT_METRIC: score.metric,
+                    names.DRIFT_SCOPE: score.scope,
                 },
             )
             for score in source.scores()
@@ -147,7 +151,9 @@ def _scores(value: Callable[[Score], float]) -> Callback:
 
 def _rows(source: Monitored) -> Iterable[Observation]:
     numbers = source.numbers()
-    by_state = {"counted": numbers["rows"], "dropped": numbers["dropped"], "failed": numbers["failed"]}
+    by_state = {"counted": numbers["rows"]} | {
+        state: numbers[state] for state in ("sampled_out", "dropped", "failed")
+    }
     return [
         Observation(number, {**_attributes(source), names.ROW_STATE: state})
         for state, number in by_state.items()
@@ -163,6 +169,19 @@ def _quality(source: Monitored) -> Iterable[Observation]:
 
 def _cpu(source: Monitored) -> Iterable[Observation]:
     return [Observation(source.numbers()["cpu_ns"] / 1e9, _attributes(source))]
+
+
+def _memory(source: Monitored) -> Iterable[Observation]:
+    parts = {names.MEMORY_TYPE: "host", names.MEMORY_PART: "monitoring"}
+    return [Observation(source.memory(), {**_attributes(source), **parts})]
+
+
+_read_memory = _of_each(_memory)
+
+
+def monitors_memory(options: CallbackOptions) -> Iterable[Observation]:
+    """Return the bytes that watching takes, of each version."""
+    return _read_memory(options)
 
 
 def _lag(source: Monitored) -> Iterable[Observation]:

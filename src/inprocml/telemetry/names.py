@@ -26,6 +26,9 @@ OBSERVATIONS: Final = "inprocml.feature.observations"
 REFERENCE_RATIO: Final = "inprocml.feature.reference.ratio"
 DRIFT_SCORE: Final = "inprocml.drift.score"
 DRIFT_SAMPLES: Final = "inprocml.drift.samples"
+ACTIVE: Final = "inprocml.prediction.active"
+MEMORY_USAGE: Final = "inprocml.model.memory.usage"
+DISAGREEMENT: Final = "inprocml.shadow.disagreement.ratio"
 QUEUE_USAGE: Final = "inprocml.queue.usage"
 QUEUE_LIMIT: Final = "inprocml.queue.limit"
 FEEDBACKS: Final = "inprocml.feedbacks"
@@ -47,13 +50,22 @@ FEATURE_NAME: Final = "inprocml.feature.name"
 FEATURE_ROLE: Final = "inprocml.feature.role"  # input | output
 FEATURE_BIN: Final = "inprocml.feature.bin"
 DRIFT_REFERENCE: Final = "inprocml.drift.reference"  # train | live
+DRIFT_SCOPE: Final = "inprocml.drift.scope"  # worker | host: whose rows a score rests on
 DRIFT_METRIC: Final = "inprocml.drift.metric"
+MEMORY_TYPE: Final = "inprocml.memory.type"  # host | device
+MEMORY_PART: Final = "inprocml.memory.part"  # model | monitoring
+SHADOW_VERSION: Final = "inprocml.shadow.version"
 PREDICTION_ID: Final = "inprocml.prediction.id"
 ROWS_IN_BATCH: Final = "inprocml.batch.rows"
 FEEDBACK_RESULT: Final = "inprocml.feedback.result"  # matched | unmatched | duplicate | invalid | failed
 QUALITY_METRIC: Final = "inprocml.quality.metric"
-ROW_STATE: Final = "inprocml.row.state"  # counted | dropped | failed
+ROW_STATE: Final = "inprocml.row.state"  # counted | sampled_out | dropped | failed
 ERROR_TYPE: Final = "error.type"
+
+FLAG_EVALUATION: Final = "feature_flag.evaluation"  # an event of the semantic conventions, as its attributes
+FLAG_KEY: Final = "feature_flag.key"
+FLAG_VARIANT: Final = "feature_flag.result.variant"
+FLAG_PROVIDER: Final = "feature_flag.provider.name"
 
 SECONDS: Final = (
     0.00005,

@@ -15,7 +15,7 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, S
 
 from inprocml.telemetry import names
 
-__all__ = ["caller", "inferred", "loaded_span", "predicted_span", "within"]
+__all__ = ["caller", "chosen_event", "inferred", "loaded_span", "predicted_span", "within"]
 
 Attributes = Mapping[str, str | bool | int | float]
 
@@ -24,6 +24,14 @@ def caller() -> SpanContext | None:
     """Return the span that this request is in, if it is recorded: for the batch to link to."""
     span = trace.get_current_span()
     return span.get_span_context() if span.is_recording() else None
+
+
+def chosen_event(model: str, version: str) -> None:
+    """Tell the request's span which version answers, where a candidate might have."""
+    span = trace.get_current_span()
+    if span.is_recording():
+        told = {names.FLAG_KEY: model, names.FLAG_VARIANT: version, names.FLAG_PROVIDER: names.SCOPE}
+        span.add_event(names.FLAG_EVALUATION, told)
 
 
 def within(mark: SpanContext) -> Context:

@@ -53,6 +53,8 @@ INSTRUMENTS = {
     names.MONITORING_ROWS: (COUNTER, "{row}"),
     names.MONITORING_CPU: (COUNTER, "s"),
     names.MONITORING_LAG: (GAUGE, "s"),
+    names.ACTIVE: (UP_DOWN, "{prediction}"),
+    names.MEMORY_USAGE: (UP_DOWN, "By"),
     "inprocml.queue.usage": (UP_DOWN, "{prediction}"),
     "inprocml.queue.limit": (UP_DOWN, "{prediction}"),
     "inprocml.feedbacks": (COUNTER, "{feedback}"),
@@ -118,6 +120,8 @@ class Process:
         return found
 
     def _of_bins(self, bins, *, bad):
+        together = {names.FEATURE_NAME: "", names.FEATURE_ROLE: "model", names.DRIFT_REFERENCE: "train"}
+        yield names.DRIFT_SCORE, 0.8 if bad else 0.51, {**together, names.DRIFT_METRIC: "auc"}
         for feature, parts in bins.items():
             column = {names.FEATURE_NAME: feature, names.FEATURE_ROLE: "input"}
             scored = {**column, names.DRIFT_REFERENCE: "train", names.DRIFT_METRIC: "psi"}
@@ -135,8 +139,11 @@ def _plain(*, bad, ticks):
     yield names.STALE, int(bad), {}
     yield names.MONITORING_ROWS, ROWS * ticks, {names.ROW_STATE: "counted"}
     yield names.MONITORING_ROWS, (500 if bad else 0) * ticks, {names.ROW_STATE: "dropped"}
+    yield names.MONITORING_ROWS, 9_000 * ticks, {names.ROW_STATE: "sampled_out"}
     yield names.MONITORING_CPU, 0.02 * ticks, {}
     yield names.MONITORING_LAG, 300.0 if bad else 0.2, {}
+    yield names.ACTIVE, 103 if bad else 2, {}
+    yield names.MEMORY_USAGE, 7_000_000, {names.MEMORY_TYPE: "host", names.MEMORY_PART: "model"}
     yield "inprocml.queue.usage", 95 if bad else 1, {}
     yield "inprocml.queue.limit", 100, {}
     yield "inprocml.quality.score", 0.6 if bad else 0.93, {"inprocml.quality.metric": "accuracy"}

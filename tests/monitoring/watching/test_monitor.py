@@ -35,6 +35,7 @@ def test_what_was_answered_is_counted_once_and_exactly(tmp_path):
     assert monitor.numbers() | {"cpu_ns": 0, "beat": 0} == {
         "rows": 600,
         "seen": 600,
+        "sampled_out": 0,
         "dropped": 0,
         "failed": 0,
         "cpu_ns": 0,
@@ -61,7 +62,7 @@ def test_of_too_many_rows_a_part_is_counted_and_all_are_told(tmp_path):
     monitor.look()
     numbers = monitor.numbers()
     assert numbers["rows"] == 100
-    assert (numbers["seen"], numbers["dropped"]) == (600, 500)
+    assert (numbers["seen"], numbers["sampled_out"], numbers["dropped"]) == (600, 500, 0)
     monitor.look()
     assert monitor.numbers()["rows"] == 100
     monitor._buffer.most = 50
@@ -69,7 +70,8 @@ def test_of_too_many_rows_a_part_is_counted_and_all_are_told(tmp_path):
     serve(monitor, ROWS[:80])
     monitor.look()
     assert monitor.numbers()["rows"] == 150
-    assert monitor.numbers()["dropped"] == 530
+    assert monitor.numbers()["sampled_out"] == 500
+    assert monitor.numbers()["dropped"] == 30  # for want of room
     assert monitor.numbers()["seen"] == 680
     monitor.close()
 
@@ -102,7 +104,62 @@ def test_a_mapping_that_cannot_be_copied_never_reaches_the_view(tmp_path, caplog
     with caplog.at_level(logging.WARNING, "inprocml"):
         monitor.saw(Odd(ROWS[0]), {}, "x")
     assert "rows could not be noted" in caplog.text
+    monitor.look()
+    assert (monitor.numbers()["seen"], monitor.numbers()["failed"]) == (1, 1)
     monitor.close()
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_what_ends_a_greenlet_or_a_process_passes_and_its_row_is_counted(tmp_path, kind):
+    """A timeout of gevent, or ``sys.exit`` in a signal handler, may strike while the row is copied."""
+
+    class Interrupted(dict):
+        def items(self):
+            raise kind
+
+    monitor = monitor_of(tmp_path, Clock())
+    with pytest.raises(kind):
+        monitor.saw(Interrupted(ROWS[0]), {}, "x")
+    serve(monitor, ROWS[:3])
+    monitor.look()
+    numbers = monitor.numbers()
+    assert (numbers["seen"], numbers["failed"], numbers["rows"]) == (4, 1, 3)
+    monitor.close()
+
+
+def test_one_folder_by_two_names_is_one_file(tmp_path):
+    """Opened twice, closing either would give up the locks of both, and others take their slots."""
+    folder, other = tmp_path / "counts", tmp_path / "link"
+    folder.mkdir()
+    other.symlink_to(folder, target_is_directory=True)
+    one, two = monitor_of(folder, Clock()), monitor_of(other, Clock())
+    serve(one, ROWS[:100])
+    serve(two, ROWS[100:150])
+    one.look()
+    two.look()
+    assert totals(one)[0] == totals(two)[0] == 150
+    two.close()
+    script = f"""
+        import numpy as np
+        from pathlib import Path
+        from tests.monitoring.watching.watched import Clock, monitor_of, serve, totals
+        from tests.monitoring.counting.kit import rows_of
+
+        monitor = monitor_of(Path({str(folder)!r}), Clock())
+        serve(monitor, rows_of(np.random.default_rng(5), 7))
+        print(totals(monitor)[0], totals(monitor)[3])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.stdout.split()[:1] == ["157"], done.stderr
+    serve(one, ROWS[:1])
+    assert totals(one)[0] == 158
+    one.close()
 
 
 def drawn(random, rows, count):
@@ -334,6 +391,9 @@ def test_the_watcher_looks_often_while_there_are_rows_then_slowly_and_ends_with_
             self.looks += 1
             self.rows -= 1
             return self.rows > 0
+
+        def study(self):
+            pass
 
     watched, watcher = Watched(), Watcher()
     watcher.watch(watched)

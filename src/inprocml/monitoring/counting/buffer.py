@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -43,7 +43,7 @@ class Buffer:
     thread that races for the last place.
     """
 
-    __slots__ = ("_drops", "_heavy", "_load", "_most_units", "_rows", "most", "taken")
+    __slots__ = ("_drops", "_failures", "_heavy", "_load", "_most_units", "_rows", "most", "taken")
 
     def __init__(
         self, most: int = 16_384, *, heavy: Sequence[str] = (), most_bytes: int = MOST_BYTES
@@ -54,18 +54,23 @@ class Buffer:
         self.taken = 0  # rows that were taken out, by the one who counts
         self._rows: deque[tuple[Row, Tensors, str, tuple[Any, ...], int]] = deque()
         self._drops: deque[None] = deque(maxlen=_MOST_DROPS)  # ``append`` is atomic, as no addition is
+        self._failures: deque[None] = deque(maxlen=_MOST_DROPS)
 
     def put(self, row: Row, outputs: Tensors, prediction_id: str, glimpse: tuple[Any, ...] = ()) -> None:
         """Leave a row to be counted; the row is copied, for its owner may use the mapping again.
 
-        What the row's own ``Mapping`` raises passes through.
+        What the row's own ``Mapping`` raises passes through, and is counted.
         """
         rows = self._rows
         if len(rows) >= self.most or (self._heavy and len(self._load) >= self._most_units):
             self._drops.append(None)
             return
-        copy = row.copy() if type(row) is dict else _copied(row)
-        units = self._lifted(copy, len(glimpse)) if self._heavy else 0
+        try:
+            copy = row.copy() if type(row) is dict else dict(row.items())
+            units = self._lifted(copy, len(glimpse)) if self._heavy else 0
+        except BaseException:
+            self._failures.append(None)
+            raise
         # a plain tuple: a named one takes as long to make as all the rest
         rows.append((copy, outputs, prediction_id, glimpse, units))
 
@@ -90,14 +95,21 @@ class Buffer:
 
     def drops(self) -> int:
         """Return how many rows were dropped since the last call."""
-        drops = self._drops
-        dropped = len(drops)
-        for _ in range(dropped):
-            drops.popleft()
-        return dropped
+        return _emptied(self._drops)
+
+    def failures(self) -> int:
+        """Return how many rows could not be copied since the last call."""
+        return _emptied(self._failures)
 
     def __len__(self) -> int:
         return len(self._rows)
+
+
+def _emptied(marks: deque[None]) -> int:
+    count = len(marks)
+    for _ in range(count):
+        marks.popleft()
+    return count
 
 
 def _weight(value: object) -> int:
@@ -105,7 +117,3 @@ def _weight(value: object) -> int:
     if isinstance(value, list | tuple):
         return _NUMBER * len(value)
     return int(getattr(value, "nbytes", 0)) or sys.getsizeof(value)
-
-
-def _copied(row: Mapping[str, object]) -> dict[str, object]:
-    return dict(row.items())

@@ -23,9 +23,10 @@ from inprocml.schema.once import once
 
 __all__ = ["NUMBERS", "Form", "Tally"]
 
-NUMBERS = ("rows", "seen", "dropped", "failed", "cpu_ns", "beat")
-"""What is counted besides bins: rows on the bins; rows answered; rows not counted for want of room or by
-choice; rows that could not be; nanoseconds of CPU; the second, since 1970, of the last look."""
+NUMBERS = ("rows", "seen", "sampled_out", "dropped", "failed", "cpu_ns", "beat")
+"""What is counted besides bins: rows on the bins; rows answered; of these, rows not counted by choice
+(``most_rows``), for want of room, and because they could not be; nanoseconds of CPU; the second, since 1970,
+of the last look."""
 
 _NAMES = 1024  # bytes of unseen values' names for each column
 _LONGEST = 64  # characters of a name
@@ -77,8 +78,12 @@ class Tally:
         """Rows on the bins."""
         return self.numbers["rows"]
 
-    def add(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
+    def add(
+        self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]
+    ) -> list[NDArray[np.intp]]:
         """Count checked columns (``Transform.columns``) and those of the outputs; all of the same rows.
+
+        Returns the bin of each value, an array for each series.
 
         All or nothing: ``KeyError`` or ``ValueError`` for columns that are missing or of unlike lengths.
         """
@@ -96,6 +101,7 @@ class Tally:
         for place, (each, column) in enumerate(zip(series, columns, strict=True)):
             self._add_rest(place, each, column, places[place])
         self.numbers["rows"] += lengths.pop() if lengths else 0
+        return places
 
     def _add_rest(self, place: int, series: Series, column: NDArray[Any], where: NDArray[np.intp]) -> None:
         if isinstance(series.bins, NumberBins):

@@ -8,7 +8,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from inprocml.monitoring import documents  # noqa: F401 - what hooks write with: nothing is imported on a thread
 from inprocml.monitoring.verdict import DriftEvent
 from inprocml.native import lock_maker, start_thread
 
@@ -33,6 +32,8 @@ class Hooks:
 
     def __init__(self, hooks: Sequence[Hook]) -> None:
         self._hooks = tuple(hooks)
+        if hooks:
+            from inprocml.monitoring import documents  # noqa: F401 - what they write with: not on their thread
         self._lines: dict[int, tuple[_Line, ...]] = {}  # by process id: no lock or thread is inherited
 
     def __bool__(self) -> bool:

@@ -110,6 +110,11 @@ class Quality:
         """Predictions remembered in this process's memory, those that have a label included."""
         return len(self._pending)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the predictions remembered."""
+        return self._pending.nbytes
+
     def report(self, now: float, *others: Counters) -> QualityReport:
         """Return what is known at ``now``, seconds since 1970, of this process and of ``others`` together."""
         total = self.counters()

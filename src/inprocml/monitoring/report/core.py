@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from inprocml.monitoring.verdict import Finding, Moment, Reference, State
+from inprocml.monitoring.verdict import Finding, Joint, Moment, Reference, State
 
 __all__ = ["DriftReport", "Health", "ranked"]
 
@@ -26,6 +26,7 @@ _WEIGHT = {
 class Health:
     """How monitoring itself is: ``seen`` rows were served, ``sampled`` of them counted, ``dropped`` lost.
 
+    ``sampled_out`` were left out on purpose: more came than ``most_rows`` lets through.
     ``lag_seconds`` is how far counting is behind serving, ``cpu_seconds`` what it has cost so far; both as of
     the report. ``scope`` says whose rows these are: one worker's, one host's, or several hosts'.
     """
@@ -38,6 +39,7 @@ class Health:
     workers: int = 1
     hosts: int = 1
     scope: Scope = "worker"
+    sampled_out: int = 0
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,8 +47,8 @@ class DriftReport:
     """What the rows served show against one reference, as of ``at``; times are seconds since 1970, UTC.
 
     ``since`` is when the state began, ``rows`` how many rows it rests on. ``findings`` are ranked, the most
-    telling first; ``timeline`` has the last day, oldest first. Shown as text in a terminal, and as tables and
-    charts in a notebook.
+    telling first; ``timeline`` has the last day, oldest first; ``joint`` is what all columns show together,
+    None before the first hour's look. Shown as text in a terminal, and as tables and charts in a notebook.
     """
 
     model: str
@@ -59,6 +61,7 @@ class DriftReport:
     findings: tuple[Finding, ...] = ()
     timeline: tuple[Moment, ...] = ()
     health: Health = Health()
+    joint: Joint | None = None
 
     @property
     def drifted(self) -> tuple[Finding, ...]:

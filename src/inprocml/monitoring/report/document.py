@@ -21,7 +21,7 @@ from inprocml.monitoring.documents import (
     plain,
 )
 from inprocml.monitoring.report.core import DriftReport, Health, Scope
-from inprocml.monitoring.verdict import Moment
+from inprocml.monitoring.verdict import Joint, Moment
 from inprocml.schema.sound import sound
 
 __all__ = ["read", "write"]
@@ -60,9 +60,26 @@ class _Health(Strict):
     workers: CountDocument
     hosts: CountDocument
     scope: Scope
+    sampled_out: CountDocument = 0  # documents of earlier releases have none
 
     def health(self) -> Health:
         return Health(**self.model_dump())
+
+
+_Told = Annotated[tuple[str, NumberDocument], Field(strict=False)]
+
+
+class _Joint(Strict):
+    auc: NumberDocument
+    p_value: NumberDocument
+    rows: CountDocument
+    compared: CountDocument
+    hours: CountDocument
+    at: NumberDocument
+    columns: Annotated[list[_Told], Field(max_length=MOST_COLUMNS), Field(fail_fast=True)]
+
+    def joint(self) -> Joint:
+        return Joint(**{**dict(self), "columns": tuple(self.columns)})
 
 
 class _Document(Strict):
@@ -77,6 +94,7 @@ class _Document(Strict):
     findings: Annotated[list[FindingDocument], Field(max_length=MOST_COLUMNS), Field(fail_fast=True)]
     timeline: Annotated[list[_Moment], Field(max_length=_MOST_MOMENTS), Field(fail_fast=True)]
     health: _Health
+    joint: _Joint | None = None  # documents of earlier releases have none
 
     def report(self) -> DriftReport:
         return DriftReport(
@@ -90,4 +108,5 @@ class _Document(Strict):
             findings=tuple(found.finding() for found in self.findings),
             timeline=tuple(moment.moment() for moment in self.timeline),
             health=self.health.health(),
+            joint=None if self.joint is None else self.joint.joint(),
         )

@@ -48,6 +48,7 @@ def merged(reports: Sequence[DriftReport]) -> DriftReport:
         findings=_findings(reports, first.reference),
         timeline=_timeline(moment for report in reports for moment in report.timeline),
         health=_health([report.health for report in reports]),
+        joint=min((one.joint for one in reports if one.joint), key=lambda one: one.p_value, default=None),
     )
 
 
@@ -160,4 +161,5 @@ def _health(parts: Sequence[Health]) -> Health:
         workers=sum(part.workers for part in parts),
         hosts=sum(part.hosts for part in parts),
         scope="hosts",
+        sampled_out=sum(part.sampled_out for part in parts),
     )

@@ -58,6 +58,7 @@ def body(report: DriftReport) -> Markup:
             banner(words.title(report), words.standing(report), _COLOURS.get(report.state, _GREY)),
             paragraph(words.counted(report)),
             *map(paragraph, words.unjudged(report)),
+            paragraph(words.joint(report)) if report.joint is not None else "",
             _scrolled(_ranked(report, pictured)) if pictured else "",
             _timeline(report),
             *_told(report),

@@ -37,6 +37,8 @@ def text(report: DriftReport, width: int, *, ascii_only: bool) -> str:
         lines += ["", "What changed"]
     for found in moved[:_PICTURED]:
         lines += _panel(report, found, width, ascii_only=ascii_only)
+    if together := words.joint(report):
+        lines += ["", *_wrapped(together, width)]
     if waiting := words.unjudged(report):
         lines += ["", "Not judged", *(line for said in waiting for line in _wrapped(said, width, "  "))]
     if report.timeline:

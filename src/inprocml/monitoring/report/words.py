@@ -19,6 +19,7 @@ __all__ = [
     "clock",
     "counted",
     "health",
+    "joint",
     "lasting",
     "missing",
     "outside",
@@ -207,6 +208,27 @@ def _unknown(found: Finding) -> bool:
     return sum(found.reference) < _LEAST
 
 
+def joint(report: DriftReport) -> str:
+    """Return what all columns show together; nothing before the first look."""
+    found = report.joint
+    if found is None:
+        return ""
+    rival = "training rows" if report.reference is Reference.TRAIN else "rows of the day before"
+    chance = f"AUC {found.auc:.2f}, p {found.p_value:.2g}; {found.rows:,} rows against {found.compared:,}"
+    if found.state is State.WARMING:
+        return (
+            f"All columns together: {found.hours} of the 24 hours that a verdict needs ({chance}, where the "
+            "time of day may tell)."
+        )
+    if found.state is not State.WATCH:
+        return f"All columns together: rows of the last day cannot be told from {rival} ({chance})."
+    told = f" {_named([name for name, _ in found.columns])} tell most." if found.columns else ""
+    return (
+        f"Watch, all columns together: rows of the last day can be told from {rival} ({chance}).{told} "
+        "No column alone need have moved."
+    )
+
+
 def health(report: DriftReport) -> str:
     """Return how monitoring itself is; what it lost comes first."""
     of = report.health
@@ -214,8 +236,9 @@ def health(report: DriftReport) -> str:
     who = f"{of.workers} worker{'' if of.workers == 1 else 's'}"
     if of.hosts > 1:
         who += f" on {of.hosts} hosts"
+    left = f" ({of.sampled_out:,} left out by most_rows)" if of.sampled_out else ""
     return (
-        f"{lost}{of.seen:,} rows seen, {of.sampled:,} counted, by {who}; "
+        f"{lost}{of.seen:,} rows seen, {of.sampled:,} counted{left}, by {who}; "
         f"{max(of.lag_seconds, 0):.1f} s behind, {of.cpu_seconds:.1f} s of CPU in all."
     )
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inprocml.monitoring.statistics.pair import Floats
-from inprocml.monitoring.statistics.pair_trees import fit_pair_trees
+from inprocml.monitoring.statistics.pair_trees import fit_pair_trees, no_pause
 from inprocml.monitoring.statistics.pooled import pooled
 from inprocml.monitoring.statistics.result import Undefined
 
 __all__ = ["DomainShift", "domain_classifier"]
 
 _ROUNDS = 30
+_AT_ONCE = 50  # permutations between two pauses: half a millisecond
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,13 @@ class DomainShift:
 
 
 def domain_classifier(
-    reference: ArrayLike, current: ArrayLike, *, permutations: int = 999, seed: int = 0
+    reference: ArrayLike,
+    current: ArrayLike,
+    *,
+    permutations: int = 999,
+    enough: int | None = None,
+    seed: int = 0,
+    pause: Callable[[], object] = no_pause,
 ) -> DomainShift | Undefined:
     """Return how well boosted trees tell ``current`` rows from ``reference`` rows.
 
@@ -44,10 +52,13 @@ def domain_classifier(
     drawn by ``seed``; the same arguments give the same result. Rows are halved; each half is scored by trees
     fitted on the other (``pair_trees``), and its labels are permuted under the scores, which is exact for one
     half. The halves depend on one another, so the p-value is twice the smaller of theirs: it may be too
-    large, not too small. Undefined below 20 rows of a side. Raises ``ValueError`` for other shapes, and for
-    fewer than 19 permutations.
+    large, not too small. With ``enough``, permutations of a half end when so many showed as much: the p-value
+    is as valid, and where nothing is to be seen it is there soon. ``pause`` is called every few milliseconds,
+    to let other threads at the interpreter. Undefined below 20 rows of a side. Raises ``ValueError`` for
+    other shapes, and for fewer than 19 permutations.
 
-    Source: Lopez-Paz and Oquab, Revisiting classifier two-sample tests, 2017; Friedman 2001 for boosting.
+    Source: Lopez-Paz and Oquab, Revisiting classifier two-sample tests, 2017; Friedman 2001 for boosting;
+    Besag and Clifford, Sequential Monte Carlo p-values, 1991.
 
     >>> rows = np.random.default_rng(0).normal(size=(800, 2))
     >>> flipped = np.column_stack([rows[:, 0], rows[:, 0] + 0.5 * rows[:, 1]]), np.column_stack(
@@ -65,7 +76,8 @@ def domain_classifier(
     rows, is_current = pool
     draw = np.random.default_rng(seed)
     half = _halves(is_current, draw)
-    found = [_tested(rows, is_current, half == side, permutations, draw) for side in (0, 1)]
+    chance = _Chance(permutations, enough, draw, pause)
+    found = [_tested(rows, is_current, half == side, chance) for side in (0, 1)]
     return DomainShift(
         statistic=(found[0][0] + found[1][0]) / 2,
         p_value=min(1.0, 2 * min(found[0][1], found[1][1])),
@@ -86,20 +98,42 @@ def _tested(
     rows: Floats,
     is_current: NDArray[np.bool_],
     tested: NDArray[np.bool_],
-    permutations: int,
-    draw: np.random.Generator,
+    chance: _Chance,
 ) -> tuple[float, float, Floats]:
     """Return AUC and p-value of the tested rows by trees fitted on the others, and the columns' weights."""
-    trees = fit_pair_trees(rows[~tested], is_current[~tested], rounds=_ROUNDS, draw=draw)
+    trees = fit_pair_trees(
+        rows[~tested], is_current[~tested], rounds=_ROUNDS, draw=chance.draw, pause=chance.pause
+    )
     ranks = _ranks(trees.score(rows[tested]))
     now = is_current[tested]
     size = int(now.sum())
     observed = float(ranks[now].sum())
-    # Sums of the same number of ranks, whose halves are exact: ties between permutations are ties
-    shuffled = np.stack([draw.permutation(ranks)[:size].sum() for _ in range(permutations)])
-    p_value = (1 + int((shuffled >= observed).sum())) / (1 + permutations)
     auc = (observed - size * (size + 1) / 2) / (size * (len(ranks) - size))
-    return auc, p_value, trees.gains
+    return auc, chance.of(ranks, size, observed), trees.gains
+
+
+@dataclass(frozen=True, slots=True)
+class _Chance:
+    """How labels are permuted, as ``domain_classifier`` was told."""
+
+    permutations: int
+    enough: int | None
+    draw: np.random.Generator
+    pause: Callable[[], object]
+
+    def of(self, ranks: Floats, size: int, observed: float) -> float:
+        """Return the chance that ``size`` of the ranks have a sum of ``observed`` or more."""
+        reached = 0
+        for start in range(0, self.permutations, _AT_ONCE):
+            self.pause()
+            many = min(_AT_ONCE, self.permutations - start)
+            shuffled = self.draw.permuted(np.tile(ranks, (many, 1)), axis=1)[:, :size]
+            # Sums of the same number of ranks, whose halves are exact: ties between permutations are ties
+            as_much = reached + np.cumsum(shuffled.sum(axis=1) >= observed)
+            reached = int(as_much[-1])
+            if self.enough is not None and reached >= self.enough:
+                return self.enough / (start + 1 + int(np.searchsorted(as_much, self.enough)))
+        return (1 + reached) / (1 + self.permutations)
 
 
 def _ranks(scores: Floats) -> Floats:

@@ -8,7 +8,7 @@ column starts there by luck.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from inprocml.monitoring.statistics.pair import Floats
 
-__all__ = ["PairTrees", "fit_pair_trees"]
+__all__ = ["PairTrees", "fit_pair_trees", "no_pause"]
 
 Above = NDArray[np.bool_]
 Ones = NDArray[np.float32]
@@ -61,13 +61,22 @@ class PairTrees:
         return sum((tree.score(above) for tree in self.trees), np.zeros(len(rows)))
 
 
+def no_pause() -> None:
+    """Go on at once."""
+
+
 def fit_pair_trees(
-    rows: Floats, is_current: NDArray[np.bool_], *, rounds: int, draw: np.random.Generator
+    rows: Floats,
+    is_current: NDArray[np.bool_],
+    *,
+    rounds: int,
+    draw: np.random.Generator,
+    pause: Callable[[], object] = no_pause,
 ) -> PairTrees:
     """Fit ``rounds`` trees that tell current rows from others: squared error, steps of 0.3.
 
     ``rows`` have shape ``(rows, columns)``, NaN where missing. Of more than 48 columns each round looks at
-    48 that ``draw`` picks.
+    48 that ``draw`` picks. ``pause`` is called before each round.
 
     Source: Friedman 2001 (boosting); Lou, Caruana, Gehrke and Hooker 2013 (pairs by joint histograms).
     """
@@ -80,6 +89,7 @@ def fit_pair_trees(
     looks = _looks(above, columns, rows.shape[1], draw)
     trees, gains = [], np.zeros(rows.shape[1])
     for _ in range(rounds if len(cuts) else 0):
+        pause()
         picked, seen, counts = next(looks)
         first, second, gain = _best_pair(seen, counts, residual)
         tree = _grown(above, residual, int(picked[first]), int(picked[second]))

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from inprocml.monitoring.capture import Recorder
-from inprocml.monitoring.counting import Buffer, Form, Seen, Tally
+from inprocml.monitoring.counting import Buffer, Form, Seen
 from inprocml.monitoring.glimpses import Glimpses
-from inprocml.monitoring.quality import Feedback, Quality
+from inprocml.monitoring.places import Rows
+from inprocml.monitoring.quality.core import Quality
+from inprocml.monitoring.quality.pending import Feedback
 from inprocml.monitoring.series import Counts, Layout
 from inprocml.monitoring.verdict import DriftEvent
 from inprocml.monitoring.watching import labels
-from inprocml.monitoring.watching.evaluation import Evaluation
+from inprocml.monitoring.watching.complaints import Complaints
+from inprocml.monitoring.watching.evaluation import Evaluation, Known, room_for
+from inprocml.monitoring.watching.joint import Together
 from inprocml.monitoring.watching.labelled import Labelled
+from inprocml.monitoring.watching.reading import Columns, Reading
 from inprocml.monitoring.watching.sampling import Sample
 from inprocml.monitoring.watching.settings import Monitoring
 from inprocml.monitoring.watching.slicing import Slices
@@ -29,29 +30,18 @@ from inprocml.monitoring.watching.watcher import Watcher, watcher
 from inprocml.native import lock_maker
 from inprocml.values import Row, Tensors
 
-__all__ = ["Columns", "Known", "Monitor"]
+if TYPE_CHECKING:
+    from inprocml.monitoring.capture import Recorder
 
-Columns = Mapping[str, NDArray[Any]]
+__all__ = ["Known", "Monitor"]
 
 T = TypeVar("T")
 
 
-class Known(NamedTuple):
-    """What is known of a version: the evaluation, the totals of ``workers`` processes, whose, and now."""
-
-    evaluation: Evaluation
-    total: Tally
-    scope: Literal["worker", "host"]
-    workers: int
-    now: float
-
-
-_log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
-
 _CHUNK = 512  # rows at a time: some two milliseconds
 _BREATH = 0.0005  # seconds between them, in which requests have the interpreter's lock
 _EVALUATE_SECONDS = 5.0
+_NO_ROWS = np.empty((0, 0), np.uint8)
 
 
 class Monitor:
@@ -59,9 +49,9 @@ class Monitor:
 
     ``inputs`` turns rows, or a table of them, into checked columns (``Transform.columns``), ``outputs`` the
     model's outputs into the columns of the baseline; ``recorder`` keeps rows for retraining; ``glimpses``
-    makes columns of the tensors; ``heavy`` names fields whose values may be large. ``saw`` may be called from
-    any thread and never raises; nothing else here is on a request's path. What goes wrong is counted, and
-    logged once.
+    makes columns of the tensors; ``heavy`` names fields whose values may be large; ``training`` are some rows
+    of training on the bins of the layout (``Baseline.sampled``). ``saw`` may be called from any thread and
+    never raises; nothing else here is on a request's path. What goes wrong is counted, and logged once.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only, given by the one who composes
@@ -80,16 +70,17 @@ class Monitor:
         heavy: Sequence[str] = (),
         slices: Slices | None = None,
         prefix: str = "",
+        training: Rows = _NO_ROWS,
         clock: Callable[[], float] = time.time,
         wakes: Watcher | None = None,
     ) -> None:
         self.model, self.version = model, version
+        self._grumble = Complaints(model, version)
         self._form = Form(layout)
-        self._inputs, self._outputs = inputs, outputs
+        self._reading = Reading(inputs, outputs, glimpses, slices)
         self._settings = settings
         self._recorder = recorder
         self.quality = quality
-        self._slices = slices
         self._prefix = prefix  # of the ids of this version's predictions
         self._clock = clock
         self._glimpses = glimpses
@@ -101,11 +92,11 @@ class Monitor:
         self._looked_at = clock()
         self._evaluation: Evaluation | None = None  # of the process that decides
         self._evaluate_at = 0.0
+        self._together = Together(layout, training)
         self._closed = False
         self._sample = Sample(settings.most_rows, self._looked_at)
         self._breath = lock_maker()()
         self._breath.acquire()  # for good: to wait for it is to wait
-        self._grumbled: set[str] = set()
         self._listeners: list[Callable[[DriftEvent], None]] = [settings.hooks.tell] if settings.hooks else []
         self._watcher = watcher() if wakes is None else wakes
         self._watcher.watch(self)
@@ -119,7 +110,7 @@ class Monitor:
                 version=version,
                 digest=digest,
                 clock=clock,
-                grumble=partial(_grumble, self._grumbled, model, version),
+                grumble=self._grumble,
             )
             labels.keep(prefix, self.labelled)
 
@@ -129,6 +120,8 @@ class Monitor:
         """Take note of an answered row: a copy and an ``append``; a microsecond.
 
         ``made`` are its tensors, of which some values are kept if the model takes pictures, sound or tokens.
+        What is no ``Exception`` passes: a greenlet's timeout, a signal handler's ``SystemExit``, which may
+        strike while the row is copied and cannot be told from the row's own.
         """
         try:
             glimpses = self._glimpses
@@ -141,7 +134,7 @@ class Monitor:
     def noted(self, made: Any) -> Columns:
         """Return for ``saw_table`` what is to be counted of the tensors of many rows; never raises."""
         try:
-            return {} if self._glimpses is None else self._glimpses.table(made)
+            return self._reading.noted(made)
         except Exception as error:  # noqa: BLE001 - as in saw
             self._grumble("tensors could not be noted", error)
             return {}
@@ -158,8 +151,8 @@ class Monitor:
                 return
             self._tallies.mine.numbers["seen"] += rows
             try:
-                columns = self._beside(self._inputs(table), noted)
-                self._tallies.mine.add(columns, self._outputs(_joined(outputs)))
+                places = self._tallies.mine.add(*self._reading.table(table, outputs, noted))
+                self._together.add(places, self._clock())
             except Exception as error:  # noqa: BLE001 - as in saw
                 self._failed(rows, error)
             self._tallies.mine.numbers["cpu_ns"] += time.thread_time_ns() - began
@@ -224,6 +217,23 @@ class Monitor:
             self._tallies.mine.numbers["cpu_ns"] += time.thread_time_ns() - began
         return events
 
+    def study(self) -> None:
+        """Look at all columns together, once an hour, if it falls to this process; nobody waits meanwhile."""
+        try:
+            with self._lock:
+                deciding = self._evaluation is not None and not self._closed
+                look = self._together.due(self._clock()) if deciding else None
+            if look is None:
+                return
+            began = time.thread_time_ns()
+            found = look(self._breathe)
+            with self._lock:
+                self._tallies.mine.numbers["cpu_ns"] += time.thread_time_ns() - began
+                if self._evaluation is not None:
+                    self._evaluation.joint = found
+        except Exception as error:  # noqa: BLE001 - as in look
+            self._grumble("all columns could not be looked at together", error)
+
     def close(self) -> None:
         """Count the rest and leave; what was counted stays for the other processes."""
         self.look()
@@ -237,6 +247,12 @@ class Monitor:
             self._recorder.close()
 
     # --- what is known --------------------------------------------------------------------------------
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is counted, decided, sampled, and waits for labels; not of rows yet to be counted."""
+        waiting = 0 if self.quality is None else self.quality.nbytes
+        return 4 * self._form.size + room_for(self._form) + self._together.nbytes + waiting
 
     @property
     def layout(self) -> Layout:
@@ -292,46 +308,43 @@ class Monitor:
         numbers = self._tallies.mine.numbers
         self._fetch()
         seen, self._fetched = self._fetched, []
-        drops = self._buffer.drops()
+        drops, failures = self._buffer.drops(), self._buffer.failures()
         chosen = self._sample.of(seen, self._looked_at)
-        numbers["seen"] += len(seen) + drops
-        numbers["dropped"] += len(seen) - len(chosen) + drops
+        numbers["seen"] += len(seen) + drops + failures
+        numbers["sampled_out"] += len(seen) - len(chosen)
+        numbers["dropped"] += drops
+        numbers["failed"] += failures
         for start in range(0, len(chosen), _CHUNK):
             if start:
-                self._breath.acquire(timeout=_BREATH)
+                self._breathe()
             self._add(chosen[start : start + _CHUNK])
         if self._recorder is not None:
             self._recorder.saw(seen, self._looked_at)
 
+    def _breathe(self) -> None:
+        self._breath.acquire(timeout=_BREATH)
+
     def _remember(self, quality: Quality, seen: Sequence[Seen]) -> None:
         """Let all rows wait for their labels, those too that are not counted."""
         try:
-            columns = self._outputs(_joined([each.outputs for each in seen]))
+            answers, slices = self._reading.answers(seen), self._reading.slices(seen)
         except Exception as error:  # noqa: BLE001 - as in _add
             self._grumble("predictions could not be remembered", error)
             return
-        ordered = [column for _, column in sorted(columns.items(), key=lambda pair: _place(pair[0]))]
-        answers = ordered[0] if len(ordered) == 1 else np.stack(ordered, axis=1)
-        slices = {} if self._slices is None else self._slices.of(each.row for each in seen)
         quality.predicted([each.id for each in seen], answers, self._clock(), slices=slices)
 
     def _add(self, seen: Sequence[Seen]) -> None:
         """Count some rows; where one cannot be, the others are counted one by one."""
         try:
-            outputs = _joined([each.outputs for each in seen])
-            noted = [] if self._glimpses is None else [self._glimpses.numbers([e.glimpse for e in seen])]
-            columns = self._beside(self._inputs([each.row for each in seen]), noted)
-            self._tallies.mine.add(columns, self._outputs(outputs))
+            places = self._tallies.mine.add(*self._reading.rows(seen))
         except Exception as error:  # noqa: BLE001 - a row that its owner changed, whatever it is now
             if len(seen) == 1:
                 self._failed(1, error)
                 return
             for each in seen:
                 self._add([each])
-
-    def _beside(self, columns: Columns, noted: Sequence[Columns]) -> Columns:
-        """Return checked columns, and beside them those of the tensors."""
-        return columns if self._glimpses is None else self._glimpses.beside(columns, _joined(noted))
+        else:
+            self._together.add(places, self._looked_at)
 
     def _failed(self, rows: int, error: Exception) -> None:
         self._tallies.mine.numbers["failed"] += rows
@@ -373,23 +386,3 @@ class Monitor:
                     listener(event)
                 except Exception as error:  # noqa: BLE001 - the host's own; the others are told all the same
                     self._grumble("a listener failed", error)
-
-    def _grumble(self, what: str, error: Exception) -> None:
-        _grumble(self._grumbled, self.model, self.version, what, error)
-
-
-def _grumble(said: set[str], model: str, version: str, what: str, error: Exception) -> None:
-    """Say it once; from then on it is only counted where it is."""
-    if what not in said:
-        said.add(what)
-        _log.warning("monitoring of %s %s: %s", model, version, what, exc_info=error)
-
-
-def _joined(outputs: Sequence[Tensors]) -> Tensors:
-    return {name: np.concatenate([each[name] for each in outputs]) for name in outputs[0]}
-
-
-def _place(name: str) -> int:
-    """Return the number in ``probability[10]``: as text it would come before ``probability[2]``."""
-    number = name.rpartition("[")[2].rstrip("]")
-    return int(number) if number.isdecimal() else 0

@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from inprocml.monitoring.capture import Capture
-from inprocml.monitoring.hooks import Hook, Hooks
-from inprocml.monitoring.quality import Settings
+from inprocml.monitoring.hooks.line import Hook, Hooks
+from inprocml.monitoring.quality.settings import Settings
 from inprocml.protocols import PredictionStore
+
+if TYPE_CHECKING:
+    from inprocml.monitoring.capture import Capture
 
 __all__ = ["Monitoring"]
 
@@ -25,7 +27,7 @@ class Monitoring:
     ``budget`` is how many false alerts per model and 90 days are put up with: more of them, and drift is
     found sooner. In ``folder`` the processes of this host add up what they count, and go on with it when they
     are started again; by default the workers of one server do so among themselves, and begin anew with it.
-    ``most_rows`` rows a second are counted in a process; of more, every second, third, ... of them.
+    ``most_rows`` rows a second are counted in a process; of more, a part by chance.
     ``on_drift`` is called with each ``DriftEvent``, one callable or several, such as a ``Webhook``: in the
     one process of this host that decides, on a thread of its own. ``hooks`` says what became of the events.
     ``capture`` keeps a part of the rows for retraining; None: no row is kept.
@@ -63,10 +65,7 @@ class Monitoring:
             raise TypeError(f"folder must be a path, not {type(self.folder).__name__}")
         if self.folder is not None:
             object.__setattr__(self, "folder", Path(self.folder).expanduser().absolute())
-        if not isinstance(self.capture, Capture | None):
-            raise TypeError(
-                f"capture must be an inprocml.monitoring.Capture, not {type(self.capture).__name__}"
-            )
+        _check_capture(self.capture)
         hooks = (self.on_drift,) if callable(self.on_drift) else tuple(self.on_drift)
         if not all(callable(hook) for hook in hooks):
             raise TypeError("on_drift must be a callable that takes a DriftEvent, or several of them")
@@ -83,6 +82,15 @@ class Monitoring:
             usual=self.usual_labels,
             budget=float(self.budget),
         )
+
+
+def _check_capture(capture: object) -> None:
+    if capture is None:
+        return
+    from inprocml.monitoring.capture import Capture, Recorder  # noqa: F401 - a version may load on a thread
+
+    if not isinstance(capture, Capture):
+        raise TypeError(f"capture must be an inprocml.monitoring.Capture, not {type(capture).__name__}")
 
 
 def _check_above(name: str, value: object, most: float) -> None:

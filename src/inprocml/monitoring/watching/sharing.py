@@ -31,12 +31,15 @@ class _Taken(OSError):
     """All slots of a file are other processes', or this one's own."""
 
 
+_Key = tuple[int, int, str]
+
+
 class _Files:
     """The files of one process, each open once: locks belong to the process, not to who asked for them."""
 
     def __init__(self) -> None:
         self.lock = lock_maker()()
-        self.open: dict[Path, tuple[Slots, int]] = {}
+        self.open: dict[_Key, tuple[Slots, int]] = {}
 
 
 _files: dict[int, _Files] = {}  # by process id; what a parent has open is never touched in its child
@@ -50,8 +53,8 @@ def _mine() -> _Files:
 class Shared:
     """The slot of this process in the file of one version; used by one thread at a time."""
 
-    def __init__(self, path: Path, slots: Slots, slot: int, *, passing: bool) -> None:
-        self._path = path
+    def __init__(self, path: Path, key: _Key, slots: Slots, slot: int, *, passing: bool) -> None:
+        self._path, self._key = path, key
         self._passing = passing  # the file is of no use when the server has ended
         self.slots = slots
         self._slot = slot
@@ -85,9 +88,9 @@ class Shared:
 
     @classmethod
     def _claimed(cls, path: Path, shape: dict[str, Any], *, passing: bool) -> Shared:
-        files = _mine()
+        files, key = _mine(), _key(path)
         with files.lock:
-            slots, users = files.open.get(path, (None, 0))
+            slots, users = files.open.get(key, (None, 0))
             if slots is None or slots.gone:
                 slots, users = Slots.open(path, **shape), 0
             slot = slots.claim()
@@ -95,8 +98,8 @@ class Shared:
                 if not users:
                     slots.close()
                 raise _Taken(f"{path}: all slots are taken")
-            files.open[path] = slots, users + 1
-        return cls(path, slots, slot, passing=passing)
+            files.open[key] = slots, users + 1
+        return cls(path, key, slots, slot, passing=passing)
 
     @property
     def sound(self) -> bool:
@@ -123,13 +126,13 @@ class Shared:
         files = _mine()
         with files.lock:
             self.slots.release(self._slot)
-            slots, users = files.open.get(self._path, (None, 0))
+            slots, users = files.open.get(self._key, (None, 0))
             if slots is not self.slots:
                 return
             if users > 1:
-                files.open[self._path] = slots, users - 1
+                files.open[self._key] = slots, users - 1
                 return
-            del files.open[self._path]
+            del files.open[self._key]
             if self._passing and not _living(self._path) and slots.alone() and not slots.gone:
                 _remove(self._path)
             slots.close()
@@ -154,7 +157,7 @@ def labels_in(path: Path) -> tuple[bytes | None, bytes | None] | None:
     """
     files = _mine()
     with files.lock:  # to close a file of one's own would give up its lock
-        held, _ = files.open.get(path, (None, 0))
+        held, _ = files.open.get(_key(path), (None, 0))
         if held is not None:
             return held.read(0), held.read_state()
         slots = Slots.found(path)
@@ -172,8 +175,17 @@ def labels_beside(counts: Path) -> list[Path]:
 
 
 def held_here(path: Path) -> bool:
-    """Whether this process counts in the file itself."""
-    return path in _mine().open
+    """Whether this process counts in the file itself, whatever name its folder goes by."""
+    try:
+        return _key(path) in _mine().open
+    except OSError:  # there is no such folder
+        return False
+
+
+def _key(path: Path) -> _Key:
+    """Return what tells a file from others: a folder may be reached by several names, and locks would go."""
+    folder = path.parent.stat()
+    return folder.st_dev, folder.st_ino, path.name
 
 
 def _path(folder: Path | None, name: str, digest: str) -> Path:
@@ -233,7 +245,7 @@ def _sweep(folder: Path) -> None:
     """Delete the files of servers that ended long ago."""
     for path in folder.glob(f"*{_SUFFIX}"):
         with contextlib.suppress(OSError):
-            if path not in _mine().open and not _living(path) and not _held(path):
+            if not held_here(path) and not _living(path) and not _held(path):
                 path.unlink()
     for path in folder.glob(f"*{_LABELS}"):
         if not path.with_name(path.name.split(".")[0] + _SUFFIX).exists():

@@ -18,9 +18,11 @@ _PATIENCE = 60  # looks without a row, after which it looks slowly
 
 
 class Watched(Protocol):
-    """A monitor, as far as the watcher knows it; neither method raises."""
+    """A monitor, as far as the watcher knows it; no method raises."""
 
     def look(self) -> bool: ...  # whether there were rows
+
+    def study(self) -> None: ...  # what takes longer, and comes once an hour
 
     def close(self) -> None: ...
 
@@ -64,6 +66,8 @@ class Watcher:
             monitors = list(self._monitors)
         for monitor in monitors:
             self._idle = 0 if monitor.look() else self._idle
+        for monitor in monitors:
+            monitor.study()
 
     def _watch(self) -> None:
         with self._lock:

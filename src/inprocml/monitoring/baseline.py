@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -31,7 +32,8 @@ from inprocml.schema.text import LONGEST, canonical_text
 __all__ = ["CALM", "MOST_COUNTED", "Baseline", "Role", "Unrest", "build_baseline"]
 
 _WHAT = "the baseline"
-_KIND = "baseline@2"
+_KIND = "baseline@3"
+_SECOND = "baseline@2"  # without what was seen once
 _FIRST = "baseline@1"  # without unrest
 _MOST_EDGES = 64
 MOST_COUNTED = 10_000
@@ -52,15 +54,19 @@ _WHOLE = frozenset({"vector", "content", "signal"})  # values of which hardly an
 class Baseline:
     """``rows`` training rows, counted per field and per output column (``name``, or ``name[j]``).
 
-    ``unrest`` holds the columns whose stretches differ, by role and name; all others are calm.
+    ``unrest`` holds the columns whose stretches differ, by role and name; all others are calm. ``once`` holds,
+    by the name of a field of categories, how many values came once, where there are any.
     """
 
     rows: int
     fields: Mapping[str, BinCounts]
     outputs: Mapping[str, BinCounts]
     unrest: Mapping[tuple[Role, str], Unrest] = field(default_factory=lambda: MappingProxyType({}))
+    once: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
+        for name, once in self.once.items():
+            self.fields[name].left_out(once)
         if any(counts.rows != self.rows for counts in (*self.fields.values(), *self.outputs.values())):
             raise ValueError("the counts of every field must sum to the number of rows")
 
@@ -96,14 +102,17 @@ class Baseline:
         """Return what ``to_json`` wrote; ``Unsupported`` for an unknown kind, ``Corrupt`` for all else."""
         document = parse(text, what=_WHAT)
         _check_kinds(document)
-        first = isinstance(document, dict) and document.get("kind") == _FIRST
-        return sound(_WHAT, lambda: (_First if first else _Document).model_validate(document).baseline())
+        kind = document.get("kind") if isinstance(document, dict) else None
+        reader = {_FIRST: _First, _SECOND: _Second}.get(kind, _Document) if isinstance(kind, str) else _Document
+        return sound(_WHAT, lambda: reader.model_validate(document).baseline())
 
     def _document(self, role: Role, name: str, counted: BinCounts) -> dict[str, Any]:
         document = {"name": name, "counts": list(counted.counts), **counted.bins.document()}
         document["unrest"] = list(self.unrest.get((role, name), CALM))
         if isinstance(counted.bins, NumberBins):
             document["infinite"] = list(counted.infinite)
+        if isinstance(counted.bins, ValueBins):
+            document["once"] = self.once.get(name, 0)
         return document
 
 
@@ -125,11 +134,22 @@ def build_baseline(
     rows = {len(column) for column in (*columns.values(), *given.values())}
     if len(rows) != 1:
         raise ValueError("columns and outputs must have the same number of rows")
+    once = {name: _once(columns[name]) for name, bins in fields.items() if _lists_all(bins)}
     return Baseline(
         rows.pop(),
         {name: bins.count(columns[name]) for name, bins in fields.items()},
         {name: _bins("number", column).count(column) for name, column in given.items()},
+        once={name: count for name, count in once.items() if count},
     )
+
+
+def _lists_all(bins: Bins) -> bool:
+    return isinstance(bins, ValueBins) and bins.complete
+
+
+def _once(column: NDArray[Any]) -> int:
+    """Return how many values came once, as ``Baseline.once`` keeps it."""
+    return sum(count == 1 for value, count in Counter(column.tolist()).items() if value is not None)
 
 
 def _bins(kind: Kind, column: NDArray[Any]) -> Bins:
@@ -232,20 +252,41 @@ class _HourOfWeek2(_HourOfWeek):
     unrest: _Parts
 
 
-class _Document(_Strict):
+class _Second(_Strict):
     kind: Literal["baseline@2"]
     rows: _Count
     fields: Annotated[list[Annotated[_Number2 | _Value2 | _HourOfWeek2, Field(discriminator="kind")]], *_FEW]
     outputs: Annotated[list[_Number2], *_FEW]
 
     def baseline(self) -> Baseline:
-        told: dict[tuple[Role, str], Unrest] = {}
-        for each in self.fields:
-            told["input", each.name] = (each.unrest[0], each.unrest[1], each.unrest[2])
-        for output in self.outputs:
-            told["output", output.name] = (output.unrest[0], output.unrest[1], output.unrest[2])
-        unrest = {key: parts for key, parts in told.items() if any(parts)}
-        return replace(_baseline(self.rows, self.fields, self.outputs), unrest=unrest)
+        return _restless(self.rows, self.fields, self.outputs)
+
+
+class _Value3(_Value2):
+    once: _Count
+
+
+class _Document(_Strict):
+    kind: Literal["baseline@3"]
+    rows: _Count
+    fields: Annotated[list[Annotated[_Number2 | _Value3 | _HourOfWeek2, Field(discriminator="kind")]], *_FEW]
+    outputs: Annotated[list[_Number2], *_FEW]
+
+    def baseline(self) -> Baseline:
+        once = {each.name: each.once for each in self.fields if isinstance(each, _Value3) and each.once}
+        return replace(_restless(self.rows, self.fields, self.outputs), once=once)
+
+
+def _restless(
+    rows: int, fields: Sequence[_Number2 | _Value2 | _HourOfWeek2], outputs: Sequence[_Number2]
+) -> Baseline:
+    told: dict[tuple[Role, str], Unrest] = {}
+    for each in fields:
+        told["input", each.name] = (each.unrest[0], each.unrest[1], each.unrest[2])
+    for output in outputs:
+        told["output", output.name] = (output.unrest[0], output.unrest[1], output.unrest[2])
+    unrest = {key: parts for key, parts in told.items() if any(parts)}
+    return replace(_baseline(rows, fields, outputs), unrest=unrest)
 
 
 def _baseline(
@@ -262,7 +303,7 @@ def _check_kinds(document: object) -> None:
     """A kind that is well-formed but unknown is a matter of releases, not of corruption."""
     if not isinstance(document, dict) or not isinstance(document.get("fields", []), list):
         return
-    known = {_KIND, _FIRST, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind}
+    known = {_KIND, _SECOND, _FIRST, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind}
     for part in (document, *document.get("fields", [])):
         kind = part.get("kind") if isinstance(part, dict) else None
         if isinstance(kind, str) and kind not in known:

@@ -18,13 +18,19 @@ from inprocml.monitoring.bins import BinCounts, Bins
 
 __all__ = ["Counts", "Layout", "Role", "Series", "layout_of"]
 
+_TWO = ("probability[0]", "probability[1]")
+
 Counts = NDArray[np.int64]
 """Shape ``(layout.size,)``: the bins of every series, one after the other."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """One column that is watched: a field of the row, or a number of the model's output."""
+    """One column that is watched: a field of the row, or a number of the model's output.
+
+    ``reference`` is what new rows are held against: the training counts, and in the place of values that came
+    once as many that were never seen (``BinCounts.left_out``).
+    """
 
     name: str
     role: Role
@@ -67,11 +73,18 @@ class Layout:
 
 
 def layout_of(baseline: Baseline) -> Layout:
-    """Return the series of a baseline: its fields, then the columns of its outputs."""
-    groups: tuple[tuple[Role, Mapping[str, BinCounts]], ...] = (
-        ("input", baseline.fields),
-        ("output", baseline.outputs),
-    )
+    """Return the series of a baseline: its fields, then the columns of its outputs.
+
+    Of the two probabilities of two classes the second alone: the first says the same once more.
+    """
+    fields = {
+        name: counted.left_out(baseline.once[name]) if name in baseline.once else counted
+        for name, counted in baseline.fields.items()
+    }
+    outputs = dict(baseline.outputs)
+    if _mirrored(outputs):
+        del outputs[_TWO[0]]
+    groups: tuple[tuple[Role, Mapping[str, BinCounts]], ...] = (("input", fields), ("output", outputs))
     return Layout(
         tuple(
             Series(name, role, counted, baseline.unrest.get((role, name), CALM))
@@ -79,3 +92,11 @@ def layout_of(baseline: Baseline) -> Layout:
             for name, counted in group.items()
         )
     )
+
+
+def _mirrored(outputs: Mapping[str, BinCounts]) -> bool:
+    """Whether there are two columns, and the bins of one are one minus those of the other."""
+    if tuple(outputs) != _TWO:
+        return False
+    first, second = (np.array(getattr(outputs[name].bins, "edges", ()), np.float64) for name in _TWO)
+    return len(first) == len(second) and bool(np.allclose(first + second[::-1], 1, rtol=0, atol=1e-5))

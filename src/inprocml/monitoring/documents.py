@@ -131,6 +131,8 @@ class FindingDocument(Strict):
     measures: _Measures
     new_values: Annotated[dict[str, CountDocument], Field(max_length=_MOST_BINS)]
     why: str
+    begins: NumberDocument | None = None
+    ends: NumberDocument | None = None
 
     def finding(self) -> Finding:
         """Return it; ``ValueError`` where bins and counts do not belong together."""
@@ -153,6 +155,7 @@ class _Event(Strict):
     at: NumberDocument
     since: NumberDocument
     findings: Annotated[list[FindingDocument], Field(max_length=MOST_COLUMNS), Field(fail_fast=True)]
+    why: str = ""
 
     def event(self) -> DriftEvent:
         parts = {part.name: getattr(self, part.name) for part in fields(DriftEvent)}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inprocml.monitoring.alarm.folding import BELOW, BEYOND, CELLS, MISSING, Folding
+from inprocml.monitoring.alarm.folding import BELOW, BEYOND, CELLS, MISSING, RARE, Folding
 from inprocml.monitoring.statistics import (
     location_scores,
     poisson_lower,
@@ -65,27 +65,34 @@ class Tables:
         self.valued = np.ones((len(kinds), CELLS))
         self.valued[:, MISSING] = 0
         self.valued[kinds != "number", BEYOND] = 0
+        # where new ones are expected they are rare values, or all others would seem to come more often
+        endless = (kinds != "number") & (folding.reference[:, BEYOND] > 0)
         values = self.worth * self.valued
+        values[:, RARE] += np.where(endless, self.worth[:, BEYOND], 0)
         self.values = values.sum(axis=1)
         self.scores = np.stack([location_scores(values) * self.valued, scale_scores(values) * self.valued])
         shares = values / np.maximum(self.values, 1)[:, None]
         self.skew = np.abs((shares * self.scores**3).sum(axis=2))
         self.grouping = _grouping(shares, self.valued)
+        self.valued[endless, BEYOND] = 1
+        self.scores[:, endless, BEYOND] = self.scores[:, endless, RARE]
+        self.grouping[endless, BEYOND] = self.grouping[endless, RARE]
         self.grouped = np.matmul(values[:, None, :], self.grouping)[:, 0]
         self.present = (self.grouping.sum(axis=1) > 0).astype(np.float64)
         self.groups = self.present.sum(axis=1)
-        self._set_rates(kinds)
+        self._set_rates(kinds, values)
 
-    def _set_rates(self, kinds: NDArray[np.str_]) -> None:
+    def _set_rates(self, kinds: NDArray[np.str_], values: _Floats) -> None:
         """Set what is told by shares alone: missing, outside, and values that the reference hardly had."""
         self.outside = np.zeros_like(self.counts)
         self.outside[:, BEYOND] = 1
         self.outside[kinds == "number", BELOW] = 1
-        shares = self.worth * self.valued / np.maximum(self.values, 1)[:, None]
+        shares = values / np.maximum(self.values, 1)[:, None]
         rare = self.valued * (1 - self.outside) * (shares < _RARE)
         missing = np.zeros_like(self.counts)
         missing[:, MISSING] = 1
-        hits = np.stack([(self.worth * mask).sum(axis=1) for mask in (missing, self.outside, rare)])
+        masked = (self.worth * missing, self.worth * self.outside, values * rare)
+        hits = np.stack([each.sum(axis=1) for each in masked])
         rows = np.maximum(self.rows, 1)
         self.rates = hits / rows
         most, least = np.ceil(hits).astype(np.int64).tolist(), np.floor(hits[0]).astype(np.int64).tolist()

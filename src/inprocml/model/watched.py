@@ -136,6 +136,10 @@ def report_of(known: Known, model: str, version: str, reference: Reference) -> D
             workers=known.workers,
             scope=known.scope,
         ),
+        progress=alarm.progress(reference, known.now),
+        ended=tuple(
+            replace(event, findings=()) for event in alarm.ended(known.now) if event.reference is reference
+        ),
     )
 
 

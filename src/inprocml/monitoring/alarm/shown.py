@@ -135,6 +135,9 @@ def _shown(
 ) -> Shown:
     cells, series, names = _cells(window, place), sight.folding.layout.series[place], sight.folding.names[place]
     begins, ends = (None, None) if window is None else (window.since, window.until)
+    if window is not None and ends is None:
+        clock = sight.memory.clock
+        ends = clock.open_since if clock.open_rows else clock.heard
     if whole:
         current = tuple(sight.folding.layout.parts(sight.recent)[place].tolist())
         labels = tuple(series.bins.labels())

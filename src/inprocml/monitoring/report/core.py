@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from inprocml.monitoring.verdict import Finding, Moment, Reference, State
+from inprocml.monitoring.verdict import DriftEvent, Finding, Moment, Progress, Reference, State
 
 __all__ = ["DriftReport", "Health", "ranked"]
 
-Scope = Literal["worker", "host", "hosts"]
+Scope = Literal["worker", "host", "hosts", "table"]
 
 _WEIGHT = {
     State.DRIFT: 0,
@@ -27,7 +27,8 @@ class Health:
     """How monitoring itself is: ``seen`` rows were served, ``sampled`` of them counted, ``dropped`` lost.
 
     ``lag_seconds`` is how far counting is behind serving, ``cpu_seconds`` what it has cost so far; both as of
-    the report. ``scope`` says whose rows these are: one worker's, one host's, or several hosts'.
+    the report. ``scope`` says whose rows these are: one worker's, because those of the others could not be
+    added, one host's, several hosts', or those of a table that was given.
     """
 
     seen: int = 0
@@ -45,7 +46,8 @@ class DriftReport:
     """What the rows served show against one reference, as of ``at``; times are seconds since 1970, UTC.
 
     ``since`` is when the state began, ``rows`` how many rows it rests on. ``findings`` are ranked, the most
-    telling first; ``timeline`` has the last day, oldest first. Shown as text in a terminal, and as tables and
+    telling first; ``timeline`` has the last day, oldest first. ``progress`` is how far learning is that a
+    verdict waits for, None if for none; ``ended`` the last episodes that are over, without findings. Shown as text in a terminal, and as tables and
     charts in a notebook.
     """
 
@@ -59,6 +61,8 @@ class DriftReport:
     findings: tuple[Finding, ...] = ()
     timeline: tuple[Moment, ...] = ()
     health: Health = Health()
+    progress: Progress | None = None
+    ended: tuple[DriftEvent, ...] = ()
 
     @property
     def drifted(self) -> tuple[Finding, ...]:

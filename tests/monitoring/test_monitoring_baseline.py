@@ -282,7 +282,9 @@ def test_earlier_kinds_are_read():
 def test_what_came_once_is_what_new_rows_are_expected_to_bring():
     """Good 1953: of rows left out one by one, those whose value came once had never been seen."""
     column = np.array([*("abc" * 30), *(f"v{place}" for place in range(7)), None], object)
-    schema = Transform({"c": Category(missing="slot")}).fit([{"c": value} for value in column.tolist()]).schema
+    schema = (
+        Transform({"c": Category(missing="slot")}).fit([{"c": value} for value in column.tolist()]).schema
+    )
     told = build_baseline(schema, {"c": column})
     assert told.once == {"c": 7}
     assert Baseline.from_json(told.to_json()) == told

@@ -54,8 +54,8 @@ _WHOLE = frozenset({"vector", "content", "signal"})  # values of which hardly an
 class Baseline:
     """``rows`` training rows, counted per field and per output column (``name``, or ``name[j]``).
 
-    ``unrest`` holds the columns whose stretches differ, by role and name; all others are calm. ``once`` holds,
-    by the name of a field of categories, how many values came once, where there are any.
+    ``unrest`` holds the columns whose stretches differ, by role and name; all others are calm. ``once``
+    holds, by the name of a field of categories, how many values came once, where there are any.
     """
 
     rows: int
@@ -103,8 +103,11 @@ class Baseline:
         document = parse(text, what=_WHAT)
         _check_kinds(document)
         kind = document.get("kind") if isinstance(document, dict) else None
-        reader = {_FIRST: _First, _SECOND: _Second}.get(kind, _Document) if isinstance(kind, str) else _Document
-        return sound(_WHAT, lambda: reader.model_validate(document).baseline())
+        if kind == _FIRST:
+            return sound(_WHAT, lambda: _First.model_validate(document).baseline())
+        if kind == _SECOND:
+            return sound(_WHAT, lambda: _Second.model_validate(document).baseline())
+        return sound(_WHAT, lambda: _Document.model_validate(document).baseline())
 
     def _document(self, role: Role, name: str, counted: BinCounts) -> dict[str, Any]:
         document = {"name": name, "counts": list(counted.counts), **counted.bins.document()}

@@ -112,7 +112,9 @@ class BinCounts:
         named = [place for place, count in enumerate(counts[:-3]) if count == 1]
         others = once - len(named)
         fits = isinstance(bins, ValueBins) and bins.complete and once >= 0
-        if not fits or not 0 <= others <= min(counts[-3], len(bins.rest if isinstance(bins, ValueBins) else ())):
+        if not fits or not 0 <= others <= min(
+            counts[-3], len(bins.rest if isinstance(bins, ValueBins) else ())
+        ):
             raise ValueError("counts of these bins cannot hold so many values that came once")
         for place in named:
             counts[place] = 0

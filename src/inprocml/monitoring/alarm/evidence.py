@@ -34,7 +34,8 @@ _Floats = NDArray[np.float64]
 class Evidence:
     """Shape ``(tests, series, windows)`` each: z is 0 where nothing could be tested.
 
-    ``error`` is the standard error of ``effect``, of location and scale alone.
+    ``error`` is what ``effect`` may be larger by: for location and scale its standard error; of values never
+    seen, where they are twice what was expected, that expectation.
     """
 
     z: _Floats
@@ -81,6 +82,8 @@ class Tables:
         self.present = (self.grouping.sum(axis=1) > 0).astype(np.float64)
         self.groups = self.present.sum(axis=1)
         self._set_rates(kinds, values)
+        trained = deff is None  # what live rows had was seen, and is no expectation
+        self.expected = np.where(endless & trained, self.rates[1], 0)[:, None]
 
     def _set_rates(self, kinds: NDArray[np.str_], values: _Floats) -> None:
         """Set what is told by shares alone: missing, outside, and values that the reference hardly had."""
@@ -115,6 +118,7 @@ class Tables:
         effect[0], effect[1] = mean[0], mean[1] / np.sqrt(2)
         z[:2] = _directed(mean, noise, noise + self.unrest.T[:2, :, None], self.skew[:, :, None])
         error[:2] = np.where(enough, np.sqrt(noise), 0)
+        error[4] = np.where(hits[1] >= 2 * self.expected * rows, self.expected, 0)
         restless = deff + rows * self.unrest[:, 2:]
         rates, changes = self._rates(np.stack(hits), rows, deff, restless)
         z[2], effect[2] = self._shape(counts, restless)

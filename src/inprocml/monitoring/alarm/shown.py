@@ -133,7 +133,11 @@ def _shown(
     *,
     whole: bool,
 ) -> Shown:
-    cells, series, names = _cells(window, place), sight.folding.layout.series[place], sight.folding.names[place]
+    cells, series, names = (
+        _cells(window, place),
+        sight.folding.layout.series[place],
+        sight.folding.names[place],
+    )
     begins, ends = (None, None) if window is None else (window.since, window.until)
     if window is not None and ends is None:
         clock = sight.memory.clock

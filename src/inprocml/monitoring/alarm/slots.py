@@ -88,7 +88,9 @@ class Slots:
             and (np.sort(self.hour_stamps) == np.arange(self.hour - _HOURS, self.hour)).all()
         ):
             counts = self.hours.sum(axis=0, dtype=np.int64)
-            windows.append((1, Window(float((self.hour - _HOURS) * HOUR), 0, counts, float(self.hour * HOUR))))
+            windows.append(
+                (1, Window(float((self.hour - _HOURS) * HOUR), 0, counts, float(self.hour * HOUR)))
+            )
         today = self.hour // 24
         for span in _SPANS:
             wanted = np.arange(today - span, today)

@@ -22,7 +22,10 @@ def opened(
     """Return the event of an episode that is on."""
     told = _of(folding, found, np.flatnonzero(episode.joined).tolist())
     why = words.opened([each.why or each.name for each in told])
-    reference, name = episode.reference, name_of(model, version, episode.reference, episode.opened, episode.at)
+    reference, name = (
+        episode.reference,
+        name_of(model, version, episode.reference, episode.opened, episode.at),
+    )
     return DriftEvent(name, Action.OPENED, model, version, reference, at, episode.began, told, why)
 
 
@@ -39,9 +42,7 @@ def closed(
     why = words.ended(ways, over.since, over.until, _how(over, version), now)
     name = name_of(model, version, over.reference, over.opened, over.at)
     told = _of(folding, found, places)
-    return DriftEvent(
-        name, Action.CLOSED, model, version, over.reference, over.until, over.since, told, why
-    )
+    return DriftEvent(name, Action.CLOSED, model, version, over.reference, over.until, over.since, told, why)
 
 
 def _how(over: Over, version: str) -> str:

@@ -109,4 +109,3 @@ def ended(columns: Sequence[tuple[str, str]], since: float, until: float, how: s
     began, over = (clock(at, now, dated=True) for at in (since, until))
     span = f"from {began} to {over} UTC ({lasting(until - since)})"
     return f"{named}{more}: drift {span}; {how}"
-

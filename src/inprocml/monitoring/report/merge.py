@@ -90,7 +90,7 @@ def _finding(group: Sequence[Finding], reference: Reference) -> Finding:
         return group[0]
     certain = min(group, key=_certainty)
     labels = _most_rows(group)
-    alike = [again for found in group if (again := _coarser(found, labels)) is not None]
+    alike = [fits for found in group if (fits := _coarser(found, labels)) is not None]
     current = _summed([found.current for found in alike])
     counted = [found.reference for found in alike]
     # Training rows are the same on every host; each has healthy rows of its own.
@@ -142,9 +142,7 @@ def _most_rows(group: Sequence[Finding]) -> tuple[str, ...]:
         labels: sum(sum(found.current) for found in group if onto(found.labels, labels) is not None)
         for labels in {found.labels for found in group}
     }
-    hosts = {
-        labels: sum(onto(found.labels, labels) is not None for found in group) for labels in rows
-    }
+    hosts = {labels: sum(onto(found.labels, labels) is not None for found in group) for labels in rows}
     return max(rows, key=lambda labels: (rows[labels], hosts[labels], len(labels), labels))
 
 

@@ -141,14 +141,15 @@ def alone(report: DriftReport) -> str:
 
 
 def learning(report: DriftReport) -> str:
-    """Return how far learning is that a verdict waits for, when it will be done, and what is judged already."""
+    """Return how far learning is that a verdict waits for, and what is judged already."""
     told = report.progress
     if told is None:
         return ""
     block = f"a block is {told.block_rows:,} rows and {lasting(told.block_seconds)}, at least"
     pace = "" if told.left is None else f"; about {_about(told.left)} more at this pace"
     if report.reference is Reference.LIVE:
-        return f"The time before is compared with from block {told.wanted:,} on: {told.done:,} so far ({block}){pace}."
+        so_far = f"{told.done:,} so far ({block}){pace}"
+        return f"The time before is compared with from block {told.wanted:,} on: {so_far}."
     return (
         f"Learning how far rows depend on one another: {told.done:,} of {told.wanted:,} blocks so far "
         f"({block}){pace}. Judged meanwhile: values that training never saw (unseen, out of range), and "
@@ -231,7 +232,9 @@ def unjudged(report: DriftReport) -> list[str]:
         names = [found for found in report.findings if found.state is state and found not in few]
         if names:
             rows = [found.rows for found in names]
-            said.append(f"{why[0].upper()}{why[1:]} ({_span(rows)}): {_named([_reason(one) for one in names])}.")
+            said.append(
+                f"{why[0].upper()}{why[1:]} ({_span(rows)}): {_named([_reason(one) for one in names])}."
+            )
     return said
 
 

@@ -104,7 +104,7 @@ class Alarm:
         return self._end_all(End.RETIRED)
 
     def progress(self, reference: Reference, now: float) -> Progress | None:
-        """Return how far learning is that a verdict waits for, and how long it will take; ``None`` if done."""
+        """Return how far learning is that a verdict waits for, and the time left; ``None`` if done."""
         if not self._folding.layout.series:
             return None
         return progress_of(self._memory, reference, now, self._block_rows, self._block_seconds)
@@ -153,7 +153,7 @@ class Alarm:
         )
 
     def ended(self, now: float) -> tuple[DriftEvent, ...]:
-        """Return the last episodes that are over, at most 8, the oldest first; their findings as of ``now``."""
+        """Return the last 8 episodes that are over, the oldest first; their findings as of ``now``."""
         return tuple(self._closed(over, now) for over in self._memory.history.all())
 
     def timeline(self) -> tuple[Moment, ...]:
@@ -361,6 +361,7 @@ class Alarm:
             left,
             np.where(drifting, episode.since, -np.inf),
             not memory.dependence.known,
+            None if memory.dependence.known else memory.dependence.so_far(self._weekly),
             bool(clock.settled),
         )
 

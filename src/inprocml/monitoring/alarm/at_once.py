@@ -78,6 +78,7 @@ def _terms(folding: Folding, limit: float, floors: Floors) -> Terms:
         left=never,
         since=np.full(series, -np.inf),
         warming=False,
+        learning=None,
         settled=True,
     )
 

@@ -104,8 +104,14 @@ class Tables:
         columns = [self.valued, *self.scores, np.ones_like(self.counts), missing, self.outside, rare]
         self.weights = np.stack(columns, axis=2)
 
-    def evidence(self, windows: NDArray[np.int64], deff: _Floats) -> Evidence:
-        """Test windows of shape ``(series, windows, 16)``; ``deff`` of ``(series, windows)``."""
+    def evidence(
+        self, windows: NDArray[np.int64], deff: _Floats, learning: _Floats | None = None
+    ) -> Evidence:
+        """Test windows of shape ``(series, windows, 16)``; ``deff`` of ``(series, windows)``.
+
+        ``learning``, ``(series,)``, is what deff is at most, before it is known: the share of values never
+        seen is tested with that, where some are expected.
+        """
         counts = windows.astype(np.float64)
         # one product instead of seven sums
         values, location, scale, rows, *hits = np.moveaxis(np.matmul(counts, self.weights), 2, 0)
@@ -120,7 +126,9 @@ class Tables:
         error[:2] = np.where(enough, np.sqrt(noise), 0)
         error[4] = np.where(hits[1] >= 2 * self.expected * rows, self.expected, 0)
         restless = deff + rows * self.unrest[:, 2:]
-        rates, changes = self._rates(np.stack(hits), rows, deff, restless)
+        new = deff if learning is None else np.where(self.expected, np.minimum(deff, learning[:, None]), deff)
+        effects = np.stack([restless, new, restless])
+        rates, changes = self._rates(np.stack(hits), rows, np.stack([deff, new, deff]), effects)
         z[2], effect[2] = self._shape(counts, restless)
         z[3:], effect[3:] = rates[:2], changes[:2]
         odd = rates[2] > z[2]
@@ -154,15 +162,14 @@ class Tables:
         return result
 
     def _rates(
-        self, hits: _Floats, rows: _Floats, deff: _Floats, restless: _Floats
+        self, hits: _Floats, rows: _Floats, deff: _Floats, effects: _Floats
     ) -> tuple[_Floats, _Floats]:
         """Return z and changes of shares: missing (both ways), outside and rare values (more of them).
 
         What training never saw, no stretch of it saw: unrest is no excuse there.
         """
-        effects = np.stack([restless, deff, restless])
         z = np.maximum(poisson_z(hits / effects, self.upper[:, :, None] * rows / effects), 0)
-        fewer = poisson_z(hits[0] / restless, self.lower[:, None] * rows / restless)
+        fewer = poisson_z(hits[0] / effects[0], self.lower[:, None] * rows / effects[0])
         z[0] = np.maximum(z[0], -fewer)
         tested = (rows >= LEAST * deff) & (self.rows[:, None] >= LEAST)
         change = hits / np.maximum(rows, 1) - self.rates[:, :, None]

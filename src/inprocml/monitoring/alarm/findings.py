@@ -130,7 +130,7 @@ def moments_of(
     deff: NDArray[np.float64],
     still: NDArray[np.bool_],
 ) -> tuple[Moment, ...]:
-    """Return the hours kept that held rows, and the present one; of ``still`` columns only shares have a z."""
+    """Return the hours kept that held rows, and the present one; of ``still`` columns shares alone."""
     stamps, hours = slots.complete_hours(np.inf)
     if slots.hour >= 0:
         stamps = np.append(stamps, slots.hour)

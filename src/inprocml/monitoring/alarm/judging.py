@@ -72,6 +72,7 @@ class Terms:
     left: _Flags  # the last hour is not where it was yesterday
     since: _Floats  # when drift began that is on; minus infinity where none is
     warming: bool
+    learning: _Floats | None  # while warming: what deff is at most, as far as that is known
     settled: bool  # while warming: enough hours were seen to tell a wave from a step
 
 
@@ -102,7 +103,7 @@ def judge(past: Past, tables: Tables, terms: Terms) -> Look:
     windows = past.windows()
     counts = np.stack([window.counts for window in windows], axis=1)
     deff = _effects(past, counts, tables, terms)
-    found = tables.evidence(counts, deff)
+    found = tables.evidence(counts, deff, terms.learning)
     z = np.where(_may_speak(past, terms), found.z, 0.0)
     floors = terms.floors.column()
     if terms.warming:  # what training never saw is no wave, however rows depend on one another

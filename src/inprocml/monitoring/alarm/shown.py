@@ -60,7 +60,7 @@ class Shown:
 
 
 def shown_of(sight: Sight, states: Sequence[State]) -> list[Shown]:
-    """Return for each column the window that tells most, where it moved; else the last day, or the longest."""
+    """Return each column's window: the one that tells most, where it moved; else the last day, or most."""
     day = Window(sight.memory.clock.full_since, 0, sight.folding.fold(sight.recent), sight.memory.clock.heard)
     chosen = [_chosen(sight, place, state, day) for place, state in enumerate(states)]
     z, effect = _tested(sight, chosen)

@@ -1,4 +1,4 @@
-"""Counts on all bins of a column, put on the cells that a host keeps of it for a window: exact, by name alone.
+"""Counts on all bins of a column, put on the cells that are kept of it for a window: exact, by name alone.
 
 A host shows a calm column on all bins, and one that moved on some sixteen cells, each of which is some bins.
 """
@@ -15,7 +15,7 @@ _HOUR = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun) ([01]\d|2[0-3])")
 
 
 def onto(fine: Sequence[str], coarse: Sequence[str]) -> list[int] | None:
-    """Return the place among ``coarse`` of each bin of ``fine``; ``None`` where these are not bins of those."""
+    """Return the place among ``coarse`` of each bin of ``fine``; ``None`` where these are none of those."""
     if tuple(fine) == tuple(coarse):
         return list(range(len(fine)))
     if not fine or not coarse or fine[-1] != coarse[-1] or len(set(coarse)) != len(coarse):

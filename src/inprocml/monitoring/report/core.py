@@ -47,8 +47,8 @@ class DriftReport:
 
     ``since`` is when the state began, ``rows`` how many rows it rests on. ``findings`` are ranked, the most
     telling first; ``timeline`` has the last day, oldest first. ``progress`` is how far learning is that a
-    verdict waits for, None if for none; ``ended`` the last episodes that are over, without findings. Shown as text in a terminal, and as tables and
-    charts in a notebook.
+    verdict waits for, None if for none; ``ended`` the last episodes that are over, without findings. Shown
+    as text in a terminal, and as tables and charts in a notebook.
     """
 
     model: str

@@ -14,7 +14,7 @@ _MAJOR = 0.25  # PSI
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """A figure for each slot; ``full`` is what fills the height, so that noise stays low. ``what``: z or PSI."""
+    """A figure for each slot, ``what``: z or PSI; ``full`` is what fills the height, so noise stays low."""
 
     what: str
     scores: tuple[float, ...]

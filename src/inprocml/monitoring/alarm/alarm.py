@@ -230,6 +230,9 @@ class Alarm:
             if episode.open:
                 episode.close()
                 over.append(self._memory.history.push(episode, last, end))
+        if over:  # rows of an episode that is over would open the same one again
+            self._memory.blocks.forget(0)
+            self._begin_anew(min(each.since for each in over), last)
         return [self._closed(each, last) for each in over]
 
     def _begin_day(self) -> None:
@@ -312,7 +315,10 @@ class Alarm:
         suffixes = self._past().suffixes
         blocks = [suffixes[place].blocks for place in look.clearing[drifting] if place < len(suffixes)]
         self._memory.blocks.forget(max(blocks, default=1))
-        self._memory.clock.ill, self._memory.clock.anew = ill, self._memory.blocks.oldest()
+        self._begin_anew(ill, self._memory.blocks.oldest())
+
+    def _begin_anew(self, ill: float, anew: float) -> None:
+        self._memory.clock.ill, self._memory.clock.anew = ill, anew
         self._memory.flags[1] = False
         self._looks.clear()
         self._windows = None

@@ -108,7 +108,7 @@ class Blocks:
     def forget(self, keep: int) -> None:
         """Drop all but the newest ``keep`` blocks, or a few more: a merged block stays or goes whole."""
         slots, reach = self._newest_first()
-        self.levels[slots[np.searchsorted(reach, keep) + 1 :]] = -1
+        self.levels[slots[np.searchsorted(reach, keep) + 1 if keep else 0 :]] = -1
 
     def _newest_first(self) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
         """Return the slots in use, the newest first, and how many blocks each suffix has."""

@@ -51,6 +51,7 @@ class Episode:
         calm = look.calm & self.drifting & ~fresh & (starts[look.clearing] > self.since)
         self.calm = np.where(calm, np.minimum(self.calm + 1, _CALM), 0).astype(np.uint8)
         self.drifting &= self.calm < _CALM
+        self.calm[~self.drifting] = 0
         if not self.open and self.drifting.any():
             self.opened += 1
             self.at, self.open = at, True

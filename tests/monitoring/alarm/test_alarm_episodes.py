@@ -123,7 +123,9 @@ def test_a_state_can_be_taken_up_at_every_block_of_an_episode():
 
 
 def test_many_columns_are_counted_and_not_all_named():
-    said = ended([(f"c{place}", "unseen") for place in range(12)], MIDNIGHT, MIDNIGHT + 3600, "over", MIDNIGHT)
+    said = ended(
+        [(f"c{place}", "unseen") for place in range(12)], MIDNIGHT, MIDNIGHT + 3600, "over", MIDNIGHT
+    )
     assert "c7 (unseen) and 4 more: drift from 00:00 to 01:00 UTC (1 h); over" in said
 
 

@@ -79,8 +79,9 @@ class Alarm:
                 f"{rows} rows: counts and rows must not be negative. Pass what came since the last call."
             )
         clock, passed = self._memory.clock, self._pass(now)
+        silent = self._idle()
         if not rows and not counts.any():
-            return self._idle()
+            return silent
         if not clock.open_rows:
             clock.open_since, clock.open_seconds = clock.last - passed, 0.0
             self._begin_day()
@@ -90,8 +91,8 @@ class Alarm:
         self._memory.open += cells
         self._add_whole(counts, rows)
         if clock.open_rows < self._block_rows or clock.open_seconds < self._block_seconds:
-            return []
-        return self._close_block()
+            return silent
+        return silent + self._close_block()
 
     def look(self, now: float) -> list[DriftEvent]:
         """Let time pass without rows: an episode ends when nothing was heard for a day."""

@@ -1,4 +1,4 @@
-"""Values that nobody has seen are expected where training had many that came once: Good 1953, held to draws."""
+"""Values that nobody has seen are expected where many came once in training: Good 1953, held to draws."""
 
 from __future__ import annotations
 

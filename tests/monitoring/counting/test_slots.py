@@ -120,6 +120,34 @@ def test_readers_never_see_half_a_record_nor_does_a_kill_leave_one(tmp_path):
         assert len(slots.all()) == 2
 
 
+ROUNDS, OPENERS = 60, 4
+
+
+def _open_at_once(folder, barrier, answers):
+    kept = []
+    for turn in range(ROUNDS):
+        barrier.wait(PATIENCE)
+        slots = opened(folder / str(turn), record=20_000)
+        slots.claim()
+        kept.append(slots)
+    barrier.wait(PATIENCE)
+    answers.put(sum(slots.gone for slots in kept))
+
+
+def test_processes_that_make_the_file_at_the_same_moment_have_one_file(tmp_path):
+    spawn = get_context("spawn")
+    barrier, answers = spawn.Barrier(OPENERS), spawn.Queue()
+    openers = [
+        spawn.Process(target=_open_at_once, args=(tmp_path, barrier, answers), daemon=True)
+        for _ in range(OPENERS)
+    ]
+    for one in openers:
+        one.start()
+    assert [answers.get(timeout=PATIENCE) for _ in openers] == [0] * OPENERS, "one replaced another's file"
+    for one in openers:
+        one.join(PATIENCE)
+
+
 @pytest.mark.parametrize("content", [b"", b"x", b"inprocml counts\x01" + b"\0" * 500, b"\xff" * 10_000])
 def test_a_damaged_file_is_replaced_and_those_who_have_it_notice(tmp_path, content):
     path = tmp_path / "counts"

@@ -242,8 +242,7 @@ def test_what_ended_servers_left_is_swept_and_what_living_ones_use_is_not(tmp_pa
     for name in (f"a-1-{dead.pid}-0.counts", f"b-1-{os.getppid()}-1.counts", ".tmp-old", ".tmp-new"):
         (folder / name).write_bytes(b"x" * 100)
     os.utime(folder / ".tmp-old", (1.0, 1.0))
-    other = monitor_of(None, Clock(), most_rows=7)
-    other._digest = "another version"
+    other = monitor_of(None, Clock(), digest="another version", most_rows=7)
     totals(other)
     names = {path.name for path in folder.iterdir()}
     assert living.name in names

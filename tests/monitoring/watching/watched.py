@@ -33,13 +33,13 @@ def columns_of(outputs):
     return {f"probability[{k}]": answered[:, k] for k in range(2)}
 
 
-def monitor_of(folder, clock, **how):
+def monitor_of(folder, clock, *, digest="d" * 64, **how):
     settings = Monitoring(folder=folder, **how)
     return Monitor(
         FORM.layout,
         model="late",
         version="1",
-        digest="d" * 64,
+        digest=digest,
         inputs=TRANSFORM.columns,
         outputs=columns_of,
         settings=settings,

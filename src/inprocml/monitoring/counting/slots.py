@@ -112,11 +112,16 @@ class Slots:
 
     @classmethod
     def _sound(cls, path: Path, descriptor: int, digest: bytes, count: int, record: int, state: int) -> bool:
-        """Whether the open file is what is wanted; if not, put a new one in its place, to be opened."""
+        """Whether the open file is what is wanted; if not, put a new one in its place, to be opened.
+
+        Whoever waited for the lock may hold one that was replaced meanwhile, and leaves the new one alone.
+        """
+        if not _is(path, descriptor):
+            return False
         header = _HEADER.pack(_MAGIC, digest, count, record, state)
         size = _HEAD + _area(state) + count * _area(record)
         if os.fstat(descriptor).st_size == size and os.pread(descriptor, _HEADER.size, 0) == header:
-            return path.stat().st_ino == os.fstat(descriptor).st_ino
+            return True
         fresh = temporary_in(path.parent)
         made = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -204,10 +209,7 @@ class Slots:
     @property
     def gone(self) -> bool:
         """Whether the file was deleted or replaced: then others no longer see what is written here."""
-        try:
-            return self.path.stat().st_ino != os.fstat(self._descriptor).st_ino
-        except OSError:
-            return True
+        return not _is(self.path, self._descriptor)
 
     def close(self) -> None:
         """Give up all locks. A forked child must not call this for what it inherited: it has no locks."""
@@ -254,6 +256,14 @@ class Slots:
     def _unlock(self, byte: int) -> None:
         with contextlib.suppress(OSError):
             _locks().lockf(self._descriptor, _locks().LOCK_UN, 1, _LOCKS + byte)
+
+
+def _is(path: Path, descriptor: int) -> bool:
+    """Whether the open file is still the one of that name."""
+    try:
+        return path.stat().st_ino == os.fstat(descriptor).st_ino
+    except OSError:
+        return False
 
 
 def _wait_for(descriptor: int, byte: int) -> None:

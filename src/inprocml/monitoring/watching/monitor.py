@@ -17,15 +17,15 @@ from inprocml.monitoring.quality import Feedback, Quality
 from inprocml.monitoring.series import Counts, Layout
 from inprocml.monitoring.verdict import DriftEvent
 from inprocml.monitoring.watching import labels
-from inprocml.monitoring.watching.evaluation import Evaluation, room_for
+from inprocml.monitoring.watching.evaluation import Evaluation
 from inprocml.monitoring.watching.sampling import Sample
 from inprocml.monitoring.watching.settings import Monitoring
-from inprocml.monitoring.watching.sharing import Shared
+from inprocml.monitoring.watching.tallies import Tallies
 from inprocml.monitoring.watching.watcher import Watcher, watcher
 from inprocml.native import lock_maker
 from inprocml.values import Row, Tensors
 
-__all__ = ["ALIVE_SECONDS", "Columns", "Known", "Monitor"]
+__all__ = ["Columns", "Known", "Monitor"]
 
 Columns = Mapping[str, NDArray[Any]]
 
@@ -48,8 +48,6 @@ _log.addHandler(logging.NullHandler())
 _CHUNK = 512  # rows at a time: some two milliseconds
 _BREATH = 0.0005  # seconds between them, in which requests have the interpreter's lock
 _EVALUATE_SECONDS = 5.0
-_RETRY_SECONDS = 30.0
-ALIVE_SECONDS = 120.0
 
 
 class Monitor:
@@ -79,7 +77,6 @@ class Monitor:
     ) -> None:
         self.model, self.version = model, version
         self._form = Form(layout)
-        self._digest = digest
         self._inputs, self._outputs = inputs, outputs
         self._settings = settings
         self._recorder = recorder
@@ -90,12 +87,17 @@ class Monitor:
         self._clock = clock
         self._buffer = Buffer()
         self._lock = lock_maker()()  # guards all below
-        self._tally = Tally(self._form)
-        self._inherited = Tally(self._form)  # what a process that ended had counted in this one's slot
+        folder = settings.folder
+        self._tallies = Tallies(
+            self._form,
+            folder=None if folder is None else Path(folder),
+            model=model,
+            digest=digest,
+            grumble=self._grumble,
+        )
         self._looked_at = clock()
         self._evaluation: Evaluation | None = None  # of the process that decides
-        self._shared: Shared | None = None
-        self._retry_at = self._evaluate_at = 0.0
+        self._evaluate_at = 0.0
         self._closed = False
         self._sample = Sample(settings.most_rows, self._looked_at)
         self._breath = lock_maker()()
@@ -123,12 +125,12 @@ class Monitor:
         with self._lock:
             if self._closed:
                 return
-            self._tally.numbers["seen"] += rows
+            self._tallies.mine.numbers["seen"] += rows
             try:
-                self._tally.add(self._inputs(table), self._outputs(_joined(outputs)))
+                self._tallies.mine.add(self._inputs(table), self._outputs(_joined(outputs)))
             except Exception as error:  # noqa: BLE001 - as in saw
                 self._failed(rows, error)
-            self._tally.numbers["cpu_ns"] += time.thread_time_ns() - began
+            self._tallies.mine.numbers["cpu_ns"] += time.thread_time_ns() - began
         if self._watcher.asleep:
             self._watcher.rouse()
 
@@ -156,14 +158,15 @@ class Monitor:
             with self._lock:
                 if self._closed:
                     return False
-                began, before = time.thread_time_ns(), self._tally.numbers["seen"]
+                began, before = time.thread_time_ns(), self._tallies.mine.numbers["seen"]
                 now = self._looked_at = self._clock()
                 self._count()
-                self._publish(now)
+                if not self._tallies.publish(now):
+                    self._evaluation = None
                 soon = self._evaluate_at - _EVALUATE_SECONDS <= now < self._evaluate_at
                 events = [] if soon else self._evaluate(now)
-                self._tally.numbers["cpu_ns"] += time.thread_time_ns() - began
-                came = self._tally.numbers["seen"] > before
+                self._tallies.mine.numbers["cpu_ns"] += time.thread_time_ns() - began
+                came = self._tallies.mine.numbers["seen"] > before
             self._tell(events)
         except Exception as error:  # noqa: BLE001 - the others are looked at all the same
             self._grumble("a look failed", error)
@@ -178,11 +181,7 @@ class Monitor:
             labels.forget(self._prefix)
         with self._lock:
             self._closed = True
-            if self._shared is not None:
-                if self._evaluation is not None:
-                    self._shared.slots.resign()
-                self._shared.close()
-                self._shared = None
+            self._tallies.close(deciding=self._evaluation is not None)
         if self._recorder is not None:
             self._recorder.close()
 
@@ -217,13 +216,12 @@ class Monitor:
     def own(self) -> Counts:
         """Return what this process itself has counted: without what it went on from."""
         with self._lock:
-            return self._tally.counts - self._inherited.counts
+            return self._tallies.own()
 
     def numbers(self) -> dict[str, int]:
         """Return this process's own numbers, by the names of ``NUMBERS``."""
         with self._lock:
-            before = self._inherited.numbers
-            return {name: number - before[name] for name, number in self._tally.numbers.items()}
+            return self._tallies.own_numbers()
 
     def lag(self) -> float:
         """Return the seconds since rows were counted last, if some wait; else 0."""
@@ -232,7 +230,7 @@ class Monitor:
     # --- parts ----------------------------------------------------------------------------------------
 
     def _count(self) -> None:
-        buffer, numbers = self._buffer, self._tally.numbers
+        buffer, numbers = self._buffer, self._tallies.mine.numbers
         seen = buffer.take(buffer.most)
         drops = buffer.drops()
         chosen = self._sample.of(seen, self._looked_at)
@@ -263,7 +261,7 @@ class Monitor:
         """Count some rows; where one cannot be, the others are counted one by one."""
         try:
             outputs = _joined([each.outputs for each in seen])
-            self._tally.add(self._inputs([each.row for each in seen]), self._outputs(outputs))
+            self._tallies.mine.add(self._inputs([each.row for each in seen]), self._outputs(outputs))
         except Exception as error:  # noqa: BLE001 - a row that its owner changed, whatever it is now
             if len(seen) == 1:
                 self._failed(1, error)
@@ -272,78 +270,24 @@ class Monitor:
                 self._add([each])
 
     def _failed(self, rows: int, error: Exception) -> None:
-        self._tally.numbers["failed"] += rows
+        self._tallies.mine.numbers["failed"] += rows
         self._grumble("rows could not be counted", error)
-
-    def _publish(self, now: float) -> None:
-        self._tally.numbers["beat"] = max(0, int(now))
-        if self._shared is not None and not self._shared.sound:
-            self._shared.close()
-            self._shared, self._evaluation, self._retry_at = None, None, 0.0
-        if self._shared is None and now >= self._retry_at:
-            self._join(now)
-        if self._shared is not None:
-            self._shared.write(self._tally.to_bytes())
-
-    def _join(self, now: float) -> None:
-        """Find a slot among the other processes, and go on where the one before ended."""
-        folder = self._settings.folder
-        try:
-            self._shared = Shared.open(
-                self._form,
-                folder=None if folder is None else Path(folder),
-                name=self.model,
-                digest=self._digest,
-                state=room_for(self._form),
-            )
-        except OSError as error:
-            self._retry_at = now + _RETRY_SECONDS
-            self._grumble("this process counts for itself", error)
-            return
-        left = self._shared.read()
-        if left is not None:
-            try:
-                before = Tally.from_bytes(self._form, left)
-                self._tally.merge(before)
-                self._inherited.merge(before)
-            except ValueError as error:
-                self._grumble("what another process has left cannot be read", error)
-
-    def _total(self) -> Tally:
-        """Return what all processes have counted."""
-        if self._shared is None:
-            return _copy(self._tally)
-        total = Tally(self._form)
-        for tally in self._tallies():
-            total.merge(tally)
-        return total
-
-    def _tallies(self) -> list[Tally]:
-        found = []
-        for record in [] if self._shared is None else self._shared.slots.all():
-            try:
-                found.append(Tally.from_bytes(self._form, record))
-            except ValueError as error:
-                self._grumble("what another process counts cannot be read", error)
-        return found
 
     def _evaluate(self, now: float) -> list[DriftEvent]:
         self._evaluate_at = now + _EVALUATE_SECONDS
-        shared = self._shared
-        if shared is not None and not shared.slots.elect():
+        if not self._tallies.elect():
             self._evaluation = None
             return []
         if self._evaluation is None:
             self._evaluation = self._new_evaluation()
             self._take_over(self._evaluation)
-        events = self._evaluation.add(self._total(), now)
-        if shared is not None:
-            shared.slots.write_state(self._evaluation.dump())
+        events = self._evaluation.add(self._tallies.total(), now)
+        self._tallies.write_state(self._evaluation.dump())
         return events
 
     def _take_over(self, evaluation: Evaluation) -> None:
         """Go on where the process that decided before has ended."""
-        state = None if self._shared is None else self._shared.slots.read_state()
+        state = self._tallies.read_state()
         try:
             if state is not None:
                 evaluation.load(state)
@@ -351,10 +295,8 @@ class Monitor:
             self._grumble("what was learnt so far cannot be read", error)
 
     def _known(self, evaluation: Evaluation, now: float) -> Known:
-        if self._shared is None:
-            return Known(evaluation, _copy(self._tally), "worker", 1, now)
-        workers = [tally for tally in self._tallies() if now - tally.numbers["beat"] < ALIVE_SECONDS]
-        return Known(evaluation, self._total(), "host", max(1, len(workers)), now)
+        tallies = self._tallies
+        return Known(evaluation, tallies.total(), tallies.scope, tallies.workers(now), now)
 
     def _new_evaluation(self) -> Evaluation:
         budget = float(self._settings.budget)
@@ -383,9 +325,3 @@ def _place(name: str) -> int:
     """Return the number in ``probability[10]``: as text it would come before ``probability[2]``."""
     number = name.rpartition("[")[2].rstrip("]")
     return int(number) if number.isdecimal() else 0
-
-
-def _copy(tally: Tally) -> Tally:
-    again = Tally(tally.form)
-    again.merge(tally)
-    return again

@@ -10,8 +10,9 @@ from typing import TypeVar
 from inprocml.monitoring.counting import Form, Slots, Tally
 from inprocml.monitoring.series import Layout
 from inprocml.monitoring.watching.evaluation import Evaluation, room_for
-from inprocml.monitoring.watching.monitor import ALIVE_SECONDS, Known
+from inprocml.monitoring.watching.monitor import Known
 from inprocml.monitoring.watching.sharing import counts_file, held_here
+from inprocml.monitoring.watching.tallies import ALIVE_SECONDS
 
 __all__ = ["Onlooker"]
 

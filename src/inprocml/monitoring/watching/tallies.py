@@ -1,0 +1,135 @@
+"""What this process has counted, shown to the other processes of its host, and what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from inprocml.monitoring.counting import Form, Tally
+from inprocml.monitoring.series import Counts
+from inprocml.monitoring.watching.evaluation import room_for
+from inprocml.monitoring.watching.sharing import Shared
+
+__all__ = ["ALIVE_SECONDS", "Tallies"]
+
+_RETRY_SECONDS = 30.0
+ALIVE_SECONDS = 120.0
+
+
+class Tallies:
+    """``mine``, and those of the others; used by one thread at a time, and raises for nothing on the disk.
+
+    Without a folder that can be used, this process counts, and decides, for itself. ``grumble`` is told what
+    goes wrong.
+    """
+
+    def __init__(
+        self,
+        form: Form,
+        *,
+        folder: Path | None,
+        model: str,
+        digest: str,
+        grumble: Callable[[str, Exception], None],
+    ) -> None:
+        self.mine = Tally(form)
+        self._form = form
+        self._folder, self._model, self._digest = folder, model, digest
+        self._grumble = grumble
+        self._inherited = Tally(form)  # what a process that ended had counted in this one's slot
+        self._shared: Shared | None = None
+        self._retry_at = 0.0
+
+    @property
+    def scope(self) -> Literal["worker", "host"]:
+        """Whose rows are known."""
+        return "worker" if self._shared is None else "host"
+
+    def publish(self, now: float) -> bool:
+        """Show what was counted; False where the place for it was lost, and with it what was decided."""
+        self.mine.numbers["beat"] = max(0, int(now))
+        lost = self._shared is not None and not self._shared.sound
+        if self._shared is not None and lost:
+            self._shared.close()
+            self._shared, self._retry_at = None, 0.0
+        if self._shared is None and now >= self._retry_at:
+            self._join(now)
+        if self._shared is not None:
+            self._shared.write(self.mine.to_bytes())
+        return not lost
+
+    def _join(self, now: float) -> None:
+        """Find a slot among the other processes, and go on where the one before ended."""
+        try:
+            self._shared = Shared.open(
+                self._form,
+                folder=self._folder,
+                name=self._model,
+                digest=self._digest,
+                state=room_for(self._form),
+            )
+        except OSError as error:
+            self._retry_at = now + _RETRY_SECONDS
+            self._grumble("this process counts for itself", error)
+            return
+        left = self._shared.read()
+        if left is not None:
+            try:
+                before = Tally.from_bytes(self._form, left)
+                self.mine.merge(before)
+                self._inherited.merge(before)
+            except ValueError as error:
+                self._grumble("what another process has left cannot be read", error)
+
+    def total(self) -> Tally:
+        """Return what all processes have counted."""
+        total = Tally(self._form)
+        for tally in self._all():
+            total.merge(tally)
+        return total
+
+    def workers(self, now: float) -> int:
+        """Return how many processes count."""
+        return max(1, sum(now - tally.numbers["beat"] < ALIVE_SECONDS for tally in self._all()))
+
+    def _all(self) -> list[Tally]:
+        if self._shared is None:
+            return [self.mine]
+        found = []
+        for record in self._shared.slots.all():
+            try:
+                found.append(Tally.from_bytes(self._form, record))
+            except ValueError as error:
+                self._grumble("what another process counts cannot be read", error)
+        return found
+
+    def own(self) -> Counts:
+        """Return what this process itself has counted: without what it went on from."""
+        return self.mine.counts - self._inherited.counts
+
+    def own_numbers(self) -> dict[str, int]:
+        """Return this process's own numbers, by the names of ``NUMBERS``."""
+        before = self._inherited.numbers
+        return {name: number - before[name] for name, number in self.mine.numbers.items()}
+
+    def elect(self) -> bool:
+        """Whether it falls to this process to decide."""
+        return self._shared is None or self._shared.slots.elect()
+
+    def read_state(self) -> bytes | None:
+        """Return what was decided last, by whichever process."""
+        return None if self._shared is None else self._shared.slots.read_state()
+
+    def write_state(self, state: bytes) -> None:
+        """Keep what was decided for the next process."""
+        if self._shared is not None:
+            self._shared.slots.write_state(state)
+
+    def close(self, *, deciding: bool) -> None:
+        """Leave; what was counted stays for the other processes."""
+        if self._shared is not None:
+            if deciding:
+                self._shared.slots.resign()
+            self._shared.close()
+            self._shared = None

@@ -1,7 +1,7 @@
 """What monitoring costs: a request's part, the CPU behind it, a decision, and memory over ten million rows.
 
-35 columns: 30 numbers and 5 categories. Everything in one process, the watcher beside the requests, as in a
-server.
+35 columns: 30 numbers and 5 categories; and, for itself, a picture of 224 x 224 pixels. Everything in one
+process, the watcher beside the requests, as in a server.
 
     python -m benchmarks.monitoring            # 3 minutes
     python -m benchmarks.monitoring --quick    # 20 seconds
@@ -22,9 +22,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import machine
-from inprocml import Category, Numeric, Transform
+from inprocml import Category, Image, Numeric, Transform
 from inprocml.monitoring import Monitor, Monitoring, build_baseline, layout_of
 from inprocml.monitoring.alarm import Alarm
+from inprocml.monitoring.glimpses import Glimpses
+from inprocml.monitoring.scalars import heavy_fields, with_scalars
 
 NUMBERS, CATEGORIES = 30, 5
 FULL = {"calls": 200_000, "counted": 200_000, "blocks": 400, "rows": 10_000_000}
@@ -61,12 +63,35 @@ def made(folder: Path, random: np.random.Generator, **how: Any) -> tuple[Monitor
     return monitor, rows
 
 
-def request(monitor: Monitor, rows: list[dict[str, Any]], calls: int) -> dict[str, float]:
+def pictured(folder: Path) -> tuple[Monitor, list[dict[str, Any]], dict[str, Any]]:
+    """Return a monitor of pictures, rows of 100 KB each, and the tensor that one is made into."""
+    rows = [{"photo": bytes(100_000)} for _ in range(50)]
+    transform = Transform({"photo": Image(size=(224, 224))}).fit(rows)
+    made = {"photo": np.random.default_rng(0).random((3, 224, 224), np.float32)}
+    glimpses = Glimpses(transform.media)
+    columns = glimpses.beside(transform.columns(rows), glimpses.numbers([glimpses.of(made)] * len(rows)))
+    monitor = Monitor(
+        layout_of(build_baseline(transform.schema, with_scalars(transform.schema, columns))),
+        model="bench",
+        version="1",
+        digest="1",
+        inputs=lambda rows: with_scalars(transform.schema, transform.columns(rows)),
+        outputs=lambda _outputs: {},
+        settings=Monitoring(folder=folder),
+        glimpses=glimpses,
+        heavy=heavy_fields(transform.schema),
+    )
+    return monitor, rows, made
+
+
+def request(
+    monitor: Monitor, rows: list[dict[str, Any]], calls: int, made: dict[str, Any] | None = None
+) -> dict[str, float]:
     """Time each ``saw`` beside a call that does nothing, in bursts, while the watcher counts."""
     outputs = {"scores": np.ones((1, 1), np.float32)}
     clock, saw = time.perf_counter_ns, monitor.saw
 
-    def nothing(row: Any, outputs: Any, prediction_id: Any) -> None:
+    def nothing(row: Any, outputs: Any, prediction_id: Any, made: Any) -> None:
         pass
 
     took: dict[str, list[int]] = {"saw": [], "nothing": []}
@@ -77,7 +102,7 @@ def request(monitor: Monitor, rows: list[dict[str, Any]], calls: int) -> dict[st
             for number in range(start, start + BURST):
                 row = rows[number % len(rows)]
                 began = clock()
-                call(row, outputs, "id")
+                call(row, outputs, "id", made)
                 mine.append(clock() - began)
         pause.wait(PAUSE)
     floor = statistics.median(took["nothing"])
@@ -146,6 +171,9 @@ def measure(extent: dict[str, int] = FULL) -> dict[str, Any]:
         monitor, rows = made(Path(folder), random)
         figures: dict[str, Any] = {"request": request(monitor, rows, extent["calls"])}
         monitor.close()
+        monitor, pictures, tensors = pictured(Path(folder) / "pictures")
+        figures["request with a picture"] = request(monitor, pictures, extent["calls"] // 10, tensors)
+        monitor.close()
         monitor, rows = made(Path(folder) / "all", random, most_rows=1_000_000)
         figures["every row counted"] = counting(monitor, rows, extent["counted"])
         monitor.close()
@@ -177,7 +205,7 @@ def _targets(figures: dict[str, Any]) -> list[dict[str, Any]]:
 
 def show(report: dict[str, Any]) -> None:
     """Print the figures."""
-    for name in ("request", "every row counted", "evaluation", "memory"):
+    for name in ("request", "request with a picture", "every row counted", "evaluation", "memory"):
         print(f"{name}: " + ", ".join(f"{key} {value:,.2f}" for key, value in report[name].items()))
 
 

@@ -20,6 +20,8 @@ __all__ = [
     "cells",
     "clean",
     "compared",
+    "curve",
+    "document",
     "folded",
     "heading",
     "lines",
@@ -180,6 +182,51 @@ def lines(
     )
 
 
+def curve(
+    series: Mapping[str, Sequence[tuple[float, float]]], caption: str, *, x: str, y: str, side: int = 240
+) -> Markup:
+    """Return curves of shares (name -> (x, y) pairs from 0 to 1) as one SVG element, with the diagonal.
+
+    Curves differ in their dashes and bear their names; what lies outside of 0 to 1 is left out.
+    """
+    left, top = 44, 12
+
+    def spot(a: float, b: float) -> str:
+        return f"{left + a * side:.1f} {top + (1 - b) * side:.1f}"
+
+    drawn = [f'<path d="M{spot(0, 0)}L{spot(1, 1)}" stroke="currentColor" stroke-opacity="0.4"/>']
+    drawn += [f'<path d="M{spot(0, 1)}V{top + side}H{left + side}" fill="none" stroke="currentColor"/>']
+    for place, (name, points) in enumerate(series.items()):
+        spots = [spot(a, b) for a, b in sorted(points) if 0 <= a <= 1 and 0 <= b <= 1]
+        drawn += _curve(spots, name, place, left + side + 16)
+    said = _printed(caption)
+    foot = f'y="{top + side + 16}" text-anchor="middle"'
+    return Markup(
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{said}" width="{left + side + 160}" '
+        f'height="{top + side + 24}" font-family="sans-serif" font-size="12" fill="currentColor">'
+        f"<title>{said}</title>{''.join(drawn)}"
+        f'<text x="{left}" {foot}>0</text><text x="{left + side}" {foot}>1</text>'
+        f'<text x="{left + side / 2}" {foot}>{_printed(x)}</text>'
+        f'<text x="{left - 8}" y="{top + 8}" text-anchor="end">1</text>'
+        f'<text transform="translate({left - 12} {top + side / 2}) rotate(-90)" text-anchor="middle">'
+        f"{_printed(y)}</text></svg>"
+    )
+
+
+def document(title: str, body: Markup) -> str:
+    """Return a page that loads nothing and runs nothing, around a fragment."""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{_escaped(title)}</title></head>"
+        '<body style="font-family:system-ui,sans-serif;margin:1.5em auto;max-width:1180px;padding:0 1em">'
+        f"{body}</body></html>"
+    )
+
+
 def _ruled(spot: str, value: str) -> str:
     """Draw a line across the chart, and the value that it stands for."""
     _, height = spot.split()
@@ -189,12 +236,11 @@ def _ruled(spot: str, value: str) -> str:
     )
 
 
-def _curve(spots: Sequence[str], name: str, place: int) -> list[str]:
+def _curve(spots: Sequence[str], name: str, place: int, legend: float = _LEFT + _ACROSS + 16) -> list[str]:
     """Draw one curve with a dot for each point, and its entry in the legend."""
     dash = _DASHES[place % len(_DASHES)]
     line = f'fill="none" stroke="currentColor" stroke-width="1.5" stroke-dasharray="{dash}"'
     height = _TOP + 8 + 18 * place
-    legend = _LEFT + _ACROSS + 16
     dots = "".join(f'<circle cx="{cx}" cy="{cy}" r="2.5"/>' for cx, cy in (spot.split() for spot in spots))
     return [
         f'<path d="M{"L".join(spots)}" {line}/>{dots}' if spots else "",

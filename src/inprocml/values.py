@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,7 @@ __all__ = [
     "BatchRecord",
     "Columns",
     "Features",
+    "Medium",
     "Prediction",
     "Readiness",
     "Refusal",
@@ -62,6 +63,24 @@ class Version:
     mark: str = ""
     digest: str = ""
     own_name: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """What a tensor of the transform shows of a field: a picture, sound, or the tokens of a text.
+
+    ``tensor`` holds it; ``told`` is the tensor that tells how much of it is the row's own and not padding:
+    the mask of tokens, the frames of sound (``None``: all of it). ``unknown`` is the id of tokens that the
+    vocabulary lacks, ``None`` where there is no such id. ``seconds`` tells how long a checked value of sound
+    lasts.
+    """
+
+    kind: Literal["picture", "sound", "tokens"]
+    field: str
+    tensor: str
+    told: str | None = None
+    unknown: int | None = None
+    seconds: Callable[[Any], float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import json
 import time
@@ -13,10 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.bundle.kit import forge, make_manifest, resealed
 
-from inprocml import Bundle, BundleError, Category, Hashed, Numeric, Timestamp, Transform
+from inprocml import Bundle, BundleError, Category, Hashed, Numeric, Timestamp, Transform, Vector
 from inprocml.bundle.golden import Golden, read_golden
 from inprocml.bundle.manifest import parse_manifest, seal
 from inprocml.monitoring.baseline import Baseline, build_baseline
+from inprocml.monitoring.quality import Quality, QualityReport, Settings, reference
+from inprocml.monitoring.scalars import planes_of, with_scalars
 from inprocml.schema.canonical import canonical
 
 SLOW = 2.0  # seconds; hundreds of times what the largest of these documents takes
@@ -74,6 +77,31 @@ def baseline():
     return build_baseline(transform().schema, transform().columns(table()), {"value": np.ones(2)})
 
 
+def of_vectors():
+    rows = np.random.default_rng(0).normal(size=(50, 4)) * np.array([9, 5, 0.1, 0.1])
+    fitted = Transform({"v": Vector(size=4)}).fit({"v": rows.tolist()})
+    columns = fitted.columns({"v": rows.tolist()})
+    planes = planes_of(fitted.schema, columns)
+    assert planes
+    return build_baseline(fitted.schema, with_scalars(fitted.schema, columns, planes), planes=planes)
+
+
+def held_out():
+    return dataclasses.replace(baseline(), holdout=reference((), [1.0, 2.0], [1.5, 2.0]).document())
+
+
+def judged(kind):
+    classes = ("a", "b") if kind == "classes" else ()
+    known = reference(classes, [0.25, 0.5] * 30, [*(classes or (0.25, 1.0))] * 30)
+    quality = Quality(Settings(kind=kind, classes=classes, reference=known, usual=1.0))
+    for day in range(3):
+        names = [f"{day}-{row}" for row in range(60)]
+        quality.predicted(names, [0.25, 0.5] * 30, 86_400.0 * day)
+        for name in names:
+            quality.feedback(name, classes[0] if classes else 0.5, 86_400.0 * day)
+    return json.dumps(quality.report(86_400.0 * 3).to_dict())
+
+
 def same(document):
     return json.dumps(document)
 
@@ -83,6 +111,14 @@ DOCUMENTS = {
     "manifest, damaged": (seal(make_manifest()), canonical, parse_manifest),
     "golden": (golden().to_json(), same, lambda text: read_golden(text, rows=2, width=transform().width)),
     "baseline": (baseline().to_json(), same, Baseline.from_json),
+    "baseline of vectors": (of_vectors().to_json(), same, Baseline.from_json),
+    "baseline with a holdout": (held_out().to_json(), same, Baseline.from_json),
+    "quality report": (judged("classes"), same, lambda text: QualityReport.from_dict(json.loads(text))),
+    "quality report, numbers": (
+        judged("regression"),
+        same,
+        lambda text: QualityReport.from_dict(json.loads(text)),
+    ),
     "transform": (transform().to_json(), same, Transform.from_json),
 }
 

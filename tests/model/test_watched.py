@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 import pytest
 from tests.conftest import make_rows, wait_for
 
 import inprocml
 from inprocml import DriftReport, Model, Monitoring, Unavailable
+from inprocml.model.watched import Exported
 from inprocml.monitoring import Feedback
 from inprocml.monitoring.quality.sqlite import SqliteStore
 from inprocml.monitoring.verdict import State
@@ -185,6 +187,67 @@ def test_a_store_that_is_none_is_refused_where_it_is_written():
         Monitoring(store="predictions.db")
     with pytest.raises(ValueError, match="labels_within"):
         Monitoring(labels_within=-1.0)
+
+
+def test_quality_is_of_all_processes_and_outlives_them(store, tmp_path, row):
+    """Another process answers, is told, and ends without a word; this one knows."""
+    script = f"""
+import os
+from inprocml import Model, Monitoring
+model = Model({str(store)!r}, name="a", monitoring=Monitoring(folder={str(tmp_path)!r}))
+for truth in ("ok", "fraud", "ok"):
+    prediction = model.predict({row!r})
+    assert model.feedback(prediction.id, truth) == "matched"
+model._servable(model._process()).monitor.look()  # the watcher does so within a second
+os.kill(os.getpid(), 9)
+"""
+    import subprocess
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=50, check=False)
+    assert done.returncode == -9, done.stderr
+    with Model(store, name="a", monitoring=Monitoring(folder=tmp_path)) as model:
+        prediction = model.predict(row)
+        assert model.feedback(prediction.id, "ok") is Feedback.MATCHED
+        report = model.quality()
+    assert report.counters.outcomes["matched"] == 4
+    assert (report.scope, report.workers) == ("host", 1)
+    assert (report.model, report.version) == ("a", "1")
+    assert "accuracy" in report.metrics
+    assert "<" in report._repr_html_()
+
+
+def test_figures_are_exported_by_the_process_that_decides(store, tmp_path):
+    settings = Monitoring(folder=tmp_path, usual_labels=1.0, labels_within=3600)
+    with Model(store, monitoring=settings) as model:
+        monitor = model._servable(model._process()).monitor
+        names = [f"x-{place}" for place in range(100)]
+        at = time.time() - 7200  # of an hour that is over
+        monitor.quality.predicted(names, [0.9] * 100, at)
+        for place, name in enumerate(names):
+            assert monitor.quality.feedback(name, "fraud" if place < 80 else "ok", at) is Feedback.MATCHED
+        model.drift()
+        told = Exported(monitor).quality()
+        assert told["accuracy"] == model.quality()["accuracy"].value == 0.8
+        monitor._evaluation = None  # as if another process decided
+        assert Exported(monitor).quality() == {}
+
+
+def test_a_label_for_another_models_prediction_is_unmatched(store, tmp_path, row):
+    folder = Monitoring(folder=tmp_path)
+    with Model(store, name="a", monitoring=folder) as one, Model(store, name="b", monitoring=folder) as other:
+        prediction = other.predict(row)
+        assert one.feedback(prediction.id, "ok") is Feedback.UNMATCHED
+        assert other.feedback(prediction.id, "ok") is Feedback.MATCHED
+        assert one.quality().counters.outcomes["matched"] == 0
+
+
+@pytest.mark.parametrize("slices", [{"land": ("de",)}, {"country": (1,)}])
+def test_a_slice_that_does_not_fit_is_told_when_the_model_loads(store, tmp_path, row, slices):
+    with (
+        Model(store, monitoring=Monitoring(folder=tmp_path, slices=slices)) as model,
+        pytest.raises(inprocml.BundleError, match=r"Monitoring\(slices=...\).*fraud 1"),
+    ):
+        model.predict(row)
 
 
 def test_rows_are_counted_soon_without_a_question(model, row):

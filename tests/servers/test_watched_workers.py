@@ -62,3 +62,39 @@ def test_labels_reach_the_prediction_through_any_worker(store, tmp_path):
         assert again["outcome"] == "duplicate"
         elsewhere = [body["pid"] != answer["pid"] for body, answer in zip(told, answers, strict=True)]
         assert any(elsewhere)
+
+
+def judged(port, matched):
+    """What any worker knows of labels, once each has looked."""
+    pause = threading.Event()
+    for _ in range(200):
+        status, known = ask(port, path="/judged")
+        assert status == 200
+        if known["matched"] >= matched:
+            return known
+        pause.wait(0.05)
+    pytest.fail(f"{known} where {matched} labels were matched")
+
+
+@pytest.mark.parametrize(
+    "command", [*(SERVERS[name] for name in SERVERS), lambda: GEVENT], ids=[*SERVERS, "gevent"]
+)
+def test_quality_is_of_all_workers_and_labels_of_killed_ones_stay(command, store, tmp_path):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    labels = str(tmp_path / "labels.db")
+    with serving(command(), store, tmp_path, TMPDIR=str(temporary), LABELS=labels) as (port, _):
+        answers = served(port, 60)
+        settled(port, 60)
+        with ThreadPoolExecutor(8) as pool:
+            told = list(pool.map(lambda body: ask(port, path=f"/label/{body['id']}")[1], answers))
+        assert {body["outcome"] for body in told} == {"matched"}
+        known = judged(port, 60)
+        assert (known["matched"], known["scope"]) == (60, "host")
+        threading.Event().wait(2.5)  # each worker has shown what it heard
+        os.kill(known["pid"], signal.SIGKILL)
+        more = served(port, 20)
+        settled(port, 80)
+        for body in more:
+            assert ask(port, path=f"/label/{body['id']}")[1]["outcome"] == "matched"
+        assert judged(port, 80)["matched"] == 80

@@ -37,3 +37,9 @@ def watched() -> dict[str, object]:
 @app.post("/label/<prediction_id>")
 def label(prediction_id: str) -> dict[str, object]:
     return {"outcome": fraud.feedback(prediction_id, "fraud"), "pid": os.getpid()}
+
+
+@app.post("/judged")
+def judged() -> dict[str, object]:
+    report = fraud.quality()
+    return {"matched": report.counters.outcomes["matched"], "scope": report.scope, "pid": os.getpid()}

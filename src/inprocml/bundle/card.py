@@ -12,6 +12,9 @@ from typing import Self, TypeAlias
 
 from inprocml.bundle.manifest import Manifest, Parity
 from inprocml.drawing import folded, heading, link, paragraph, table
+from inprocml.monitoring.quality import ClassTally, Tally
+from inprocml.monitoring.quality.class_metrics import class_metrics
+from inprocml.monitoring.quality.number_metrics import number_metrics
 from inprocml.transform import Transform
 
 __all__ = ["Card", "made_with", "render_card"]
@@ -26,14 +29,18 @@ _PARAGRAPH = re.compile(r"\n\s*\n")
 class Card(str):
     """The text of ``card.md``, which a notebook shows as tables; ``html`` is what it shows."""
 
-    __slots__ = ("_fields", "_manifest")
+    __slots__ = ("_fields", "_holdout", "_manifest")
     _manifest: Manifest
     _fields: Cells
+    _holdout: Tally | None
 
-    def __new__(cls, text: str, manifest: Manifest, transform: Transform) -> Self:
+    def __new__(
+        cls, text: str, manifest: Manifest, transform: Transform, holdout: Tally | None = None
+    ) -> Self:
         """Return the card with ``text``, Markdown, for the bundle of ``manifest``."""
         card = super().__new__(cls, text)
         card._manifest = manifest
+        card._holdout = holdout
         card._fields = tuple((field.name, field.kind) for field in transform.schema.fields)
         return card
 
@@ -44,7 +51,7 @@ class Card(str):
     def html(self) -> str:
         """The card as HTML, without script or style sheet; ``card.md`` itself stays text, folded away."""
         parts = [heading(_title(self._manifest)), paragraph(_packed(self._manifest))]
-        for title, content in _sections(self._manifest, self._fields):
+        for title, content in _sections(self._manifest, self._fields, self._holdout):
             if isinstance(content, str):
                 shown = [paragraph(_printable(text)) for text in _PARAGRAPH.split(content)]
             else:
@@ -57,12 +64,17 @@ class Card(str):
         return self.html
 
 
-def render_card(manifest: Manifest, *, schema: Cells, notes: str | None = None) -> str:
-    """Return the card of ``manifest``; ``schema`` lists (field, kind), ``notes`` is the author's Markdown."""
+def render_card(
+    manifest: Manifest, *, schema: Cells, notes: str | None = None, holdout: Tally | None = None
+) -> str:
+    """Return the card of ``manifest``; ``schema`` lists (field, kind), ``notes`` is the author's Markdown.
+
+    ``holdout``: counts of labelled rows that the model was not trained on.
+    """
     sections = [f"# {_escaped(_title(manifest))}", _packed(manifest)]
     if notes and notes.strip():
         sections.append(f"## Notes\n\n{notes.strip()}")
-    for title, content in _sections(manifest, schema):
+    for title, content in _sections(manifest, schema, holdout):
         sections.append(f"## {title}\n\n" + _markdown(content))
     return "\n\n".join(sections) + "\n"
 
@@ -89,7 +101,9 @@ def _packed(manifest: Manifest) -> str:
     return f"Packed {manifest.created} by inprocml (bundle format {manifest.format_version})."
 
 
-def _sections(manifest: Manifest, schema: Cells) -> list[tuple[str, str | list[Sequence[str]]]]:
+def _sections(
+    manifest: Manifest, schema: Cells, holdout: Tally | None
+) -> list[tuple[str, str | list[Sequence[str]]]]:
     """Return title and content of each section that has any: plain text, or rows of a table, head first."""
     about, dataset = manifest.about, manifest.provenance.dataset
     links = [(name, _Address(address)) for name, address in sorted(about.links.items())]
@@ -101,6 +115,7 @@ def _sections(manifest: Manifest, schema: Cells) -> list[tuple[str, str | list[S
         ("Fields", None, [("field", "kind"), *schema]),
         ("Metrics, as given when packed", None, [("metric", "value"), *_metrics(manifest.metrics)]),
         ("Metrics per slice, as given when packed", None, _slices(manifest.slices)),
+        ("Rows it was not trained on, measured when packed", None, _held_out(holdout)),
         ("Training labels", None, [("label", "rows"), *_labels(manifest)]),
         ("Packed model against trained model", _parity(manifest.parity), ()),
         ("Links", None, [("link", "address"), *links]),
@@ -153,6 +168,18 @@ def _parity(parity: Parity) -> str:
 
 def _metrics(figures: Mapping[str, float]) -> list[tuple[str, str]]:
     return [(name, f"{value:.6g}") for name, value in sorted(figures.items())]
+
+
+def _held_out(holdout: Tally | None) -> list[Sequence[str]]:
+    if holdout is None:
+        return []
+    found = class_metrics(holdout) if isinstance(holdout, ClassTally) else number_metrics(holdout)
+    cells = [
+        (name, f"{each[0]:.4g}", f"{each[1]:.4g} to {each[2]:.4g}")
+        for name, each in sorted(found.items())
+        if each is not None
+    ]
+    return [("metric", "value", "95 %"), *cells, ("rows", f"{holdout.labelled:,}", "")]
 
 
 def _slices(slices: Mapping[str, Mapping[str, float]]) -> list[Sequence[str]]:

@@ -20,6 +20,7 @@ from inprocml.bundle.save import check_digest, save
 from inprocml.bundle.signatures import signers
 from inprocml.errors import BundleError, Corrupt
 from inprocml.monitoring.baseline import Baseline
+from inprocml.monitoring.quality import Tally, held_out
 from inprocml.protocols import Backend
 from inprocml.sources import real_folder
 from inprocml.transform import Transform
@@ -38,6 +39,7 @@ class Bundle:
     was checked; ``module`` is the name of the registered torch module (``None`` for ONNX).
     ``parity.rows/distance/limit/flips`` tell how near the packed model is to the trained one. ``card`` is
     Markdown text, and ``card.html`` the same as HTML. ``signed_by`` are the keys of the policy that signed.
+    ``holdout`` counts labelled rows that the model was not trained on, if it was packed with any.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Bundle:
     baseline: Baseline = field(repr=False)
     card: Card = field(repr=False)
     signed_by: tuple[str, ...] = ()
+    holdout: Tally | None = field(default=None, repr=False)
 
     @classmethod
     def open(
@@ -86,6 +89,11 @@ class Bundle:
         transform = _transform(files["transform.json"], manifest)
         golden = read_golden(files["golden.json"], rows=manifest.golden.rows, width=manifest.transform.width)
         golden = replay_features(golden, transform)
+        baseline = _of_file(
+            "baseline.json",
+            lambda: Baseline.from_json(files["baseline.json"]).fitting(transform.schema),
+        )
+        holdout = _of_file("baseline.json", lambda: _holdout(baseline, manifest))
         return cls(
             name=name or manifest.name,
             version=manifest.version,
@@ -95,9 +103,12 @@ class Bundle:
             model=files[model_file(manifest.model.runtime)],
             output=_of_file("manifest.json", lambda: from_entry(manifest.output, manifest.model.output)),
             golden=golden,
-            baseline=_of_file("baseline.json", lambda: Baseline.from_json(files["baseline.json"])),
-            card=_of_file("card.md", lambda: Card(files["card.md"].decode("utf-8"), manifest, transform)),
+            baseline=baseline,
+            card=_of_file(
+                "card.md", lambda: Card(files["card.md"].decode("utf-8"), manifest, transform, holdout)
+            ),
             signed_by=signed_by,
+            holdout=holdout,
         )
 
     @property
@@ -190,6 +201,12 @@ def _transform(content: bytes, manifest: Manifest) -> Transform:
             f"{manifest.transform.width} and {len(manifest.transform.tensors)}. {ANEW}"
         )
     return transform
+
+
+def _holdout(baseline: Baseline, manifest: Manifest) -> Tally | None:
+    if baseline.holdout is None:
+        return None
+    return held_out(baseline.holdout, len(manifest.output.labels or ()))
 
 
 def _of_file(where: str, construct: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""``drift`` and ``watch``: what the servers of this host have counted, and what to do about it."""
+"""``drift``, ``quality`` and ``watch``: what the servers of this host have counted, and what to do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from inprocml.errors import BundleError, InprocmlError
 
 if TYPE_CHECKING:
     from inprocml.cli.episodes import Episodes
-    from inprocml.monitoring import DriftEvent, Known
+    from inprocml.monitoring import DriftEvent, DriftReport, Known, QualityReport
 
 __all__ = ["declare"]
 
@@ -30,6 +30,12 @@ def declare(commands: Commands) -> None:
     drift.add_argument("--html", metavar="FILE", help="write one self-contained page as well")
     with_json(drift)
     drift.set_defaults(run=_drift)
+
+    quality = commands.add_parser("quality", help="report on what labels said; 3 if answers are worse now")
+    with_counts(quality, budget=False)
+    quality.add_argument("--html", metavar="FILE", help="write one self-contained page as well")
+    with_json(quality)
+    quality.set_defaults(run=_quality)
 
     watch = commands.add_parser("watch", help="run a command at each new episode of drift")
     with_counts(watch)
@@ -51,7 +57,6 @@ def declare(commands: Commands) -> None:
 def _drift(given: argparse.Namespace) -> int:
     from inprocml.model.watched import report_of
     from inprocml.monitoring import Reference
-    from inprocml.monitoring.verdict import State
 
     followed = Followed(given)
     version, reference = followed.bundle.version, Reference(given.reference)
@@ -61,6 +66,23 @@ def _drift(given: argparse.Namespace) -> int:
             f"{followed.folder} has no counts of {followed.model} {version}. Serve rows with "
             "Monitoring(folder=...) set to it, and give --name if the model has another name there."
         )
+    return _shown(report, given)
+
+
+def _quality(given: argparse.Namespace) -> int:
+    followed = Followed(given)
+    report = followed.heard()
+    if report is None:
+        raise BundleError(
+            f"{followed.folder} has no labels of {followed.model} {followed.bundle.version}. Serve rows with "
+            "Monitoring(folder=...) set to it, and give --name if the model has another name there."
+        )
+    return _shown(report, given)
+
+
+def _shown(report: DriftReport | QualityReport, given: argparse.Namespace) -> int:
+    from inprocml.monitoring.verdict import State
+
     if given.html is not None:
         Path(given.html).write_text(report.html(), encoding="utf-8")
     if given.json:
@@ -89,9 +111,11 @@ def _watch(given: argparse.Namespace) -> int:
 
 def _look(followed: Followed, episodes: Episodes, command: list[str], given: argparse.Namespace) -> int:
     """Run the command for what is new; return the exit code of ``--once``."""
-    told = followed.ask(_episodes, decide=True) or ((), ())
+    ended, opened = followed.ask(_episodes, decide=True) or ((), ())
+    worse = followed.worse()
+    told = opened if worse is None else (*opened, worse)
     code = 0
-    for event in episodes.new(followed.bundle.version, *told):
+    for event in episodes.new(followed.bundle.version, ended, told):
         _show(event, given)
         code = max(code, _DRIFT if episodes.run(command, event, quiet=given.json) == 0 else _FAILED)
     return code
@@ -109,7 +133,8 @@ def _show(event: DriftEvent, given: argparse.Namespace) -> None:
     else:
         over = ", over" if event.action == "closed" else ""
         what = f"drift of {event.model} {event.version} ({event.reference}{over}), {event.id}"
-        show_text(plain(f"{what}: {event.why}"))
+        why = event.why or "; ".join(found.why or found.name for found in event.findings)
+        show_text(plain(f"{what}: {why}"))
     sys.stdout.flush()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -12,20 +13,23 @@ from inprocml.errors import BundleError, UnknownVersion
 
 if TYPE_CHECKING:
     from inprocml.bundle import Bundle
-    from inprocml.monitoring import Known
+    from inprocml.monitoring import DriftEvent, Known, QualityReport
 
 __all__ = ["Followed", "with_counts"]
 
 T = TypeVar("T")
 
 
-def with_counts(command: argparse.ArgumentParser) -> None:
-    """Give a command what it needs to find counts."""
+def with_counts(command: argparse.ArgumentParser, *, budget: bool = True) -> None:
+    """Give a command what it needs to find counts, and, with ``budget``, to judge them."""
     command.add_argument("model", metavar="MODEL", help=f"a store (its newest version), {PLACE}")
     command.add_argument(
         "--counts", metavar="FOLDER", required=True, help="the folder of Monitoring(folder=...)"
     )
     command.add_argument("--name", help="the model's name, where Model(name=...) gives it another")
+    if not budget:
+        command.set_defaults(budget=0.5)
+        return
     command.add_argument(
         "--budget", type=float, default=0.5, help="as in Monitoring(budget=...) (default: %(default)s)"
     )
@@ -77,6 +81,30 @@ class Followed:
             raise BundleError(
                 f"{onlooker.path}: {error}. A server that lives mends it; else remove it."
             ) from error
+
+    def heard(self) -> QualityReport | None:
+        """Return what labels said of it; None where none of its answers was counted."""
+        from inprocml.monitoring.watching import overheard
+
+        bundle = self.bundle
+        try:
+            return overheard(
+                self.folder,
+                model=self.model,
+                version=bundle.version,
+                digest=bundle.digest,
+                reference=bundle.holdout,
+                now=time.time(),
+            )
+        except ValueError as error:
+            raise BundleError(f"{self.folder}: {error}. Remove the labels of {self.model} there.") from error
+
+    def worse(self) -> DriftEvent | None:
+        """Return the open episode of labels that are worse than promised, if the servers told of one."""
+        from inprocml.monitoring.watching import worse
+
+        report = self.heard()
+        return None if report is None else worse(report, self.folder, self.bundle.digest)
 
     def _mark(self) -> tuple[str, str]:
         """Return version and digest that a store's alias, or its newest version, is now."""

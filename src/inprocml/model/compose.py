@@ -14,10 +14,11 @@ from inprocml.bundle import Bundle
 from inprocml.bundle.outputs import Classes
 from inprocml.model.instances import close_all, open_instances, run_instances
 from inprocml.model.options import Options
-from inprocml.model.replayed import input_columns, output_columns
+from inprocml.model.replayed import glimpses_of, input_columns, output_columns
 from inprocml.model.watched import Exported
-from inprocml.monitoring import Monitor, Monitoring, Quality, RowCounts, layout_of
+from inprocml.monitoring import Monitor, Monitoring, Quality, RowCounts, Slices, layout_of
 from inprocml.monitoring.capture import Recorder
+from inprocml.monitoring.scalars import heavy_fields
 from inprocml.protocols import Backend, Clock, Source
 from inprocml.serving import Leases, Servable, Sizes, Slot, prediction_ids
 from inprocml.telemetry import ModelTelemetry, caller
@@ -44,6 +45,8 @@ def build(
     )
     if found.own_name:
         bundle = replace(bundle, version=found.name)
+    if options.watching is not None:
+        _slices(bundle, options.watching)  # before anything is opened: what does not fit is said here
     room = contextlib.nullcontext() if options.memory is None else _room(bundle, options, slot)
     with room:
         backends = open_instances(bundle, options, sizes, slot.left_behind, clock=clock)
@@ -113,16 +116,20 @@ def _monitor(
             outputs=outputs,
         )
     )
+    slices = _slices(bundle, options.watching)
     monitor = Monitor(
         layout_of(bundle.baseline),
         model=bundle.name,
         version=bundle.version,
         digest=bundle.digest,
-        inputs=partial(input_columns, bundle.transform),
+        inputs=partial(input_columns, bundle.transform, bundle.baseline),
         outputs=outputs,
         settings=options.watching,
         recorder=recorder,
-        quality=_quality(bundle, options.watching, telemetry),
+        quality=_quality(bundle, options.watching, slices, telemetry),
+        slices=slices,
+        glimpses=glimpses_of(bundle.transform, bundle.baseline),
+        heavy=heavy_fields(bundle.transform.schema),
         prefix=new_id().partition("-")[0],
     )
     telemetry.watch(Exported(monitor))
@@ -134,11 +141,16 @@ def _depth(alive: weakref.ref[Runner | Pool]) -> int:
     return 0 if runner is None else runner.depth
 
 
-def _quality(bundle: Bundle, settings: Monitoring, telemetry: ModelTelemetry) -> Quality:
+def _slices(bundle: Bundle, settings: Monitoring) -> Slices:
+    return Slices(settings.slices, bundle.transform.schema, of=f"{bundle.name} {bundle.version}")
+
+
+def _quality(bundle: Bundle, settings: Monitoring, slices: Slices, telemetry: ModelTelemetry) -> Quality:
     output = bundle.output
     kind: Literal["classes", "regression"] = "classes" if isinstance(output, Classes) else "regression"
     classes = output.labels if isinstance(output, Classes) else ()
-    return Quality(settings.judged(kind, classes), store=settings.store, delayed=telemetry.delayed)
+    judged = replace(settings.judged(kind, classes), slices=slices.values, reference=bundle.holdout)
+    return Quality(judged, store=settings.store, delayed=telemetry.delayed)
 
 
 def _unseen(bundle: Bundle) -> dict[str, tuple[str, int | None, float]]:

@@ -75,8 +75,9 @@ class Passage:
             for item, outputs in ahead:
                 yield item, outputs
                 self.check_process()
-                if self.servable.monitor is not None and outputs:
-                    self.servable.monitor.saw_table(item.table, outputs)
+                monitor = self.servable.monitor
+                if monitor is not None and outputs:
+                    monitor.saw_table(item.table, outputs, [monitor.noted(item.tensors)])
         except Drained:
             self._process.slot.give_up()
             name, version = self.servable.name, self.servable.version

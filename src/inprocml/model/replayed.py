@@ -13,15 +13,25 @@ from numpy.typing import NDArray
 from inprocml.bulk import Block, Sifted, open_input, sift
 from inprocml.bundle.outputs import Output
 from inprocml.model.passage import Host, Passage
-from inprocml.monitoring import DriftReport, Health, Reference, layout_of, measured
+from inprocml.monitoring import Baseline, DriftReport, Health, Reference, layout_of, measured
 from inprocml.monitoring.alarm import judge_at_once
 from inprocml.monitoring.counting import Form, Tally
+from inprocml.monitoring.glimpses import Glimpses
 from inprocml.monitoring.scalars import with_scalars
 from inprocml.serving import Servable
 from inprocml.transform import Transform
 from inprocml.values import Tensors
 
-__all__ = ["Replay", "compared", "drift_of", "input_columns", "output_columns", "replayed", "tally_of"]
+__all__ = [
+    "Replay",
+    "compared",
+    "drift_of",
+    "glimpses_of",
+    "input_columns",
+    "output_columns",
+    "replayed",
+    "tally_of",
+]
 
 
 class Replay(NamedTuple):
@@ -42,7 +52,11 @@ def replayed(passage: Passage, block: Block, tally: Tally, *, keep: bool) -> Rep
     if not sifted.good:
         return Replay(sifted, None)
     outputs = _outputs(passage, sifted)
-    tally.add(input_columns(transform, sifted.table), _columns(servable, outputs))
+    columns = input_columns(transform, servable.baseline, sifted.table)
+    glimpses = glimpses_of(transform, servable.baseline)
+    if glimpses is not None:
+        columns = glimpses.beside(columns, glimpses.table(sifted.tensors))
+    tally.add(columns, _columns(servable, outputs))
     return Replay(sifted, outputs)
 
 
@@ -64,9 +78,14 @@ def _columns(servable: Servable, outputs: Tensors) -> Mapping[str, NDArray[Any]]
     return output_columns(servable.output, outputs)  # type: ignore[arg-type]  # of a servable it is one
 
 
-def input_columns(transform: Transform, table: Any) -> dict[str, NDArray[Any]]:
-    """Return the rows of a table as the baseline's columns; raises ``InvalidRow``."""
-    return with_scalars(transform.schema, transform.columns(table))
+def input_columns(transform: Transform, baseline: Baseline, table: Any) -> dict[str, NDArray[Any]]:
+    """Return rows as the baseline's columns, but for those of their tensors; raises ``InvalidRow``."""
+    return with_scalars(transform.schema, transform.columns(table), baseline.planes)
+
+
+def glimpses_of(transform: Transform, baseline: Baseline) -> Glimpses | None:
+    """Return what makes the baseline's columns of tensors; ``None`` where it has none."""
+    return Glimpses(transform.media, baseline.fields) or None
 
 
 def output_columns(output: Output, outputs: Tensors) -> dict[str, NDArray[Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -89,14 +88,15 @@ class Watched:
         return outcome
 
     def quality(self: Host) -> QualityReport:
-        """Return how good the answers of the version that serves turned out, as this process was told.
+        """Return how good the answers of the version that serves turned out, by what this host was told.
 
-        Raises as ``feedback`` does.
+        Of all processes that serve it, with ``Monitoring(folder=)`` those that ended too; ``scope`` and
+        ``workers`` say whose labels they are. Raises as ``feedback`` does.
         """
         monitor = _watched(self)
         monitor.look()
-        assert monitor.quality is not None
-        return monitor.quality.report(time.time())
+        assert monitor.labelled is not None
+        return monitor.labelled.report()
 
 
 def _watched(host: Host) -> Monitor:
@@ -203,11 +203,11 @@ class Exported:
         return self._monitor.decided(_scores) or ()
 
     def quality(self) -> Mapping[str, float]:
-        """Return the figures of the labels that this process was told."""
-        quality = self._monitor.quality
-        if quality is None:
+        """Return the figures of the host's labels, in the one process that decides."""
+        labelled = self._monitor.labelled
+        if labelled is None or not self._monitor.decided(lambda _: True):
             return {}
-        metrics = quality.report(time.time()).metrics
+        metrics = labelled.report().metrics
         return {name: each.value for name, each in metrics.items() if each.value is not None}
 
     def numbers(self) -> Mapping[str, int]:

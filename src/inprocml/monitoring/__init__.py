@@ -9,7 +9,7 @@ from inprocml.monitoring.quality import Feedback, Quality, QualityReport
 from inprocml.monitoring.report import Difference, DriftReport, Health, SkewReport, measured
 from inprocml.monitoring.series import layout_of
 from inprocml.monitoring.verdict import DriftEvent, Reference
-from inprocml.monitoring.watching import Known, Monitor, Monitoring
+from inprocml.monitoring.watching import Known, Monitor, Monitoring, Slices
 
 __all__ = [
     "Baseline",
@@ -31,6 +31,7 @@ __all__ = [
     "Reference",
     "RowCounts",
     "SkewReport",
+    "Slices",
     "ValueBins",
     "Webhook",
     "build_baseline",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,9 +25,12 @@ from inprocml.monitoring.bins import (
     ValueBins,
     numeric_edges,
 )
+from inprocml.monitoring.holdout import KINDS as HOLDOUT_KINDS
+from inprocml.monitoring.holdout import Holdout, HoldoutDocument
+from inprocml.monitoring.planes import LARGEST, MOST_PLANES, Plane
 from inprocml.schema import Kind, Schema, dump, parse
 from inprocml.schema.sound import no_crowd, sound
-from inprocml.schema.strict_json import LARGEST_TEXT
+from inprocml.schema.strict_json import LARGEST_TEXT, corrupt
 from inprocml.schema.text import LONGEST, canonical_text
 
 __all__ = ["CALM", "MOST_COUNTED", "Baseline", "Role", "Unrest", "build_baseline"]
@@ -35,6 +39,7 @@ _WHAT = "the baseline"
 _KIND = "baseline@3"
 _SECOND = "baseline@2"  # without what was seen once
 _FIRST = "baseline@1"  # without unrest
+_PLANE = "plane@1"
 _MOST_EDGES = 64
 MOST_COUNTED = 10_000
 """Fields, and columns of outputs, that a baseline may have."""
@@ -54,14 +59,18 @@ _WHOLE = frozenset({"vector", "content", "signal"})  # values of which hardly an
 class Baseline:
     """``rows`` training rows, counted per field and per output column (``name``, or ``name[j]``).
 
-    ``unrest`` holds the columns whose stretches differ, by role and name; all others are calm. ``once``
-    holds, by the name of a field of categories, how many values came once, where there are any.
+    ``unrest`` holds the columns whose stretches differ, by role and name; all others are calm. ``planes``
+    holds what was learnt of fields that are vectors. ``holdout`` counts labelled rows that the model was not
+    trained on, if there were any. ``once`` holds, by the name of a field of categories, how many values came
+    once, where there are any.
     """
 
     rows: int
     fields: Mapping[str, BinCounts]
     outputs: Mapping[str, BinCounts]
     unrest: Mapping[tuple[Role, str], Unrest] = field(default_factory=lambda: MappingProxyType({}))
+    planes: Mapping[str, Plane] = field(default_factory=lambda: MappingProxyType({}))
+    holdout: Holdout | None = None
     once: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
@@ -81,12 +90,16 @@ class Baseline:
 
     def to_json(self) -> str:
         """Return canonical JSON; ``PackError`` if it would be larger than a reader accepts."""
-        document = {
+        document: dict[str, Any] = {
             "kind": _KIND,
             "rows": self.rows,
             "fields": [self._document("input", name, counts) for name, counts in self.fields.items()],
             "outputs": [self._document("output", name, counts) for name, counts in self.outputs.items()],
         }
+        if self.planes:
+            document["planes"] = [_plane(name, plane) for name, plane in self.planes.items()]
+        if self.holdout is not None:
+            document["holdout"] = self.holdout
         if max(len(self.fields), len(self.outputs)) > MOST_COUNTED:
             raise PackError(
                 f"the baseline counts over {MOST_COUNTED} fields or columns of outputs. "
@@ -109,6 +122,14 @@ class Baseline:
             return sound(_WHAT, lambda: _Second.model_validate(document).baseline())
         return sound(_WHAT, lambda: _Document.model_validate(document).baseline())
 
+    def fitting(self, schema: Schema) -> Baseline:
+        """Return this, if its planes are of vectors that rows of ``schema`` have; else ``Corrupt``."""
+        sizes = {field.name: field.size for field in schema.fields if field.kind == "vector"}
+        for name, plane in self.planes.items():
+            if sizes.get(name) != plane.size:
+                raise corrupt(_WHAT, f"it tells of vectors {name[:64]!a} that rows do not have")
+        return self
+
     def _document(self, role: Role, name: str, counted: BinCounts) -> dict[str, Any]:
         document = {"name": name, "counts": list(counted.counts), **counted.bins.document()}
         document["unrest"] = list(self.unrest.get((role, name), CALM))
@@ -120,14 +141,18 @@ class Baseline:
 
 
 def build_baseline(
-    schema: Schema, columns: Mapping[str, NDArray[Any]], outputs: Mapping[str, ArrayLike] | None = None
+    schema: Schema,
+    columns: Mapping[str, NDArray[Any]],
+    outputs: Mapping[str, ArrayLike] | None = None,
+    *,
+    planes: Mapping[str, Plane] | None = None,
 ) -> Baseline:
     """Make bins from training rows, and count these rows on them.
 
     Vectors, files, and texts that may be long are not counted: hardly a value comes twice, and none should be
     kept. ``columns`` are checked, as ``Transform.columns`` gives them, and may hold ``scalars`` besides;
-    ``outputs`` are the model's answers on the same rows, shape ``(rows,)`` or ``(rows, k)``, numbers.
-    ``ValueError`` where lengths differ.
+    ``planes`` are what those were made with. ``outputs`` are the model's answers on the same rows, shape
+    ``(rows,)`` or ``(rows, k)``, numbers. ``ValueError`` where lengths differ.
     """
     counted = [field for field in schema.fields if field.kind not in _WHOLE and field.longest <= LONGEST]
     fields = {field.name: _bins(field.kind, columns[field.name]) for field in counted}
@@ -142,6 +167,7 @@ def build_baseline(
         rows.pop(),
         {name: bins.count(columns[name]) for name, bins in fields.items()},
         {name: _bins("number", column).count(column) for name, column in given.items()},
+        planes=MappingProxyType(dict(planes or {})),
         once={name: count for name, count in once.items() if count},
     )
 
@@ -255,14 +281,32 @@ class _HourOfWeek2(_HourOfWeek):
     unrest: _Parts
 
 
+class _Plane(_Strict):
+    kind: Literal["plane@1"]
+    name: str
+    size: Annotated[int, Field(ge=2, le=LARGEST)]
+    base64: str
+
+    def plane(self) -> Plane:
+        content = b64decode(self.base64, validate=True)
+        if b64encode(content).decode() != self.base64:
+            raise ValueError("base64 has one spelling")
+        return Plane(self.size, content)
+
+
+_Planes = Annotated[list[_Plane], Field(min_length=1, max_length=MOST_PLANES), Field(fail_fast=True)]
+
+
 class _Second(_Strict):
     kind: Literal["baseline@2"]
     rows: _Count
     fields: Annotated[list[Annotated[_Number2 | _Value2 | _HourOfWeek2, Field(discriminator="kind")]], *_FEW]
     outputs: Annotated[list[_Number2], *_FEW]
+    planes: _Planes | None = None
+    holdout: HoldoutDocument | None = None
 
     def baseline(self) -> Baseline:
-        return _restless(self.rows, self.fields, self.outputs)
+        return _restless(self.rows, self.fields, self.outputs, self.planes or (), self.holdout)
 
 
 class _Value3(_Value2):
@@ -274,14 +318,21 @@ class _Document(_Strict):
     rows: _Count
     fields: Annotated[list[Annotated[_Number2 | _Value3 | _HourOfWeek2, Field(discriminator="kind")]], *_FEW]
     outputs: Annotated[list[_Number2], *_FEW]
+    planes: _Planes | None = None
+    holdout: HoldoutDocument | None = None
 
     def baseline(self) -> Baseline:
         once = {each.name: each.once for each in self.fields if isinstance(each, _Value3) and each.once}
-        return replace(_restless(self.rows, self.fields, self.outputs), once=once)
+        told = _restless(self.rows, self.fields, self.outputs, self.planes or (), self.holdout)
+        return replace(told, once=once)
 
 
 def _restless(
-    rows: int, fields: Sequence[_Number2 | _Value2 | _HourOfWeek2], outputs: Sequence[_Number2]
+    rows: int,
+    fields: Sequence[_Number2 | _Value2 | _HourOfWeek2],
+    outputs: Sequence[_Number2],
+    known: Sequence[_Plane],
+    kept: HoldoutDocument | None,
 ) -> Baseline:
     told: dict[tuple[Role, str], Unrest] = {}
     for each in fields:
@@ -289,7 +340,15 @@ def _restless(
     for output in outputs:
         told["output", output.name] = (output.unrest[0], output.unrest[1], output.unrest[2])
     unrest = {key: parts for key, parts in told.items() if any(parts)}
-    return replace(_baseline(rows, fields, outputs), unrest=unrest)
+    planes = {plane.name: plane.plane() for plane in known}
+    if len(planes) != len(known):
+        raise ValueError("two planes have one name")
+    holdout = None if kept is None else kept.model_dump()
+    return replace(_baseline(rows, fields, outputs), unrest=unrest, planes=planes, holdout=holdout)
+
+
+def _plane(name: str, plane: Plane) -> dict[str, Any]:
+    return {"kind": _PLANE, "name": name, "size": plane.size, "base64": b64encode(plane.content).decode()}
 
 
 def _baseline(
@@ -306,8 +365,11 @@ def _check_kinds(document: object) -> None:
     """A kind that is well-formed but unknown is a matter of releases, not of corruption."""
     if not isinstance(document, dict) or not isinstance(document.get("fields", []), list):
         return
-    known = {_KIND, _SECOND, _FIRST, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind}
-    for part in (document, *document.get("fields", [])):
+    known = {_KIND, _SECOND, _FIRST, _PLANE, *HOLDOUT_KINDS}
+    known |= {NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind}
+    planes = document.get("planes")
+    parts = [document, *document.get("fields", []), document.get("holdout")]
+    for part in (*parts, *(planes if isinstance(planes, list) else ())):
         kind = part.get("kind") if isinstance(part, dict) else None
         if isinstance(kind, str) and kind not in known:
             raise Unsupported(

@@ -13,6 +13,7 @@ from inprocml.bundle.folder import CAPS
 from inprocml.bundle.golden import Golden, as_tensors, tolerance
 from inprocml.bundle.manifest import Dataset, FileEntry, ModelEntry, TransformEntry, model_file, seal
 from inprocml.errors import PackError
+from inprocml.monitoring.quality import Tally
 from inprocml.packing.about import About
 from inprocml.packing.exported import Exported
 from inprocml.packing.provenance import created, provenance
@@ -29,7 +30,7 @@ class Contents:
     """What goes into the files; only the version's name is still open.
 
     ``answers`` are the decoder's tensor for the rows of ``sample.rows``, the golden ones first;
-    ``baseline`` the bytes of ``baseline.json``.
+    ``baseline`` the bytes of ``baseline.json``, in which ``holdout`` is.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Contents:
     sample: Sample
     answers: NDArray[Any]
     baseline: bytes
+    holdout: Tally | None
     parity: Parity
     label_counts: tuple[int, ...] | None
     metrics: dict[str, float]
@@ -60,7 +62,7 @@ class Contents:
         }
         draft = self._manifest(version, transform)
         kinds = tuple((field.name, field.kind) for field in self.transform.schema.fields)
-        files["card.md"] = render_card(draft, schema=kinds, notes=self.notes).encode()
+        files["card.md"] = render_card(draft, schema=kinds, notes=self.notes, holdout=self.holdout).encode()
         for name, held in files.items():
             if len(held) > CAPS[name]:
                 raise PackError(

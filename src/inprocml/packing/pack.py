@@ -18,7 +18,9 @@ from inprocml.bundle.write import publish
 from inprocml.errors import BackendMissing, InprocmlError, PackError
 from inprocml.monitoring.alarm import with_unrest
 from inprocml.monitoring.baseline import build_baseline
-from inprocml.monitoring.scalars import with_scalars
+from inprocml.monitoring.glimpses import Glimpses
+from inprocml.monitoring.quality import Tally
+from inprocml.monitoring.scalars import planes_of, with_scalars
 from inprocml.packing import parity as parity_of
 from inprocml.packing.about import About, figures
 from inprocml.packing.contents import Contents
@@ -26,6 +28,7 @@ from inprocml.packing.exported import Exported
 from inprocml.packing.from_onnx import export_onnx, is_onnx
 from inprocml.packing.from_sklearn import export_sklearn, is_sklearn
 from inprocml.packing.from_torch import export_torch, is_torch, weights_of
+from inprocml.packing.holdout import count_holdout
 from inprocml.packing.labels import count_labels
 from inprocml.packing.sample import Sample, take, take_sample
 from inprocml.protocols import Backend
@@ -45,6 +48,7 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
     output: Output,
     baseline: Table,
     labels: Iterable[Any] | None = None,
+    holdout: tuple[Table, Iterable[Any]] | None = None,
     metrics: Mapping[str, float] | None = None,
     version: str | None = None,
     parity_limit: float = parity_of.LIMIT,
@@ -60,7 +64,9 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
     float32 (rows, width), or an ONNX file (path or bytes). ``output`` says what its numbers mean.
     ``baseline`` is the training table, rows as the transform takes them: golden rows, the sample for
     parity and the distribution for drift come from it; ``labels`` (optional, one per row) are
-    counted. ``metrics`` are kept as given. ``version`` defaults to the next whole number and must sort
+    counted. ``holdout`` is a pair of a table that the model was *not* trained on and its labels: counts of
+    them by score go into the bundle, and live labels are compared with them (``Model.quality``). ``metrics``
+    are kept as given. ``version`` defaults to the next whole number and must sort
     after the newest. ``card`` is Markdown to put on the model card, and ``about`` tells the author, seed,
     data, use and limits. ``runtime="torch"`` keeps weights instead of a graph, for the module that the host
     registers as ``module``. ``allow_loops`` takes models that loop, which hosts must allow too, by their
@@ -81,12 +87,13 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
     try:
         # a first look, before the whole table is scored for nothing
         decoder.check(_run(backend, exported, take(sample.tensors, slice(parity_of.WHOLE))))
-        everywhere = np.concatenate([_run(backend, exported, part) for part in sample.parts()])
+        everywhere, columns = _scored(backend, exported, transform, sample)
         decoder.check(everywhere)
         answers = everywhere[sample.rows]
         _check_indices(backend, exported, transform, sample)
         if sample.ragged:
             _check_lengths(backend, exported, transform, sample, answers)
+        held = _holdout(holdout, backend, exported, transform, sample, decoder)
         contents = Contents(
             name=_name(path),
             transform=transform,
@@ -94,7 +101,8 @@ def pack(  # noqa: PLR0913  (keyword-only, one per part of the bundle)
             decoder=decoder,
             sample=sample,
             answers=answers,
-            baseline=_baseline(everywhere, sample, transform, decoder),
+            baseline=_baseline(everywhere, columns, transform, decoder, held),
+            holdout=held,
             parity=_parity(backend, exported, sample, decoder, parity_limit, answers),
             label_counts=counts,
             metrics=measured,
@@ -248,16 +256,57 @@ def _run(
     return parity_of.score(backend, tensors, inputs=exported.inputs, output=exported.output, batch=batch)
 
 
-def _baseline(answers: NDArray[Any], sample: Sample, transform: Transform, decoder: Output) -> bytes:
+def _scored(
+    backend: Backend, exported: Exported, transform: Transform, sample: Sample
+) -> tuple[NDArray[Any], dict[str, Any]]:
+    """Score the whole table; return the answers, and its columns beside those of its tensors."""
+    glimpses = Glimpses(transform.media)
+    answers, noted = [], []
+    for part in sample.parts():
+        answers.append(_run(backend, exported, part))
+        noted.append(glimpses.table(part))
+    numbers = {name: np.concatenate([each[name] for each in noted]) for name in noted[0]}
+    return np.concatenate(answers), glimpses.beside(sample.columns, numbers)
+
+
+def _holdout(
+    given: object,
+    backend: Backend,
+    exported: Exported,
+    transform: Transform,
+    sample: Sample,
+    decoder: Output,
+) -> Tally | None:
+    if given is None:
+        return None
+    return count_holdout(
+        given,
+        lambda tensors: _run(backend, exported, tensors),
+        transform=transform,
+        output=decoder,
+        classes=exported.classes,
+        training=sample.digest,
+    )
+
+
+def _baseline(
+    answers: NDArray[Any],
+    checked: Mapping[str, Any],
+    transform: Transform,
+    decoder: Output,
+    holdout: Tally | None,
+) -> bytes:
     """Count the whole table, and what the model answers on it: less work than one epoch of training."""
     outputs = (
         {"probability": decoder.probabilities(answers)}
         if isinstance(decoder, Classes)
         else {"value": answers.reshape(-1)}
     )
-    columns = with_scalars(transform.schema, sample.columns)
-    counted = build_baseline(transform.schema, columns, outputs)
-    return with_unrest(counted, columns, outputs).to_json().encode()
+    planes = planes_of(transform.schema, checked)
+    columns = with_scalars(transform.schema, checked, planes)
+    counted = build_baseline(transform.schema, columns, outputs, planes=planes)
+    counted = with_unrest(counted, columns, outputs)
+    return replace(counted, holdout=None if holdout is None else holdout.document()).to_json().encode()
 
 
 def _parity(

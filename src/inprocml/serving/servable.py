@@ -77,22 +77,22 @@ class Servable:
 
     def predict(self, row: Row, deadline: float | None, priority: int = 0) -> tuple[Prediction, Result]:
         """Check, encode, batch and decode one row."""
-        inputs = self._inputs_one(self.transform.transform_one(row))
-        result = self.runner.run(inputs, deadline=deadline, priority=priority)
-        return self._answered(row, result), result
+        made = self.transform.transform_one(row)
+        result = self.runner.run(self._inputs_one(made), deadline=deadline, priority=priority)
+        return self._answered(row, made, result), result
 
     async def apredict(
         self, row: Row, deadline: float | None, priority: int = 0
     ) -> tuple[Prediction, Result]:
         """As ``predict``; the model never runs on the event loop."""
-        inputs = self._inputs_one(self.transform.transform_one(row))
-        result = await self.runner.arun(inputs, deadline=deadline, priority=priority)
-        return self._answered(row, result), result
+        made = self.transform.transform_one(row)
+        result = await self.runner.arun(self._inputs_one(made), deadline=deadline, priority=priority)
+        return self._answered(row, made, result), result
 
-    def _answered(self, row: Row, result: Result) -> Prediction:
+    def _answered(self, row: Row, made: Any, result: Result) -> Prediction:
         prediction = self._prediction(result.outputs, 0)
         if self.monitor is not None:
-            self.monitor.saw(row, result.outputs, prediction.id)
+            self.monitor.saw(row, result.outputs, prediction.id, made)
         return prediction
 
     def predict_table(self, table: Table, deadline: float | None) -> Iterator[list[Prediction]]:
@@ -101,12 +101,15 @@ class Servable:
         Yields the answers so far known, in order. Holds a lease: a swap lets the table end on this version.
         """
         answered: list[Tensors] = []
+        noted: list[Tensors] = []
         with self.leases:
             for part in self._parts(table, self.portion):
                 answered.append(self.compute(part, deadline))
+                if self.monitor is not None:
+                    noted.append(self.monitor.noted(part))
                 yield self.predictions(answered[-1])
         if self.monitor is not None:
-            self.monitor.saw_table(table, answered)
+            self.monitor.saw_table(table, answered, noted)
 
     @property
     def idle(self) -> bool:

@@ -65,7 +65,7 @@ class Monitored(Protocol):
 
     def scores(self) -> Iterable[Score]: ...
 
-    def quality(self) -> Mapping[str, float]: ...  # of this process's labels, by metric
+    def quality(self) -> Mapping[str, float]: ...  # of the host's labels, by metric; none where not decided
 
     def numbers(self) -> Mapping[str, int]: ...
 
@@ -205,7 +205,7 @@ def _create_health(meter: metrics.Meter) -> None:
         names.QUALITY_SCORE,
         callbacks=[_of_each(_quality)],
         unit="1",
-        description="How good answers turned out, by the labels that this process was told.",
+        description="How good answers turned out, by the labels that came to this host.",
     )
     meter.create_observable_counter(
         names.MONITORING_ROWS,

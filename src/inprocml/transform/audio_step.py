@@ -14,10 +14,12 @@ from inprocml.schema import Canonical, Field
 from inprocml.schema.once import once
 from inprocml.transform.media.audio import ClipOptions, read_clip
 from inprocml.transform.media.mel import LogMel
+from inprocml.transform.media.wav import read_wav
 from inprocml.transform.media_rows import emit_tensors, file_tensors, place_each
 from inprocml.transform.rowcode import RowCode
 from inprocml.transform.specs_media import Audio
 from inprocml.transform.step import Arrays, TensorSpec
+from inprocml.values import Medium
 
 __all__ = ["AudioStep", "audio_field", "fit_audio"]
 
@@ -58,6 +60,22 @@ class AudioStep:
             shape = (self.spec.mels, None)
             named = replace(named, shape=shape, pad=self.quiet, ends=self.spec.ends)
         return (named, *told)
+
+    @property
+    def medium(self) -> Medium:
+        """What its tensor shows."""
+        tensor, *told = self.spec.tensors(self.name)
+        return Medium("sound", self.field.name, tensor, told=told[0] if told else None, seconds=self.seconds)
+
+    def seconds(self, value: bytes | NDArray[np.float64]) -> float:
+        """Return how long a canonical clip lasts, before it is cut; of a file only the header is read.
+
+        May raise ``Refused``.
+        """
+        if isinstance(value, bytes):
+            wav = read_wav(value)
+            return wav.frames / wav.rate
+        return len(value) / self.spec.sample_rate
 
     def one(self, values: Sequence[Canonical]) -> Arrays:
         """Return the tensors of canonical values, without an axis for rows; may raise ``Refused``."""

@@ -21,7 +21,7 @@ from inprocml.transform.naming import check_distinct, valid_name
 from inprocml.transform.plan import Plan
 from inprocml.transform.seen import Sample, sample
 from inprocml.transform.step import TensorSpec
-from inprocml.values import FEATURES, Row, Table
+from inprocml.values import FEATURES, Medium, Row, Table
 
 if TYPE_CHECKING:
     from inprocml.transform.difference import Difference
@@ -84,6 +84,11 @@ class Transform:
     def tensors(self) -> tuple[TensorSpec, ...]:
         """The tensors it makes: name, shape of one row, dtype; ``features`` first if there are any."""
         return self._fitted().tensors
+
+    @property
+    def media(self) -> tuple[Medium, ...]:
+        """What its tensors show of pictures, sound and texts: one for each entry that reads such."""
+        return tuple(step.medium for step in self._fitted().others if hasattr(step, "medium"))
 
     @property
     def digest(self) -> str:

@@ -16,6 +16,7 @@ from inprocml.transform.media_rows import emit_tensors, file_tensors, place_each
 from inprocml.transform.rowcode import RowCode
 from inprocml.transform.specs_media import Image
 from inprocml.transform.step import Arrays, TensorSpec
+from inprocml.values import Medium
 
 __all__ = ["ImageStep", "image_field"]
 
@@ -54,6 +55,11 @@ class ImageStep:
     def tensors(self) -> tuple[TensorSpec, ...]:
         """Which tensors."""
         return file_tensors(self.spec.tensors(self.name), self.spec.shape)
+
+    @property
+    def medium(self) -> Medium:
+        """What its tensor shows."""
+        return Medium("picture", self.field.name, self.name)
 
     def one(self, values: Sequence[Canonical]) -> Arrays:
         """Return the tensors of canonical values, without an axis for rows; may raise ``Refused``."""

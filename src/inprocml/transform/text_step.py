@@ -21,6 +21,7 @@ from inprocml.transform.media_rows import emit_tensors, place_each
 from inprocml.transform.rowcode import RowCode
 from inprocml.transform.specs_media import Text
 from inprocml.transform.step import Arrays, TensorSpec, emit_block
+from inprocml.values import Medium
 
 __all__ = ["LARGEST_TOKENIZER", "NgramStep", "TokenStep", "fit_text", "text_field"]
 
@@ -79,6 +80,12 @@ class TokenStep:
             TensorSpec(name, shape, "int64", pad, ends=ends if shape else ())
             for name, (shape, pad) in zip(names, shapes, strict=False)
         )
+
+    @property
+    def medium(self) -> Medium:
+        """What its tensors show."""
+        ids, mask, *_ = self.spec.tensors(self.name)
+        return Medium("tokens", self.field.name, ids, told=mask, unknown=self.tokens.unknown)
 
     def one(self, values: Sequence[Canonical]) -> Arrays:
         """Return the tensors of canonical values, without an axis for rows; may raise ``Refused``."""

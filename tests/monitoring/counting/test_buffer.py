@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from collections import UserDict
 
+import numpy as np
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from inprocml.monitoring.counting import Buffer
+from inprocml.monitoring.counting.buffer import MOST_BYTES
 
 
 class Buffers(RuleBasedStateMachine):
@@ -74,3 +79,80 @@ def test_no_row_of_many_threads_is_lost_or_counted_twice():
     for k in range(4):
         mine = [n for thread, n in seen if thread == k]
         assert mine == sorted(mine)
+
+
+LARGEST = 300_000
+FILES = st.integers(0, LARGEST).map(bytes) | st.integers(0, 3_000).map(lambda many: [0.5] * many)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.none() | FILES, max_size=60), st.integers(0, 30))
+def test_files_that_wait_are_bounded_by_their_bytes(files, taken):
+    most = 2**20
+    buffer = Buffer(heavy=["photo"], most_bytes=most)
+    held = 0
+    for file in files:
+        before = len(buffer)
+        buffer.put({"photo": file, "n": 1}, {}, "id")
+        size = len(file or b"") * (8 if isinstance(file, list) else 1)
+        held += size * (len(buffer) - before)
+        assert held <= most + LARGEST  # the row that fills it
+    assert len(buffer) + buffer.drops() == len(files)
+    if buffer.take(taken):
+        before = len(buffer)
+        buffer.put({"photo": b"", "n": 1}, {}, "id")
+        assert len(buffer) - before == (buffer.drops() == 0)
+    buffer.take(100)
+    for place in range(20):  # emptied, it takes as much as ever
+        buffer.put({"photo": bytes(20_000)}, {}, str(place))
+    assert len(buffer) == 20
+
+
+@pytest.mark.parametrize(
+    "photo", [lambda: bytes(400_000), lambda: [float(k) for k in range(12_000)], lambda: np.zeros(50_000)]
+)
+def test_a_line_full_of_pictures_or_sound_takes_no_more_memory_than_it_says(photo):
+    buffer = Buffer(heavy=["photo"])
+    tracemalloc.start()
+    try:
+        while not buffer.drops():
+            buffer.put({"photo": photo()}, {}, "id", (np.zeros((3, 18, 18), np.float32),))
+        took, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(buffer) > 50
+    assert took < 1.05 * MOST_BYTES
+
+
+def test_a_line_of_small_pictures_takes_no_more_either():
+    buffer = Buffer(heavy=["photo"])
+    tracemalloc.start()
+    try:
+        for _ in range(buffer.most):
+            buffer.put({"photo": bytes(500)}, {}, "id", (np.zeros((3, 18, 18), np.float32),))
+        took, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert buffer.drops()
+    assert len(buffer) > 8_000
+    assert took < 1.05 * MOST_BYTES
+
+
+def test_many_threads_leave_the_load_as_it_was():
+    buffer = Buffer(heavy=["photo"], most_bytes=2**20)
+
+    def put():
+        for _ in range(500):
+            buffer.put({"photo": bytes(50_000)}, {}, "")
+
+    threads = [threading.Thread(target=put) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    taken = 0
+    while any(thread.is_alive() for thread in threads):
+        taken += len(buffer.take(7))
+    taken += len(buffer.take(10_000))
+    assert taken + buffer.drops() == 2_000
+    for _ in range(100):
+        buffer.put({"photo": bytes(50_000)}, {}, "")
+    assert len(buffer) == 20  # 256 units of 4 KiB, 13 a row

@@ -2,50 +2,78 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from itertools import repeat
+from typing import Any, NamedTuple
 
 from inprocml.values import Row, Tensors
 
-__all__ = ["Buffer", "Seen"]
+__all__ = ["MOST_BYTES", "Buffer", "Seen"]
+
+MOST_BYTES = 64 * 2**20
+"""Bytes that the files, vectors and long texts of waiting rows may take."""
 
 _MOST_DROPS = 1 << 20  # that are counted between two looks
+_UNIT = 4 * 2**10  # bytes, in which that is counted
+_GLIMPSE = 4 * 2**10  # bytes of one at most
+_ROW = 512  # bytes of all that is small, roughly
+_NUMBER = 32  # bytes of a number in a list
 
 
 class Seen(NamedTuple):
-    """One answered row: a copy of it, the model's outputs for it (one row), and the prediction's id."""
+    """One answered row: a copy of it, the model's outputs for it (one row), and the prediction's id.
+
+    ``glimpse`` is what was kept of its tensors; ``units`` is how many times 4 KiB of the bound it takes.
+    """
 
     row: Row
     outputs: Tensors
     id: str
+    glimpse: tuple[Any, ...] = ()
+    units: int = 0
 
 
 class Buffer:
     """Holds at most ``most`` rows; what comes when it is full is dropped and counted. Nobody ever waits.
 
-    Threads may put at once. The bound may be exceeded by a row for each thread that races for the last place.
+    ``heavy`` names the fields of which a value may be large: where there are any, no row is taken while those
+    that wait hold ``most_bytes`` in them. Threads may put at once. A bound may be exceeded by a row for each
+    thread that races for the last place.
     """
 
-    __slots__ = ("_drops", "_rows", "most", "taken")
+    __slots__ = ("_drops", "_heavy", "_load", "_most_units", "_rows", "most", "taken")
 
-    def __init__(self, most: int = 16_384) -> None:
+    def __init__(
+        self, most: int = 16_384, *, heavy: Sequence[str] = (), most_bytes: int = MOST_BYTES
+    ) -> None:
         self.most = most
+        self._heavy, self._most_units = tuple(heavy), most_bytes // _UNIT
+        self._load: deque[None] = deque()  # one a unit: ``extend`` is atomic, as no addition is
         self.taken = 0  # rows that were taken out, by the one who counts
-        self._rows: deque[tuple[Row, Tensors, str]] = deque()
+        self._rows: deque[tuple[Row, Tensors, str, tuple[Any, ...], int]] = deque()
         self._drops: deque[None] = deque(maxlen=_MOST_DROPS)  # ``append`` is atomic, as no addition is
 
-    def put(self, row: Row, outputs: Tensors, prediction_id: str) -> None:
+    def put(self, row: Row, outputs: Tensors, prediction_id: str, glimpse: tuple[Any, ...] = ()) -> None:
         """Leave a row to be counted; the row is copied, for its owner may use the mapping again.
 
         What the row's own ``Mapping`` raises passes through.
         """
         rows = self._rows
-        if len(rows) < self.most:
-            # a plain tuple: a named one takes as long to make as all the rest
-            rows.append((row.copy() if type(row) is dict else _copied(row), outputs, prediction_id))
-        else:
+        if len(rows) >= self.most or (self._heavy and len(self._load) >= self._most_units):
             self._drops.append(None)
+            return
+        copy = row.copy() if type(row) is dict else _copied(row)
+        units = self._lifted(copy, len(glimpse)) if self._heavy else 0
+        # a plain tuple: a named one takes as long to make as all the rest
+        rows.append((copy, outputs, prediction_id, glimpse, units))
+
+    def _lifted(self, row: Row, glimpses: int) -> int:
+        weight = _ROW + _GLIMPSE * glimpses + sum([_weight(row.get(name)) for name in self._heavy])
+        units = 1 + weight // _UNIT
+        self._load.extend(repeat(None, units))
+        return units
 
     def holds(self, prediction_id: object) -> bool:
         """Whether the row of a prediction is still here."""
@@ -56,6 +84,8 @@ class Buffer:
         rows = self._rows
         taken = [Seen._make(rows.popleft()) for _ in range(min(most, len(rows)))]
         self.taken += len(taken)
+        for _ in range(sum([seen.units for seen in taken])):
+            self._load.popleft()
         return taken
 
     def drops(self) -> int:
@@ -68,6 +98,13 @@ class Buffer:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+
+def _weight(value: object) -> int:
+    """Return about how many bytes a value takes: a file, an array, a list of numbers."""
+    if isinstance(value, list | tuple):
+        return _NUMBER * len(value)
+    return int(getattr(value, "nbytes", 0)) or sys.getsizeof(value)
 
 
 def _copied(row: Mapping[str, object]) -> dict[str, object]:

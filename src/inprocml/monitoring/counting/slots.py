@@ -111,6 +111,21 @@ class Slots:
         return None
 
     @classmethod
+    def found(cls, path: Path) -> Self | None:
+        """Open a file as ``existing`` does, whatever its form; None where there is none that is whole."""
+        try:
+            with path.open("rb") as stream:
+                head = stream.read(_HEADER.size)
+        except FileNotFoundError:
+            return None
+        if len(head) != _HEADER.size:
+            return None
+        magic, digest, count, record, state = _HEADER.unpack(head)
+        if magic != _MAGIC:
+            return None
+        return cls.existing(path, digest=digest, record=record, state=state, count=count)
+
+    @classmethod
     def _sound(cls, path: Path, descriptor: int, digest: bytes, count: int, record: int, state: int) -> bool:
         """Whether the open file is what is wanted; if not, put a new one in its place, to be opened.
 

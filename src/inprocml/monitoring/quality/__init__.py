@@ -7,6 +7,7 @@ Stores that outlive a process: ``inprocml.monitoring.quality.sqlite.SqliteStore`
 from inprocml.monitoring.quality.cohorts import Cohort
 from inprocml.monitoring.quality.core import Quality
 from inprocml.monitoring.quality.counters import Counters
+from inprocml.monitoring.quality.holdout import held_out
 from inprocml.monitoring.quality.interval import Estimate
 from inprocml.monitoring.quality.pending import Feedback, Pending
 from inprocml.monitoring.quality.report import QualityReport, report_of
@@ -28,6 +29,7 @@ __all__ = [
     "Residual",
     "Settings",
     "Tally",
+    "held_out",
     "reference",
     "report_of",
 ]

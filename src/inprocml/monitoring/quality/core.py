@@ -55,6 +55,8 @@ class Quality:
         self._logged: set[str] = set()
         self._swept = -math.inf
         self._delayed = delayed
+        self.changes = 0
+        """Grows with every change of the counts."""
 
     def predicted(
         self,
@@ -86,9 +88,14 @@ class Quality:
         except Exception:  # noqa: BLE001 - as above
             self._failed("failures", "a label could not be counted")
             outcome = Feedback.FAILED
+        self.heard(outcome)
+        return outcome
+
+    def heard(self, outcome: Feedback) -> None:
+        """Count what became of a label."""
         with self._lock:
             self._counters.outcomes[outcome.value] += 1
-        return outcome
+            self.changes += 1
 
     def counters(self) -> Counters:
         """Return a copy of all counts, as of one moment."""
@@ -115,6 +122,7 @@ class Quality:
         for other in others:
             with self._lock:
                 self._counters += other
+                self.changes += 1
 
     def dump(self) -> bytes:
         """Return the counts, a line of JSON, and what is pending in memory, 24 bytes each; for ``load``."""
@@ -138,6 +146,7 @@ class Quality:
         pending.load(kept)
         with self._lock:
             self._counters, self._pending = counters, pending
+            self.changes += 1
 
     def _predicted(
         self,
@@ -157,6 +166,7 @@ class Quality:
         scores, choices, packed = scores[good], choices[good], packed[good]
         with self._lock:
             self._counters.lost["unusable"] += len(ids) - len(kept)
+            self.changes += 1
             if kept:
                 self._counters.cohort(self._cohort_of(at)).saw(scores, choices)
         if kept and not self._stored(kept, scores, choices, packed, at):
@@ -242,6 +252,7 @@ class Quality:
     def _failed(self, what: str, message: str) -> None:
         with self._lock:
             self._counters.lost[what] += 1
+            self.changes += 1
             first = message not in self._logged
             self._logged.add(message)
         if first:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +14,7 @@ from inprocml.monitoring.quality.pending import Feedback
 from inprocml.monitoring.quality.tally import Tally, added, empty, from_document
 from inprocml.schema.strict_json import dump, parse
 
-__all__ = ["DELAYS", "KEPT", "LOSSES", "Counters"]
+__all__ = ["DELAYS", "KEPT", "LOSSES", "Counters", "whole"]
 
 KEPT = 96
 """Cohorts that are counted apart; older ones are one sum."""
@@ -95,7 +95,13 @@ class Counters:
 
     def copy(self) -> Self:
         """Return one that shares nothing with this."""
-        return self + type(self)(self.classes, self.slice_names)
+        result = replace(
+            self, outcomes=dict(self.outcomes), lost=dict(self.lost), delays=self.delays.copy(), cohorts={}
+        )
+        result.earlier = self.earlier.copy()
+        result.cohorts = {number: tally.copy() for number, tally in self.cohorts.items()}
+        result.slices = [[tally.copy() for tally in tallies] for tallies in self.slices]
+        return result
 
     def _trim(self) -> None:
         while len(self.cohorts) > KEPT:
@@ -144,22 +150,23 @@ class Counters:
         return result
 
     def _read(self, document: Mapping[str, Any]) -> None:
-        self.outcomes = {name: _count(document["outcomes"][name]) for name in self.outcomes}
-        self.lost = {name: _count(document["lost"][name]) for name in self.lost}
-        self.delays = np.array([_count(each) for each in document["delays"]], np.int64)
-        self.delay_seconds = _count(document["delay_seconds"])
+        self.outcomes = {name: whole(document["outcomes"][name]) for name in self.outcomes}
+        self.lost = {name: whole(document["lost"][name]) for name in self.lost}
+        self.delays = np.array([whole(each) for each in document["delays"]], np.int64)
+        self.delay_seconds = whole(document["delay_seconds"])
         self.earlier = from_document(document["earlier"], self.classes)
         if len(self.delays) != len(DELAYS) + 1 or len(document["cohorts"]) > KEPT:
             raise ValueError("the counters are damaged: a list has another length")
         for each in document["cohorts"]:
-            self.cohorts[_count(each["number"])] = from_document(each["tally"], self.classes)
+            self.cohorts[whole(each["number"])] = from_document(each["tally"], self.classes)
         read = [[from_document(each, self.classes) for each in tallies] for tallies in document["slices"]]
         if [len(each) for each in read] != [size for _, size in self.slice_names]:
             raise ValueError("the counters are of other slices")
         self.slices = read
 
 
-def _count(value: object) -> int:
+def whole(value: object) -> int:
+    """Return the count; ``ValueError`` for anything else."""
     if type(value) is not int or not 0 <= value < 2**63:
         raise ValueError("a count is an integer, not negative, below 2^63")
     return value

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from inprocml.monitoring.quality.calibration import calibrate
 from inprocml.monitoring.quality.class_metrics import class_metrics
@@ -15,6 +15,7 @@ from inprocml.monitoring.quality.expected import expected_metrics
 from inprocml.monitoring.quality.interval import Estimate
 from inprocml.monitoring.quality.number_metrics import number_metrics
 from inprocml.monitoring.quality.residual import (
+    LEAST,
     TESTS,
     Residual,
     critical,
@@ -25,7 +26,9 @@ from inprocml.monitoring.quality.settings import Settings
 from inprocml.monitoring.quality.tally import ClassTally, NumberTally, Tally, added, empty
 from inprocml.monitoring.verdict import State
 
-__all__ = ["QualityReport", "report_of"]
+__all__ = ["QualityReport", "Scope", "report_of"]
+
+Scope = Literal["worker", "host", "hosts"]
 
 _LOOKS = 90 * 86400.0
 
@@ -38,7 +41,8 @@ class QualityReport:
     intervals and beside what scores alone led to expect; ``upcoming``: what they lead to expect of cohorts
     whose labels are not there yet. ``slices``: slice -> value -> figures, of all labels that ever came.
     ``rows``: labels behind ``metrics``; ``coverage``: the usual share of predictions with a label, None
-    before it is known.
+    before it is known. ``scope`` and ``workers`` say whose labels these are: one process's, those of all
+    processes of a host, or of several hosts.
     """
 
     state: State
@@ -53,29 +57,84 @@ class QualityReport:
     residual: Residual | None
     settings: Settings = field(repr=False)
     counters: Counters = field(repr=False)
+    model: str = ""
+    version: str = ""
+    scope: Scope = "worker"
+    workers: int = 1
+    hosts: int = 1
 
     def __getitem__(self, name: str) -> Estimate:
         return self.metrics[name]
 
+    @property
+    def since(self) -> float | None:
+        """When the cohorts begin that ``residual`` is of, in seconds since 1970."""
+        mature = [each for each in self.cohorts if each.mature]
+        return None if self.residual is None else mature[-self.residual.cohorts].start
+
+    def text(self, width: int = 100, *, ascii_only: bool = False) -> str:
+        """Return the report as plain text of lines no longer than ``width`` cells, 40 at least.
+
+        ``ascii_only``: for terminals without block letters.
+        """
+        from inprocml.monitoring.quality.text import text
+
+        return text(self, width, ascii_only=ascii_only)
+
+    def body(self) -> str:
+        """Return the report as a fragment of HTML, for a page of your own: no script, no ``<html>``."""
+        from inprocml.monitoring.quality.page import body
+
+        return body(self)
+
+    def html(self) -> str:
+        """Return the report as one HTML file of at most 300 KB that loads nothing."""
+        from inprocml.monitoring.quality.page import page
+
+        return page(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold: all figures, and the counts and settings behind them."""
+        from inprocml.monitoring.quality.document import write
+
+        return write(self)
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> QualityReport:
+        """Return the report that ``to_dict`` wrote; figures are computed again from its counts.
+
+        ``Unsupported`` for a kind that this release does not know, ``Corrupt`` for all else.
+        """
+        from inprocml.monitoring.quality.document import read
+
+        return read(document)
+
     def __str__(self) -> str:
-        lines = [f"{self.state}: {self.why}"]
-        for name, each in self.metrics.items():
-            expected = "" if each.expected is None else f", expected {each.expected:.4g}"
-            found = (
-                "unknown" if each.value is None else f"{each.value:.4g} ({each.low:.4g} to {each.high:.4g})"
-            )
-            lines.append(f"{name:<10} {found}{expected}")
-        return "\n".join(lines)
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        return self.body()
 
     def merge(self, *others: QualityReport) -> QualityReport:
-        """Return the report on the summed counters of all, as of the latest; nothing is averaged.
+        """Return the report of several hosts, on the sum of their counters; nothing is averaged.
 
-        ``ValueError`` for reports on other classes or slices.
+        As of the latest. ``ValueError`` for reports on another model, version, cohort, class or slice.
         """
-        total = self.counters
+        total, every = self.counters, (self, *others)
         for other in others:
+            if (other.model, other.version) != (self.model, self.version):
+                raise ValueError("reports on different models, or versions, do not add up")
+            if other.settings.digest != self.settings.digest:
+                raise ValueError("reports on other classes, slices or cohorts do not add up")
             total += other.counters
-        return report_of(self.settings, total, max(each.at for each in (self, *others)))
+        return replace(
+            report_of(self.settings, total, max(each.at for each in every)),
+            model=self.model,
+            version=self.version,
+            scope="hosts" if others else self.scope,
+            workers=sum(each.workers for each in every),
+            hosts=sum(each.hosts for each in every),
+        )
 
 
 def report_of(settings: Settings, counters: Counters, now: float) -> QualityReport:
@@ -167,18 +226,25 @@ def _verdict(
         days = settings.labels_within / 86400
         return State.WARMING, (
             f"labels may take {days:g} days, and no cohort is so old: the usual coverage is not known. "
-            "Say usual= if it is known"
+            "Say it if you know it: usual_labels= of Monitoring, usual= of Settings"
         )
     if (
         mature[-1].until if mature else cohorts[0].start
     ) + settings.labels_within + 2 * settings.length < now:
         return State.STALE, "no cohort of late has enough labels: labels, or predictions, have stopped coming"
-    if residual is None and settings.kind == "regression" and settings.reference is None:
-        return State.INSUFFICIENT, "there is no reference of labelled rows to compare errors with"
     if residual is None:
-        labels = sum(each.labelled for each in mature)
-        return State.INSUFFICIENT, f"{labels} labels in mature cohorts are too few"
+        return State.INSUFFICIENT, _lacking(settings, mature)
     return _compared(settings, mature, residual, before)
+
+
+def _lacking(settings: Settings, mature: list[Cohort]) -> str:
+    """Say why nothing could be compared."""
+    reference = settings.reference
+    if settings.kind == "regression" and reference is None:
+        return "there is no reference of labelled rows to compare errors with: pack the model with holdout="
+    if isinstance(reference, NumberTally) and reference.labelled < LEAST:
+        return f"the reference has {reference.labelled} rows, and {LEAST} are needed: give holdout= more"
+    return f"{sum(each.labelled for each in mature)} labels in mature cohorts are too few"
 
 
 def _compared(

@@ -17,10 +17,20 @@ from inprocml.monitoring.quality.calibration import Calibration
 from inprocml.monitoring.quality.tally import UNIT, ClassTally, NumberTally, Tally, added
 from inprocml.monitoring.statistics.tails import normal_isf
 
-__all__ = ["Residual", "critical", "windows", "worst_class_residual", "worst_number_residual"]
+__all__ = [
+    "LEAST",
+    "TESTS",
+    "Residual",
+    "critical",
+    "windows",
+    "worst_class_residual",
+    "worst_number_residual",
+]
 
 TESTS = 5
 """Tests of a window: four regions of score, and the loss."""
+
+_SURE = 2.5  # standard errors by which newer cohorts must differ from older ones
 
 LEAST = 50
 """Rows, in units of independent ones, below which nothing is tested."""
@@ -32,6 +42,7 @@ _REGIONS = ((0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
 class Residual:
     """The most telling comparison of labels with what was promised, in the direction of worse only.
 
+    A window is passed over whose newer cohorts say that it tells of the past.
     ``value`` is a z, ``threshold`` what it must exceed; ``effect`` how much worse per row, as a share of rows
     (``test`` "low scores", "high scores": positives where few were promised, or the opposite), or as Brier
     score or absolute error ("loss"). ``cohorts``: how many, up to the last one; ``rows`` their labels.
@@ -82,7 +93,7 @@ def worst_class_residual(
         if isinstance(tally, ClassTally)
         for each in _of_window(tally, count, calibration, z, dependence)
     ]
-    return max(found, key=_excess, default=None)
+    return _worst(found)
 
 
 def _of_window(
@@ -151,7 +162,7 @@ def worst_number_residual(
         # absolute errors are skewed: that of an exponential distribution is assumed
         limit = _skewed(z, 2 / math.sqrt(rows / dependence))
         found.append(Residual(value, limit, worse, "loss", int(rows), count))
-    return max(found, key=_excess, default=None)
+    return _worst(found)
 
 
 def _skewed(z: float, skewness: float) -> float:
@@ -160,6 +171,25 @@ def _skewed(z: float, skewness: float) -> float:
     Source: E. Cornish and R. Fisher, Moments and cumulants in the specification of distributions (1938).
     """
     return z + max(0.0, skewness) * (z * z - 1) / 6
+
+
+def _worst(found: Sequence[Residual]) -> Residual | None:
+    """Return the one that exceeds its threshold most, of what is still so where any is."""
+    lasting = [each for each in found if not any(_refutes(newer, each) for newer in found)]
+    return max(lasting or found, key=_excess, default=None)
+
+
+def _refutes(newer: Residual, older: Residual) -> bool:
+    """Whether newer cohorts of a window say that it tells of the past: they are not half as much worse.
+
+    Else what was mended would be told again when a window twice as long is full, weeks later.
+    """
+    if newer.test != older.test or newer.cohorts >= older.cohorts or not newer.value or not older.value:
+        return False
+    error, error_of_all = abs(newer.effect / newer.value), abs(older.effect / older.value)
+    # a part differs from the whole by what the rest adds: their variances subtract
+    apart = math.sqrt(max(0.0, error**2 - error_of_all**2))
+    return newer.effect < older.effect / 2 and older.effect - newer.effect > _SURE * apart
 
 
 def _excess(residual: Residual) -> float:

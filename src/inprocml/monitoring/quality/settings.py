@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from hashlib import sha256
+from typing import Any, Self
 
 from inprocml.monitoring.quality.counters import KEPT
+from inprocml.monitoring.quality.holdout import held_out
 from inprocml.monitoring.quality.tally import ClassTally, Kind, NumberTally, Tally
 from inprocml.schema.once import once
+from inprocml.schema.strict_json import dump
 
 __all__ = ["MOST_SLICES", "MOST_VALUES", "Settings", "code_of"]
 
@@ -16,6 +19,7 @@ MOST_SLICES = 4
 MOST_VALUES = 16
 
 _DAY = 86400.0
+_PLAIN = ("kind", "labels_within", "cohort", "usual", "budget", "floor", "recent", "dependence")
 _NONE = 255  # of no declared value
 
 
@@ -74,6 +78,34 @@ class Settings:
         return tuple((name, len(values)) for name, values in self.slices.items())
 
     @once
+    def digest(self) -> bytes:
+        """32 bytes that differ where counts could not be added up."""
+        said: list[Any] = [1, self.kind, _spelt(self.classes), self.length]
+        said += [[name, _spelt(values)] for name, values in self.slices.items()]
+        return sha256(dump(said).encode()).digest()
+
+    def document(self) -> dict[str, Any]:
+        """Return what ``from_document`` takes."""
+        told = {name: getattr(self, name) for name in _PLAIN}
+        return told | {
+            "classes": list(self.classes),
+            "slices": [[name, list(values)] for name, values in self.slices.items()],
+            "reference": None if self.reference is None else self.reference.document(),
+        }
+
+    @classmethod
+    def from_document(cls, document: object) -> Self:
+        """Return what ``document`` gave; ``ValueError`` for anything else."""
+        try:
+            given = dict(document)  # type: ignore[call-overload]
+            classes, reference = tuple(given.pop("classes")), given.pop("reference")
+            slices = {name: tuple(values) for name, values in given.pop("slices")}
+            tally = None if reference is None else held_out(reference, len(classes))
+            return cls(**_numbers(given), classes=classes, slices=slices, reference=tally)
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError("settings of quality that are damaged, or of another release") from error
+
+    @once
     def places(self) -> dict[tuple[type, Any], int]:
         """The place of each class; a flag is no number, a number no text."""
         return {code_of(label): place for place, label in enumerate(self.classes)}
@@ -99,6 +131,20 @@ class Settings:
         found = [(place, packed >> 8 * place & 255) for place in range(len(self.slices))]
         sizes = [len(values) for values in self.slices.values()]
         return [(place, code) for place, code in found if code < sizes[place]]
+
+
+def _spelt(values: Sequence[Any]) -> list[list[Any]]:
+    return [[type(value).__name__, value] for value in values]
+
+
+def _numbers(given: dict[str, Any]) -> dict[str, Any]:
+    if set(given) != set(_PLAIN):
+        raise ValueError("settings of quality have other members")
+    for name, value in given.items():
+        optional = value is None and name in {"cohort", "usual"}
+        if not optional and name != "kind" and (type(value) not in {int, float} or not 0 <= value <= 1e12):
+            raise ValueError(f"settings of quality: {name} is no number that it can be")
+    return given
 
 
 def code_of(value: object) -> tuple[type, Any]:

@@ -6,7 +6,7 @@ Nothing else is kept of a labelled row, and every figure is computed from sums o
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
@@ -22,6 +22,10 @@ __all__ = [
     "Kind",
     "NumberTally",
     "Tally",
+    "added",
+    "built",
+    "empty",
+    "from_document",
 ]
 
 Kind = Literal["classes", "regression"]
@@ -63,16 +67,19 @@ class ClassTally:
             raise ValueError("a classifier has at least 2 classes")
         self.classes = classes
         planes, side = (2 if classes == 2 else 1), (classes if classes <= MOST_CLASSES else 0)
-        sizes = [3 * BINS, 2 * planes * BINS, side * side, 4]
+        seen, confusion = 3 * BINS, (3 + 2 * planes) * BINS
+        size = confusion + side * side + 4
         if counts is None:
-            counts = np.zeros(sum(sizes), np.int64)
-        if counts.shape != (sum(sizes),):
-            raise ValueError(f"counts of {classes} classes are {sum(sizes)} integers")
+            counts = np.zeros(size, np.int64)
+        if counts.shape != (size,):
+            raise ValueError(f"counts of {classes} classes are {size} integers")
         self.counts = counts
-        labelled, seen, confusion, self.losses = np.split(counts, np.cumsum(sizes)[:-1])
-        self.rows, self.positives, self.sums = labelled.reshape(3, BINS)
-        self.seen_rows, self.seen_sums = seen.reshape(2, planes, BINS)
-        self.confusion = confusion.reshape(side, side)
+        self.rows, self.positives, self.sums = counts[:BINS], counts[BINS : 2 * BINS], counts[2 * BINS : seen]
+        middle = seen + planes * BINS
+        self.seen_rows = counts[seen:middle].reshape(planes, BINS)
+        self.seen_sums = counts[middle:confusion].reshape(planes, BINS)
+        self.confusion = counts[confusion : size - 4].reshape(side, side)
+        self.losses = counts[size - 4 :]
 
     @property
     def labelled(self) -> int:
@@ -218,10 +225,11 @@ def from_document(document: Mapping[str, Any], classes: int) -> Tally:
     wanted: tuple[type, ...] = (int,) if classes else (int, float)
     if not isinstance(given, list) or any(type(each) not in wanted for each in given):
         raise ValueError("counts are a list of numbers")
-    return _built(given, classes)
+    return built(given, classes)
 
 
-def _built(given: list[Any], classes: int) -> Tally:
+def built(given: Sequence[Any] | Integers, classes: int) -> Tally:
+    """Return the tally of counts; ``ValueError`` for too many or too few, and for what cannot be."""
     try:
         if not classes:
             numbers = np.array(given, np.float64)

@@ -16,6 +16,7 @@ from inprocml.drawing import (
     bars,
     clean,
     compared,
+    document,
     heading,
     listed,
     paragraph,
@@ -71,17 +72,7 @@ def body(report: DriftReport) -> Markup:
 
 def page(report: DriftReport) -> str:
     """Return the report as ``DriftReport.html`` says."""
-    title = _text(f"{clean(report.model)} - {words.title(report)}")
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta http-equiv="Content-Security-Policy" '
-        "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>{title}</title></head>"
-        '<body style="font-family:system-ui,sans-serif;margin:1.5em auto;max-width:1180px;padding:0 1em">'
-        f"{body(report)}</body></html>"
-    )
+    return document(f"{clean(report.model)} - {words.title(report)}", body(report))
 
 
 def _pictured(report: DriftReport) -> list[Finding]:

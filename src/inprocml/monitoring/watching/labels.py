@@ -9,9 +9,9 @@ import os
 import weakref
 from collections import OrderedDict
 
-from inprocml.monitoring.quality import Quality
+from inprocml.monitoring.watching.labelled import Labelled
 
-__all__ = ["forget", "keep", "owner"]
+__all__ = ["forget", "keep", "owner", "retired"]
 
 _MOST_RETIRED = 16  # versions that are gone and still get labels; some 2 MB each
 
@@ -19,31 +19,37 @@ _MOST_RETIRED = 16  # versions that are gone and still get labels; some 2 MB eac
 class _Known:
     def __init__(self) -> None:
         # weak: of a model that its host drops, nothing stays
-        self.serving: weakref.WeakValueDictionary[str, Quality] = weakref.WeakValueDictionary()
-        self.retired: OrderedDict[str, Quality] = OrderedDict()
+        self.serving: weakref.WeakValueDictionary[str, Labelled] = weakref.WeakValueDictionary()
+        self.retired: OrderedDict[str, Labelled] = OrderedDict()
 
 
 _known: dict[int, _Known] = {}  # by process id
 os.register_at_fork(after_in_child=_known.clear)  # a child may get the number of an ancestor
 
 
-def keep(prefix: str, quality: Quality) -> None:
-    """Lead labels of ids that begin with ``prefix`` to ``quality``, from now on."""
-    _known.setdefault(os.getpid(), _Known()).serving[prefix] = quality
+def keep(prefix: str, labelled: Labelled) -> None:
+    """Lead labels of ids that begin with ``prefix`` to ``labelled``, from now on."""
+    _known.setdefault(os.getpid(), _Known()).serving[prefix] = labelled
 
 
 def forget(prefix: str) -> None:
     """The version is gone; of those that are, the last few still get labels."""
     known = _known.setdefault(os.getpid(), _Known())
-    quality = known.serving.pop(prefix, None)
-    if quality is not None:
-        known.retired[prefix] = quality
+    labelled = known.serving.pop(prefix, None)
+    if labelled is not None:
+        known.retired[prefix] = labelled
         while len(known.retired) > _MOST_RETIRED:
-            known.retired.popitem(last=False)
+            known.retired.popitem(last=False)[1].close()
 
 
-def owner(prediction_id: object) -> Quality | None:
-    """Return whose prediction this is, if a version of this process made it."""
+def retired(model: str) -> list[Labelled]:
+    """Return the versions of a model that are gone in this process and still get labels."""
+    known = _known.get(os.getpid())
+    return [] if known is None else [each for each in list(known.retired.values()) if each.model == model]
+
+
+def owner(prediction_id: object) -> Labelled | None:
+    """Return whose prediction this is, if a version of any model of this process made it."""
     if not isinstance(prediction_id, str):
         return None
     known = _known.get(os.getpid())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -13,13 +14,16 @@ from numpy.typing import NDArray
 
 from inprocml.monitoring.capture import Recorder
 from inprocml.monitoring.counting import Buffer, Form, Seen, Tally
+from inprocml.monitoring.glimpses import Glimpses
 from inprocml.monitoring.quality import Feedback, Quality
 from inprocml.monitoring.series import Counts, Layout
 from inprocml.monitoring.verdict import DriftEvent
 from inprocml.monitoring.watching import labels
 from inprocml.monitoring.watching.evaluation import Evaluation
+from inprocml.monitoring.watching.labelled import Labelled
 from inprocml.monitoring.watching.sampling import Sample
 from inprocml.monitoring.watching.settings import Monitoring
+from inprocml.monitoring.watching.slicing import Slices
 from inprocml.monitoring.watching.tallies import Tallies
 from inprocml.monitoring.watching.watcher import Watcher, watcher
 from inprocml.native import lock_maker
@@ -54,9 +58,10 @@ class Monitor:
     """Counts the rows of one version, and decides with the other processes of this host.
 
     ``inputs`` turns rows, or a table of them, into checked columns (``Transform.columns``), ``outputs`` the
-    model's outputs into the columns of the baseline; ``recorder`` keeps rows for retraining. ``saw`` may be
-    called from any thread and never raises; nothing else here is on a request's path. What goes wrong is
-    counted, and logged once.
+    model's outputs into the columns of the baseline; ``recorder`` keeps rows for retraining; ``glimpses``
+    makes columns of the tensors; ``heavy`` names fields whose values may be large. ``saw`` may be called from
+    any thread and never raises; nothing else here is on a request's path. What goes wrong is counted, and
+    logged once.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only, given by the one who composes
@@ -71,6 +76,9 @@ class Monitor:
         settings: Monitoring,
         recorder: Recorder | None = None,
         quality: Quality | None = None,
+        glimpses: Glimpses | None = None,
+        heavy: Sequence[str] = (),
+        slices: Slices | None = None,
         prefix: str = "",
         clock: Callable[[], float] = time.time,
         wakes: Watcher | None = None,
@@ -81,20 +89,15 @@ class Monitor:
         self._settings = settings
         self._recorder = recorder
         self.quality = quality
+        self._slices = slices
         self._prefix = prefix  # of the ids of this version's predictions
-        if quality is not None:
-            labels.keep(prefix, quality)
         self._clock = clock
-        self._buffer = Buffer()
+        self._glimpses = glimpses
+        self._buffer = Buffer(heavy=heavy)
+        self._fetched: list[Seen] = []  # remembered for labels, not counted yet
         self._lock = lock_maker()()  # guards all below
-        folder = settings.folder
-        self._tallies = Tallies(
-            self._form,
-            folder=None if folder is None else Path(folder),
-            model=model,
-            digest=digest,
-            grumble=self._grumble,
-        )
+        folder = None if settings.folder is None else Path(settings.folder)
+        self._tallies = Tallies(self._form, folder=folder, model=model, digest=digest, grumble=self._grumble)
         self._looked_at = clock()
         self._evaluation: Evaluation | None = None  # of the process that decides
         self._evaluate_at = 0.0
@@ -106,20 +109,48 @@ class Monitor:
         self._listeners: list[Callable[[DriftEvent], None]] = [settings.hooks.tell] if settings.hooks else []
         self._watcher = watcher() if wakes is None else wakes
         self._watcher.watch(self)
+        self.labelled: Labelled | None = None
+        """The labels of this version, of all processes; None without ``quality``."""
+        if quality is not None:
+            self.labelled = Labelled(
+                quality,
+                folder=folder,
+                model=model,
+                version=version,
+                digest=digest,
+                clock=clock,
+                grumble=partial(_grumble, self._grumbled, model, version),
+            )
+            labels.keep(prefix, self.labelled)
 
     # --- a request's part ----------------------------------------------------------------------------
 
-    def saw(self, row: Row, outputs: Tensors, prediction_id: str) -> None:
-        """Take note of an answered row: a copy and an ``append``; a microsecond."""
+    def saw(self, row: Row, outputs: Tensors, prediction_id: str, made: Any = None) -> None:
+        """Take note of an answered row: a copy and an ``append``; a microsecond.
+
+        ``made`` are its tensors, of which some values are kept if the model takes pictures, sound or tokens.
+        """
         try:
-            self._buffer.put(row, outputs, prediction_id)
+            glimpses = self._glimpses
+            self._buffer.put(row, outputs, prediction_id, () if glimpses is None else glimpses.of(made))
             if self._watcher.asleep:
                 self._watcher.rouse()
         except Exception as error:  # noqa: BLE001 - a guest never breaks its host
             self._grumble("rows could not be noted", error)
 
-    def saw_table(self, table: Any, outputs: Sequence[Tensors]) -> None:
-        """Count the rows of a table with their outputs (in one piece or several), here and now: bulk work."""
+    def noted(self, made: Any) -> Columns:
+        """Return for ``saw_table`` what is to be counted of the tensors of many rows; never raises."""
+        try:
+            return {} if self._glimpses is None else self._glimpses.table(made)
+        except Exception as error:  # noqa: BLE001 - as in saw
+            self._grumble("tensors could not be noted", error)
+            return {}
+
+    def saw_table(self, table: Any, outputs: Sequence[Tensors], noted: Sequence[Columns] = ()) -> None:
+        """Count the rows of a table with their outputs, and what was ``noted``, here and now: bulk work.
+
+        Both in one piece or in several.
+        """
         began = time.thread_time_ns()
         rows = sum(len(next(iter(part.values()))) for part in outputs)
         with self._lock:
@@ -127,7 +158,8 @@ class Monitor:
                 return
             self._tallies.mine.numbers["seen"] += rows
             try:
-                self._tallies.mine.add(self._inputs(table), self._outputs(_joined(outputs)))
+                columns = self._beside(self._inputs(table), noted)
+                self._tallies.mine.add(columns, self._outputs(_joined(outputs)))
             except Exception as error:  # noqa: BLE001 - as in saw
                 self._failed(rows, error)
             self._tallies.mine.numbers["cpu_ns"] += time.thread_time_ns() - began
@@ -137,11 +169,17 @@ class Monitor:
     def feedback(self, prediction_id: str, label: object) -> Feedback:
         """Take the truth of a prediction, of this version or of one before it; say what became of it."""
         if self._buffer.holds(prediction_id):
-            self.look()  # what was answered a moment ago is not remembered yet
-        quality = labels.owner(prediction_id) or self.quality
-        if quality is None:
+            with self._lock:  # what was answered a moment ago is not remembered yet
+                self._fetch()
+        owner = labels.owner(prediction_id) or self.labelled
+        if owner is None or self.quality is None:
             return Feedback.UNMATCHED
-        outcome = quality.feedback(prediction_id, label, self._clock())
+        if owner.model != self.model:
+            self.quality.heard(Feedback.UNMATCHED)
+            return Feedback.UNMATCHED
+        outcome = owner.quality.feedback(prediction_id, label, self._clock())
+        if self._watcher.asleep:
+            self._watcher.rouse()
         if self._recorder is not None and outcome in {Feedback.MATCHED, Feedback.UNMATCHED}:
             self._recorder.label(prediction_id, label)  # unmatched: perhaps of another process
         return outcome
@@ -166,21 +204,34 @@ class Monitor:
                 soon = self._evaluate_at - _EVALUATE_SECONDS <= now < self._evaluate_at
                 events = [] if soon else self._evaluate(now)
                 self._tallies.mine.numbers["cpu_ns"] += time.thread_time_ns() - began
-                came = self._tallies.mine.numbers["seen"] > before
+                came, deciding = self._tallies.mine.numbers["seen"] > before, self._evaluation is not None
             self._tell(events)
+            self._tell(self._hear(deciding=deciding))
         except Exception as error:  # noqa: BLE001 - the others are looked at all the same
             self._grumble("a look failed", error)
             return False
         return came
 
+    def _hear(self, *, deciding: bool) -> list[DriftEvent]:
+        """Show what labels said, of this version and of those before it, and decide on this one."""
+        if self.labelled is None:
+            return []
+        began = time.thread_time_ns()
+        for each in (self.labelled, *labels.retired(self.model)):
+            each.look()
+        events = self.labelled.decide() if deciding else []
+        with self._lock:
+            self._tallies.mine.numbers["cpu_ns"] += time.thread_time_ns() - began
+        return events
+
     def close(self) -> None:
         """Count the rest and leave; what was counted stays for the other processes."""
         self.look()
         self._watcher.forget(self)
-        if self.quality is not None:
-            labels.forget(self._prefix)
         with self._lock:
             self._closed = True
+            if self.labelled is not None:
+                labels.forget(self._prefix)  # those of its predictions still come
             self._tallies.close(deciding=self._evaluation is not None)
         if self._recorder is not None:
             self._recorder.close()
@@ -229,10 +280,19 @@ class Monitor:
 
     # --- parts ----------------------------------------------------------------------------------------
 
+    def _fetch(self) -> None:
+        """Take the rows that came, and let them wait for their labels; they are counted at the next look."""
+        room = self._buffer.most - len(self._fetched)
+        seen = self._buffer.take(max(0, room))
+        self._fetched += seen
+        if self.quality is not None and seen:
+            self._remember(self.quality, seen)
+
     def _count(self) -> None:
-        buffer, numbers = self._buffer, self._tallies.mine.numbers
-        seen = buffer.take(buffer.most)
-        drops = buffer.drops()
+        numbers = self._tallies.mine.numbers
+        self._fetch()
+        seen, self._fetched = self._fetched, []
+        drops = self._buffer.drops()
         chosen = self._sample.of(seen, self._looked_at)
         numbers["seen"] += len(seen) + drops
         numbers["dropped"] += len(seen) - len(chosen) + drops
@@ -242,8 +302,6 @@ class Monitor:
             self._add(chosen[start : start + _CHUNK])
         if self._recorder is not None:
             self._recorder.saw(seen, self._looked_at)
-        if self.quality is not None and seen:
-            self._remember(self.quality, seen)
 
     def _remember(self, quality: Quality, seen: Sequence[Seen]) -> None:
         """Let all rows wait for their labels, those too that are not counted."""
@@ -254,20 +312,26 @@ class Monitor:
             return
         ordered = [column for _, column in sorted(columns.items(), key=lambda pair: _place(pair[0]))]
         answers = ordered[0] if len(ordered) == 1 else np.stack(ordered, axis=1)
-        slices = {name: [each.row.get(name) for each in seen] for name in self._settings.slices}
+        slices = {} if self._slices is None else self._slices.of(each.row for each in seen)
         quality.predicted([each.id for each in seen], answers, self._clock(), slices=slices)
 
     def _add(self, seen: Sequence[Seen]) -> None:
         """Count some rows; where one cannot be, the others are counted one by one."""
         try:
             outputs = _joined([each.outputs for each in seen])
-            self._tallies.mine.add(self._inputs([each.row for each in seen]), self._outputs(outputs))
+            noted = [] if self._glimpses is None else [self._glimpses.numbers([e.glimpse for e in seen])]
+            columns = self._beside(self._inputs([each.row for each in seen]), noted)
+            self._tallies.mine.add(columns, self._outputs(outputs))
         except Exception as error:  # noqa: BLE001 - a row that its owner changed, whatever it is now
             if len(seen) == 1:
                 self._failed(1, error)
                 return
             for each in seen:
                 self._add([each])
+
+    def _beside(self, columns: Columns, noted: Sequence[Columns]) -> Columns:
+        """Return checked columns, and beside them those of the tensors."""
+        return columns if self._glimpses is None else self._glimpses.beside(columns, _joined(noted))
 
     def _failed(self, rows: int, error: Exception) -> None:
         self._tallies.mine.numbers["failed"] += rows
@@ -311,10 +375,14 @@ class Monitor:
                     self._grumble("a listener failed", error)
 
     def _grumble(self, what: str, error: Exception) -> None:
-        """Say it once; from then on it is only counted where it is."""
-        if what not in self._grumbled:
-            self._grumbled.add(what)
-            _log.warning("monitoring of %s %s: %s", self.model, self.version, what, exc_info=error)
+        _grumble(self._grumbled, self.model, self.version, what, error)
+
+
+def _grumble(said: set[str], model: str, version: str, what: str, error: Exception) -> None:
+    """Say it once; from then on it is only counted where it is."""
+    if what not in said:
+        said.add(what)
+        _log.warning("monitoring of %s %s: %s", model, version, what, exc_info=error)
 
 
 def _joined(outputs: Sequence[Tensors]) -> Tensors:

@@ -12,15 +12,23 @@ import os
 import stat
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from inprocml.monitoring.counting import Form, Slots
 from inprocml.native import lock_maker
 
-__all__ = ["Shared", "counts_file", "held_here"]
+__all__ = ["Shared", "counts_file", "held_here", "labels_beside", "labels_in"]
 
 _OLD = 3600.0  # seconds after which the file of a server that was killed is swept, if nobody holds it
 _SUFFIX = ".counts"
+_LABELS = ".labels"
+_SLOTS = 64  # processes
+
+
+class _Taken(OSError):
+    """All slots of a file are other processes', or this one's own."""
 
 
 class _Files:
@@ -54,29 +62,53 @@ class Shared:
 
         Raises ``OSError`` where there is none to be had: the process then counts for itself.
         """
-        place = _own_folder() if folder is None else folder
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if folder is None:
-            _check(place)
-            _sweep(place)
-        path = counts_file(place, name, digest, "" if folder is not None else _server())
+        path = _path(folder, name, digest)
+        shape = {"digest": form.digest, "record": form.size, "state": state, "count": _SLOTS}
+        return cls._claimed(path, shape, passing=folder is None)
+
+    @classmethod
+    def open_own(
+        cls, settings: bytes, *, folder: Path | None, name: str, digest: str, record: int, state: int
+    ) -> Shared:
+        """Open a file of one slot, for records too large for a file of all: the first that is nobody's.
+
+        It lies beside the counts of the version, and goes with them; ``settings`` are 32 bytes that say what
+        is in it. Raises as ``open`` does.
+        """
+        counts = _path(folder, name, digest)
+        shape: dict[str, Any] = {"digest": settings, "record": record, "state": state, "count": 1}
+        for number in range(_SLOTS):
+            path = counts.with_name(f"{counts.stem}.{settings.hex()[:16]}.{number}{_LABELS}")
+            with contextlib.suppress(_Taken):
+                return cls._claimed(path, shape, passing=False)
+        raise OSError(f"{counts.parent}: all files of labels are taken")
+
+    @classmethod
+    def _claimed(cls, path: Path, shape: dict[str, Any], *, passing: bool) -> Shared:
         files = _mine()
         with files.lock:
             slots, users = files.open.get(path, (None, 0))
             if slots is None or slots.gone:
-                slots, users = Slots.open(path, digest=form.digest, record=form.size, state=state), 0
+                slots, users = Slots.open(path, **shape), 0
             slot = slots.claim()
             if slot is None:
                 if not users:
                     slots.close()
-                raise OSError(f"{path}: all slots are taken")
+                raise _Taken(f"{path}: all slots are taken")
             files.open[path] = slots, users + 1
-        return cls(path, slots, slot, passing=folder is None)
+        return cls(path, slots, slot, passing=passing)
 
     @property
     def sound(self) -> bool:
         """Whether others still see what is written here."""
         return not self.slots.gone
+
+    def others(self) -> Iterator[tuple[bytes | None, bytes | None]]:
+        """Yield record and state of each other file of the same settings, for a file of one slot."""
+        settings = self._path.name.split(".")[1]
+        for path in sorted(self._path.parent.glob(f"{self._path.name.split('.')[0]}.{settings}.*{_LABELS}")):
+            if path != self._path and (found := labels_in(path)) is not None:
+                yield found
 
     def read(self) -> bytes | None:
         """Return this slot's record: one's own, or what a process that ended has left."""
@@ -99,9 +131,14 @@ class Shared:
                 return
             del files.open[self._path]
             if self._passing and not _living(self._path) and slots.alone() and not slots.gone:
-                with contextlib.suppress(OSError):
-                    self._path.unlink()
+                _remove(self._path)
             slots.close()
+
+
+def _remove(counts: Path) -> None:
+    for path in (counts, *labels_beside(counts)):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def counts_file(folder: Path, name: str, digest: str, whose: str = "") -> Path:
@@ -110,9 +147,43 @@ def counts_file(folder: Path, name: str, digest: str, whose: str = "") -> Path:
     return folder / f"{key}{whose}{_SUFFIX}"
 
 
+def labels_in(path: Path) -> tuple[bytes | None, bytes | None] | None:
+    """Return record and state of a file of one slot, whoever has it; None where there is none any more.
+
+    Raises ``OSError`` for want of rights.
+    """
+    files = _mine()
+    with files.lock:  # to close a file of one's own would give up its lock
+        held, _ = files.open.get(path, (None, 0))
+        if held is not None:
+            return held.read(0), held.read_state()
+        slots = Slots.found(path)
+        if slots is None:
+            return None
+        try:
+            return slots.read(0), slots.read_state()
+        finally:
+            slots.close()
+
+
+def labels_beside(counts: Path) -> list[Path]:
+    """Return the files of labels of the version whose counts these are."""
+    return sorted(counts.parent.glob(f"{counts.stem}.*{_LABELS}"))
+
+
 def held_here(path: Path) -> bool:
     """Whether this process counts in the file itself."""
     return path in _mine().open
+
+
+def _path(folder: Path | None, name: str, digest: str) -> Path:
+    """Return where the counts of a version lie, in a folder that is there and can be trusted."""
+    place = _own_folder() if folder is None else folder
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder is None:
+        _check(place)
+        _sweep(place)
+    return counts_file(place, name, digest, "" if folder is not None else _server())
 
 
 def _server() -> str:
@@ -163,6 +234,10 @@ def _sweep(folder: Path) -> None:
     for path in folder.glob(f"*{_SUFFIX}"):
         with contextlib.suppress(OSError):
             if path not in _mine().open and not _living(path) and not _held(path):
+                path.unlink()
+    for path in folder.glob(f"*{_LABELS}"):
+        if not path.with_name(path.name.split(".")[0] + _SUFFIX).exists():
+            with contextlib.suppress(OSError):
                 path.unlink()
     for path in folder.glob(".tmp-*"):
         with contextlib.suppress(OSError):

@@ -6,6 +6,7 @@ the library then prints. Truncation is set once, here; padding is done here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -75,6 +76,16 @@ class Tokens:
     def pad(self) -> int:
         """The id that stands for padding."""
         return int(self._pad)
+
+    @property
+    def unknown(self) -> int | None:
+        """The id of what the vocabulary lacks; ``None`` where there is none, as where any byte is a token."""
+        model = self._tokenizer.model
+        if not hasattr(model, "unk_token"):  # Unigram says it in its file alone
+            found = json.loads(self._tokenizer.to_str())["model"].get("unk_id")
+            return found if type(found) is int else None
+        found = None if model.unk_token is None else self._tokenizer.token_to_id(model.unk_token)
+        return None if found is None else int(found)
 
     def one(self, value: object) -> list[int]:
         """Return the ids of one text, not padded; raises ``Refused``."""

@@ -1,0 +1,49 @@
+"""What the processes of a host have heard of labels, seen from outside: by a command, not by a server."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from inprocml.monitoring.quality import QualityReport, Tally, report_of
+from inprocml.monitoring.quality.record import Record
+from inprocml.monitoring.verdict import Action, DriftEvent
+from inprocml.monitoring.watching.episode import Episode, event_of
+from inprocml.monitoring.watching.sharing import counts_file, labels_beside, labels_in
+from inprocml.monitoring.watching.tallies import ALIVE_SECONDS
+
+__all__ = ["overheard", "worse"]
+
+
+def overheard(
+    folder: Path, *, model: str, version: str, digest: str, reference: Tally | None, now: float
+) -> QualityReport | None:
+    """Return the report of one version from ``folder`` of ``Monitoring(folder=...)``; None without counts.
+
+    ``reference`` is that of its bundle. Where processes count under different settings, as when a server is
+    being replaced, the report is of those that looked last. Raises ``OSError`` for want of rights, and
+    ``ValueError`` for a record that is damaged.
+    """
+    files = [labels_in(path) for path in labels_beside(counts_file(folder, model, digest))]
+    records = [Record.from_bytes(found[0]) for found in files if found is not None and found[0] is not None]
+    if not records:
+        return None
+    newest = max(records, key=lambda record: record.beat).settings
+    alike = [record for record in records if record.settings.digest == newest.digest]
+    total = alike[0].counters
+    for record in alike[1:]:
+        total += record.counters
+    living = sum(now - record.beat < ALIVE_SECONDS for record in alike)
+    report = report_of(replace(newest, reference=reference), total, now)
+    return replace(report, model=model, version=version, scope="host", workers=max(1, living))
+
+
+def worse(report: QualityReport, folder: Path, digest: str) -> DriftEvent | None:
+    """Return the event of the episode that is open, as the servers told it; None where none is.
+
+    ``report`` is what was ``overheard`` of the version ``digest``.
+    """
+    files = [labels_in(path) for path in labels_beside(counts_file(folder, report.model, digest))]
+    episodes = [Episode.load(found[1]) for found in files if found is not None]
+    last = max(episodes, key=lambda episode: episode.number, default=Episode())
+    return None if last.opened is None else event_of(report, Action.OPENED, last.opened)

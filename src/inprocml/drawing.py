@@ -85,18 +85,18 @@ def spark(counts: Sequence[float], *, most: float | None = None, ascii_only: boo
     )
 
 
-def bars(counts: Sequence[float], caption: str) -> Markup:
+def bars(counts: Sequence[float], caption: str, *, most: float | None = None) -> Markup:
     """Return a bar chart of ``counts`` (not negative) as one SVG element; ``caption`` is its tooltip.
 
-    The tallest bar fills the height. A count that is not zero is never drawn as nothing.
+    ``most``, or the tallest bar, fills the height. A count that is not zero is never drawn as nothing.
     """
-    tallest = max(counts, default=0) or 1
+    tallest = most or max(counts, default=0) or 1
     step = _WIDTH / max(len(counts), 1)
     gap = 1 if step >= 3 else 0
     path = []
     for place, count in enumerate(counts):
         if count:
-            height = max(_HEIGHT * count / tallest, 1)
+            height = min(max(_HEIGHT * count / tallest, 1), _HEIGHT)
             x, width = place * step, step - gap
             path.append(f"M{x:.4g} {_HEIGHT}v{-height:.4g}h{width:.4g}v{height:.4g}z")
     said = _escaped(caption)

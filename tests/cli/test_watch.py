@@ -7,11 +7,13 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from tests.cli.drifting import drift, monitor_of
+from tests.cli.drifting import HEALTHY, MOVED, drift, monitor_of, serve
 from tests.monitoring.hooks.receiver import until
+from tests.monitoring.watching.watched import Clock
 
 from inprocml import DriftReport, Store
 from inprocml.cli import main
@@ -95,6 +97,34 @@ def test_json_is_a_line_an_event_and_the_command_prints_elsewhere(run, store, co
         Reference.TRAIN
     }
     assert "trained" in err
+
+
+def test_an_episode_that_came_and_went_between_two_looks_is_told_once(run, store, tmp_path):
+    counts, note = tmp_path / "counts", tmp_path / "note"
+    clock = Clock(time.time() - 7 * 86_400)
+    command = ("--once", "--on-drift", sys.executable, "-c", NOTE, note)
+    watch = ("watch", f"{store}@1", "--counts", counts, *command)
+
+    def served(*parts):
+        monitor = monitor_of(store / "1", counts, clock)
+        for rows, hours, steps in parts:
+            serve(monitor, clock, rows, hours, steps)
+        monitor.close()
+
+    gone = [(MOVED, 12, 60), (HEALTHY, 30, 1)]  # a day without rows, then healthy ones
+    served((HEALTHY, 48, 500), *gone)
+    assert run(*watch) == (0, "", "")  # it was over before anybody looked
+    served(*gone)
+    code, out, _ = run(*watch)
+    assert code == 3
+    assert "(train, over)" in out
+    assert "; no rows came for a day" in out
+    event = DriftEvent.from_dict(json.loads(note.read_text().splitlines()[0]))
+    assert event.action is Action.CLOSED
+    assert "amount" in {found.name for found in event.findings}
+    assert run(*watch) == (0, "", "")
+    code, out, _ = run("drift", f"{store}@1", "--counts", counts)
+    assert (code, out.count("no rows came for a day")) == (0, 2)
 
 
 @pytest.mark.parametrize("command", [[sys.executable, "-c", "raise SystemExit(7)"], ["/no/such/command"]])

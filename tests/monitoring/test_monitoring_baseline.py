@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -257,14 +258,66 @@ BAD = {
     "unrest above 1": changed("hour_of_week@1", unrest=[0.0, 0.0, 1.1]),
     "unrest an object": changed("number@1", unrest={}),
     "unrest in the first kind": top(kind="baseline@1"),
+    "once in the second kind": top(kind="baseline@2"),
+    "once negative": changed("value@1", once=-1),
+    "once a float": changed("value@1", once=1.0),
+    "more values once than rows": changed("value@1", once=61),
+    "more values once than others": changed("value@1", once=7),
+    "values once of a list that is cut": changed("value@1", once=1, complete=False),
+    "once of a number": changed("number@1", once=1),
 }
 
 
-def test_the_first_kind_is_read():
-    document = json.loads(TEXT) | {"kind": "baseline@1"}
+def test_earlier_kinds_are_read():
+    document = json.loads(TEXT) | {"kind": "baseline@2"}
+    for each in document["fields"]:
+        each.pop("once", None)
+    assert Baseline.from_json(json.dumps(document)) == replace(baseline(60), once={})
+    document["kind"] = "baseline@1"
     for each in (*document["fields"], *document["outputs"]):
         del each["unrest"]
-    assert Baseline.from_json(json.dumps(document)) == baseline(60)
+    assert Baseline.from_json(json.dumps(document)) == replace(baseline(60), once={})
+
+
+def test_what_came_once_is_what_new_rows_are_expected_to_bring():
+    """Good 1953: of rows left out one by one, those whose value came once had never been seen."""
+    column = np.array([*("abc" * 30), *(f"v{place}" for place in range(7)), None], object)
+    schema = (
+        Transform({"c": Category(missing="slot")}).fit([{"c": value} for value in column.tolist()]).schema
+    )
+    told = build_baseline(schema, {"c": column})
+    assert told.once == {"c": 7}
+    assert Baseline.from_json(told.to_json()) == told
+    (series,) = layout_of(told).series
+    named = dict(zip(series.bins.labels(), series.reference.counts, strict=True))
+    assert (named["=a"], named["=v3"], named["unseen"], named["missing"]) == (30, 0, 7, 1)
+    assert series.reference.rows == told.rows
+
+
+@given(st.lists(st.integers(0, 300), max_size=400))
+def test_leaving_each_row_out_is_counting_it_among_the_others(values):
+    column = np.array(values, object)
+    schema = Transform({"c": Category()}).fit([{"c": "a"}]).schema
+    told = build_baseline(schema, {"c": column})
+    seen = Counter(values)
+    expected = sum(seen[value] == 1 for value in values)
+    (series,) = layout_of(told).series
+    assert series.reference.counts[-2] == expected
+    assert series.reference.rows == len(values)
+    assert min(series.reference.counts) >= 0
+
+
+def test_of_two_probabilities_that_mirror_one_another_one_is_watched():
+    schema = Transform({"x": Numeric()}).fit([{"x": 1.0}]).schema
+    p = np.random.default_rng(0).beta(2, 5, 500).astype(np.float32)
+
+    def watched(*columns):
+        told = build_baseline(schema, {"x": p.astype(float)}, {"probability": np.stack(columns, axis=1)})
+        return [each.name for each in layout_of(told).series if each.role == "output"]
+
+    assert watched(1 - p, p) == ["probability[1]"]
+    assert watched(p, p) == ["probability[0]", "probability[1]"]
+    assert len(watched(p / 2, 1 - p, p / 2)) == 3
 
 
 def test_unrest_is_written_and_read_and_belongs_to_the_series():
@@ -282,7 +335,7 @@ def test_hostile_text_is_corrupt(text):
     assert len(str(caught.value)) < 600
 
 
-@pytest.mark.parametrize("text", [top(kind="baseline@3"), changed("number@1", kind="sketch@1")])
+@pytest.mark.parametrize("text", [top(kind="baseline@4"), changed("number@1", kind="sketch@1")])
 def test_kinds_of_another_release_are_unsupported(text):
     with pytest.raises(Unsupported, match="Upgrade inprocml"):
         Baseline.from_json(text)

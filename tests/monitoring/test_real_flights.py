@@ -80,7 +80,7 @@ def test_july_to_december_names_what_a_person_would(late):
     first = events[0]
     assert (first.action, first.reference) == (Action.OPENED, Reference.TRAIN)
     assert [each.name for each in first.findings] == ["tailnum"]
-    assert "unseen, 0 % in training" in first.findings[0].why
+    assert "unseen, 0.2 % expected from training" in first.findings[0].why
     assert datetime.fromtimestamp(first.at, UTC) < datetime(2013, 8, 1, tzinfo=UTC)
     assert datetime.fromtimestamp(first.since, UTC) < datetime(2013, 7, 8, tzinfo=UTC)
     drifting = {name for name, each in found(alarm, now).items() if each.state is State.DRIFT}

@@ -15,7 +15,7 @@ from inprocml.errors import BundleError, InprocmlError
 
 if TYPE_CHECKING:
     from inprocml.cli.episodes import Episodes
-    from inprocml.monitoring import DriftEvent, DriftReport, QualityReport
+    from inprocml.monitoring import DriftEvent, DriftReport, Known, QualityReport
 
 __all__ = ["declare"]
 
@@ -111,23 +111,30 @@ def _watch(given: argparse.Namespace) -> int:
 
 def _look(followed: Followed, episodes: Episodes, command: list[str], given: argparse.Namespace) -> int:
     """Run the command for what is new; return the exit code of ``--once``."""
-    opened = [*(followed.ask(lambda known: known.evaluation.alarm.episodes(), decide=True) or ())]
+    ended, opened = followed.ask(_episodes, decide=True) or ((), ())
     worse = followed.worse()
+    told = opened if worse is None else (*opened, worse)
     code = 0
-    for event in opened if worse is None else [*opened, worse]:
-        if event.id in episodes:
-            continue
+    for event in episodes.new(followed.bundle.version, ended, told):
         _show(event, given)
         code = max(code, _DRIFT if episodes.run(command, event, quiet=given.json) == 0 else _FAILED)
     return code
+
+
+def _episodes(known: Known) -> tuple[tuple[DriftEvent, ...], tuple[DriftEvent, ...]]:
+    """Return the last episodes that are over, and those that are on."""
+    alarm = known.evaluation.alarm
+    return alarm.ended(known.now), alarm.episodes()
 
 
 def _show(event: DriftEvent, given: argparse.Namespace) -> None:
     if given.json:
         sys.stdout.write(event.to_json() + "\n")
     else:
-        why = "; ".join(found.why or found.name for found in event.findings[:5])
-        show_text(plain(f"drift of {event.model} {event.version} ({event.reference}), {event.id}: {why}"))
+        over = ", over" if event.action == "closed" else ""
+        what = f"drift of {event.model} {event.version} ({event.reference}{over}), {event.id}"
+        why = event.why or "; ".join(found.why or found.name for found in event.findings)
+        show_text(plain(f"{what}: {why}"))
     sys.stdout.flush()
 
 

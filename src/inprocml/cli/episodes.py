@@ -33,8 +33,9 @@ class Episodes:
     """The ids that were acted on, for the model ``name`` as ``place`` means it.
 
     An id is remembered when its command has ended, however it did: one that was killed with ``watch`` itself
-    runs again. Entering raises ``BundleError`` while another process watches the same, ``OSError`` where the
-    folder cannot be written to.
+    runs again. Episodes that were over before the first look at a version are remembered and not acted on.
+    Entering raises ``BundleError`` while another process watches the same, ``OSError`` where the folder
+    cannot be written to.
     """
 
     def __init__(self, folder: Path, name: str, place: str) -> None:
@@ -68,13 +69,26 @@ class Episodes:
     def __contains__(self, name: str) -> bool:
         return name in self._known
 
+    def new(
+        self, version: str, ended: Sequence[DriftEvent], opened: Sequence[DriftEvent]
+    ) -> list[DriftEvent]:
+        """Return what is to be acted on: episodes that are on, and those that came and went between looks."""
+        looked = f"looked at {version}"
+        if looked not in self._known:
+            self._remember([looked, *(event.id for event in ended)])
+        return [event for event in (*ended, *opened) if event.id not in self]
+
     def run(self, command: Sequence[str], event: DriftEvent, *, quiet: bool) -> int:
         """Run the command, if there is one, and remember the episode; return its exit code.
 
         ``quiet``: what it prints goes to standard error, for standard output is read by a machine.
         """
         code = _run(command, event, quiet=quiet) if command else 0
-        self._known = [*self._known, event.id][-_MOST:]
+        self._remember([event.id])
+        return code
+
+    def _remember(self, names: Sequence[str]) -> None:
+        self._known = [*self._known, *names][-_MOST:]
         text = json.dumps({"kind": _KIND, "ids": self._known}).encode()
         temporary = temporary_in(self._folder)
         try:
@@ -83,7 +97,6 @@ class Episodes:
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink()
-        return code
 
 
 def _read(path: Path) -> list[str]:

@@ -115,7 +115,7 @@ def compared(servable: Servable, tally: Tally) -> DriftReport:
         since=None,
         rows=tally.rows,
         findings=tuple(told),
-        health=Health(seen=tally.rows, sampled=tally.rows),
+        health=Health(seen=tally.rows, sampled=tally.rows, scope="table"),
     )
 
 

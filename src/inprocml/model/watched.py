@@ -142,6 +142,10 @@ def report_of(known: Known, model: str, version: str, reference: Reference) -> D
             scope=known.scope,
         ),
         joint=known.evaluation.joint.get(reference),
+        progress=alarm.progress(reference, known.now),
+        ended=tuple(
+            replace(event, findings=()) for event in alarm.ended(known.now) if event.reference is reference
+        ),
     )
 
 

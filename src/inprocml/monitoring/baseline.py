@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -10,40 +10,42 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
 from inprocml.errors import PackError, Unsupported
 from inprocml.monitoring import places as binned
-from inprocml.monitoring.bins import (
-    LONGEST_KNOWN,
-    MOST_KNOWN,
-    TOP,
-    BinCounts,
-    Bins,
-    HourOfWeekBins,
-    NumberBins,
-    ValueBins,
-    numeric_edges,
+from inprocml.monitoring.baseline_parts import (
+    FEW,
+    MOST_COUNTED,
+    PLANE,
+    Count,
+    HourOfWeek,
+    HourOfWeek2,
+    Number,
+    Number2,
+    Planes,
+    Strict,
+    Value,
+    Value2,
+    Value3,
+    plane_document,
 )
+from inprocml.monitoring.bins import BinCounts, Bins, HourOfWeekBins, NumberBins, ValueBins, numeric_edges
 from inprocml.monitoring.holdout import KINDS as HOLDOUT_KINDS
 from inprocml.monitoring.holdout import Holdout, HoldoutDocument
 from inprocml.monitoring.places import Rows, taken
-from inprocml.monitoring.planes import LARGEST, MOST_PLANES, Plane
+from inprocml.monitoring.planes import Plane
 from inprocml.schema import Kind, Schema, dump, parse
-from inprocml.schema.sound import no_crowd, sound
+from inprocml.schema.sound import sound
 from inprocml.schema.strict_json import LARGEST_TEXT, corrupt
-from inprocml.schema.text import LONGEST, canonical_text
+from inprocml.schema.text import LONGEST
 
 __all__ = ["CALM", "MOST_COUNTED", "Baseline", "Role", "Unrest", "build_baseline"]
 
 _WHAT = "the baseline"
-_KIND = "baseline@2"
+_KIND = "baseline@3"
+_SECOND = "baseline@2"  # without what was seen once
 _FIRST = "baseline@1"  # without unrest
-_PLANE = "plane@1"
-_MOST_EDGES = 64
-MOST_COUNTED = 10_000
-"""Fields, and columns of outputs, that a baseline may have."""
-
 Role = Literal["input", "output"]
 
 Unrest = tuple[float, float, float]
@@ -52,6 +54,7 @@ a part of the variance of one row; from 0 to 1."""
 
 CALM: Unrest = (0.0, 0.0, 0.0)
 
+_TWO = ("probability[0]", "probability[1]")
 _WHOLE = frozenset({"vector", "content", "signal"})  # values of which hardly any comes twice
 
 
@@ -61,8 +64,9 @@ class Baseline:
 
     ``unrest`` holds the columns whose stretches differ, by role and name; all others are calm. ``planes``
     holds what was learnt of fields that are vectors. ``holdout`` counts labelled rows that the model was not
-    trained on, if there were any. ``sample``: some of the rows as bins (``sampled``); none in bundles of
-    earlier releases.
+    trained on, if there were any. ``once`` holds, by the name of a field of categories, how many values came
+    once, where there are any. ``sample``: some of the rows as bins (``sampled``); none in bundles of earlier
+    releases.
     """
 
     rows: int
@@ -71,9 +75,12 @@ class Baseline:
     unrest: Mapping[tuple[Role, str], Unrest] = field(default_factory=lambda: MappingProxyType({}))
     planes: Mapping[str, Plane] = field(default_factory=lambda: MappingProxyType({}))
     holdout: Holdout | None = None
+    once: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     sample: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
+        for name, once in self.once.items():
+            self.fields[name].left_out(once)
         if any(counts.rows != self.rows for counts in (*self.fields.values(), *self.outputs.values())):
             raise ValueError("the counts of every field must sum to the number of rows")
 
@@ -86,19 +93,32 @@ class Baseline:
         columns = _output_columns(outputs)
         return {name: counted.bins.count(columns[name]) for name, counted in self.outputs.items()}
 
+    @property
+    def watched_outputs(self) -> Mapping[str, BinCounts]:
+        """The outputs that are watched: of the two probabilities of two classes the second alone.
+
+        The first says the same once more.
+        """
+        if not _mirrored(self.outputs):
+            return self.outputs
+        return {_TWO[1]: self.outputs[_TWO[1]]}
+
+    def watched(self) -> list[Bins]:
+        """Return the bins of the columns that are watched: of the fields, then of the outputs."""
+        return [counted.bins for counted in (*self.fields.values(), *self.watched_outputs.values())]
+
     def places(
         self, columns: Mapping[str, NDArray[Any]], outputs: Mapping[str, ArrayLike]
     ) -> list[NDArray[np.intp]]:
-        """Return the bin of each value of other rows: of the fields, then of the columns of outputs."""
+        """Return the bin of each value of other rows, of the columns that are watched."""
         answers = _output_columns(outputs)
         inputs = [counted.bins.places(columns[name]) for name, counted in self.fields.items()]
-        return inputs + [counted.bins.places(answers[name]) for name, counted in self.outputs.items()]
+        return inputs + [each.bins.places(answers[name]) for name, each in self.watched_outputs.items()]
 
     @property
     def sampled(self) -> Rows:
         """The rows of ``sample``, uint8 of shape ``(rows, columns)``: the columns that ``taken`` names."""
-        width = len(taken(_all_bins(self.fields, self.outputs)))
-        return np.frombuffer(self.sample, np.uint8).reshape(-1, max(width, 1))
+        return np.frombuffer(self.sample, np.uint8).reshape(-1, max(len(taken(self.watched())), 1))
 
     def to_json(self) -> str:
         """Return canonical JSON; ``PackError`` if it would be larger than a reader accepts."""
@@ -109,7 +129,7 @@ class Baseline:
             "outputs": [self._document("output", name, counts) for name, counts in self.outputs.items()],
         }
         if self.planes:
-            document["planes"] = [_plane(name, plane) for name, plane in self.planes.items()]
+            document["planes"] = [plane_document(name, plane) for name, plane in self.planes.items()]
         if self.holdout is not None:
             document["holdout"] = self.holdout
         if self.sample:
@@ -129,8 +149,12 @@ class Baseline:
         """Return what ``to_json`` wrote; ``Unsupported`` for an unknown kind, ``Corrupt`` for all else."""
         document = parse(text, what=_WHAT)
         _check_kinds(document)
-        first = isinstance(document, dict) and document.get("kind") == _FIRST
-        return sound(_WHAT, lambda: (_First if first else _Document).model_validate(document).baseline())
+        kind = document.get("kind") if isinstance(document, dict) else None
+        if kind == _FIRST:
+            return sound(_WHAT, lambda: _First.model_validate(document).baseline())
+        if kind == _SECOND:
+            return sound(_WHAT, lambda: _Second.model_validate(document).baseline())
+        return sound(_WHAT, lambda: _Document.model_validate(document).baseline())
 
     def fitting(self, schema: Schema) -> Baseline:
         """Return this, if its planes are of vectors that rows of ``schema`` have; else ``Corrupt``."""
@@ -145,6 +169,8 @@ class Baseline:
         document["unrest"] = list(self.unrest.get((role, name), CALM))
         if isinstance(counted.bins, NumberBins):
             document["infinite"] = list(counted.infinite)
+        if isinstance(counted.bins, ValueBins):
+            document["once"] = self.once.get(name, 0)
         return document
 
 
@@ -170,12 +196,31 @@ def build_baseline(
     rows = {len(column) for column in (*columns.values(), *given.values())}
     if len(rows) != 1:
         raise ValueError("columns and outputs must have the same number of rows")
+    once = {name: _once(columns[name]) for name, bins in fields.items() if _lists_all(bins)}
     return Baseline(
         rows.pop(),
         {name: bins.count(columns[name]) for name, bins in fields.items()},
         {name: _bins("number", column).count(column) for name, column in given.items()},
         planes=MappingProxyType(dict(planes or {})),
+        once={name: count for name, count in once.items() if count},
     )
+
+
+def _lists_all(bins: Bins) -> bool:
+    return isinstance(bins, ValueBins) and bins.complete
+
+
+def _once(column: NDArray[Any]) -> int:
+    """Return how many values came once, as ``Baseline.once`` keeps it."""
+    return sum(count == 1 for value, count in Counter(column.tolist()).items() if value is not None)
+
+
+def _mirrored(outputs: Mapping[str, BinCounts]) -> bool:
+    """Whether there are two columns, and the bins of one are one minus those of the other."""
+    if tuple(outputs) != _TWO:
+        return False
+    first, second = (np.array(getattr(outputs[name].bins, "edges", ()), np.float64) for name in _TWO)
+    return len(first) == len(second) and bool(np.allclose(first + second[::-1], 1, rtol=0, atol=1e-5))
 
 
 def _bins(kind: Kind, column: NDArray[Any]) -> Bins:
@@ -197,141 +242,64 @@ def _output_columns(outputs: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.fl
     return columns
 
 
-_Count = Annotated[int, Field(ge=0, lt=2**63)]
-_Counts = Annotated[list[_Count], Field(max_length=TOP + MOST_KNOWN + 3), Field(fail_fast=True)]
-_Known = Annotated[list[str], Field(fail_fast=True)] | Annotated[list[int], Field(fail_fast=True)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_crowd(cls, document: object) -> object:
-        return no_crowd(document, len(cls.model_fields))
-
-
-_FEW = (Field(max_length=MOST_COUNTED), Field(fail_fast=True))
-
-
-class _Number(_Strict):
-    kind: Literal["number@1"]
-    name: str
-    counts: _Counts
-    edges: Annotated[list[float], Field(max_length=_MOST_EDGES), Field(fail_fast=True)]
-    infinite: Annotated[list[_Count], Field(min_length=2, max_length=2)]
-
-    def counted(self) -> BinCounts:
-        infinite = (self.infinite[0], self.infinite[1])
-        return BinCounts(NumberBins(tuple(self.edges)), tuple(self.counts), infinite)
-
-
-class _Value(_Strict):
-    kind: Literal["value@1"]
-    name: str
-    counts: _Counts
-    top: Annotated[_Known, Field(max_length=TOP)]
-    rest: Annotated[_Known, Field(max_length=MOST_KNOWN)]
-    complete: bool
-
-    def counted(self) -> BinCounts:
-        for value in (*self.top, *self.rest):
-            if isinstance(value, str) and canonical_text(value) != value:
-                raise ValueError("values must be in Unicode normal form C")
-        if any(len(str(value)) > LONGEST_KNOWN for value in self.rest) or self.rest != sorted(self.rest):
-            raise ValueError("rest must be sorted, and of short values")
-        return BinCounts(ValueBins(tuple(self.top), tuple(self.rest), self.complete), tuple(self.counts))
-
-
-class _HourOfWeek(_Strict):
-    kind: Literal["hour_of_week@1"]
-    name: str
-    counts: _Counts
-
-    def counted(self) -> BinCounts:
-        return BinCounts(HourOfWeekBins(), tuple(self.counts))
-
-
-class _First(_Strict):
+class _First(Strict):
     kind: Literal["baseline@1"]
-    rows: _Count
-    fields: Annotated[list[Annotated[_Number | _Value | _HourOfWeek, Field(discriminator="kind")]], *_FEW]
-    outputs: Annotated[list[_Number], *_FEW]
+    rows: Count
+    fields: Annotated[list[Annotated[Number | Value | HourOfWeek, Field(discriminator="kind")]], *FEW]
+    outputs: Annotated[list[Number], *FEW]
 
     def baseline(self) -> Baseline:
         return _baseline(self.rows, self.fields, self.outputs)
 
 
-_Part = Annotated[float, Field(ge=0, le=1)]
-_Parts = Annotated[list[_Part], Field(min_length=3, max_length=3), Field(fail_fast=True)]
-
-
-class _Number2(_Number):
-    unrest: _Parts
-
-
-class _Value2(_Value):
-    unrest: _Parts
-
-
-class _HourOfWeek2(_HourOfWeek):
-    unrest: _Parts
-
-
-class _Plane(_Strict):
-    kind: Literal["plane@1"]
-    name: str
-    size: Annotated[int, Field(ge=2, le=LARGEST)]
-    base64: str
-
-    def plane(self) -> Plane:
-        content = b64decode(self.base64, validate=True)
-        if b64encode(content).decode() != self.base64:
-            raise ValueError("base64 has one spelling")
-        return Plane(self.size, content)
-
-
-_Planes = Annotated[list[_Plane], Field(min_length=1, max_length=MOST_PLANES), Field(fail_fast=True)]
-
-
-class _Document(_Strict):
+class _Second(Strict):
     kind: Literal["baseline@2"]
-    rows: _Count
-    fields: Annotated[list[Annotated[_Number2 | _Value2 | _HourOfWeek2, Field(discriminator="kind")]], *_FEW]
-    outputs: Annotated[list[_Number2], *_FEW]
-    planes: _Planes | None = None
+    rows: Count
+    fields: Annotated[list[Annotated[Number2 | Value2 | HourOfWeek2, Field(discriminator="kind")]], *FEW]
+    outputs: Annotated[list[Number2], *FEW]
+
+    def baseline(self) -> Baseline:
+        return _restless(self.rows, self.fields, self.outputs)
+
+
+class _Document(Strict):
+    kind: Literal["baseline@3"]
+    rows: Count
+    fields: Annotated[list[Annotated[Number2 | Value3 | HourOfWeek2, Field(discriminator="kind")]], *FEW]
+    outputs: Annotated[list[Number2], *FEW]
+    planes: Planes | None = None
     holdout: HoldoutDocument | None = None
     sample: Annotated[dict[str, str], Field(max_length=2)] | None = None
 
     def baseline(self) -> Baseline:
-        told: dict[tuple[Role, str], Unrest] = {}
-        for each in self.fields:
-            told["input", each.name] = (each.unrest[0], each.unrest[1], each.unrest[2])
-        for output in self.outputs:
-            told["output", output.name] = (output.unrest[0], output.unrest[1], output.unrest[2])
-        unrest = {key: parts for key, parts in told.items() if any(parts)}
-        planes = {each.name: each.plane() for each in self.planes or ()}
+        planes = {plane.name: plane.plane() for plane in self.planes or ()}
         if len(planes) != len(self.planes or ()):
             raise ValueError("two planes have one name")
-        holdout = None if self.holdout is None else self.holdout.model_dump()
-        counted = _baseline(self.rows, self.fields, self.outputs)
-        found = replace(counted, unrest=unrest, planes=planes, holdout=holdout)
+        found = replace(
+            _restless(self.rows, self.fields, self.outputs),
+            planes=planes,
+            holdout=None if self.holdout is None else self.holdout.model_dump(),
+            once={each.name: each.once for each in self.fields if isinstance(each, Value3) and each.once},
+        )
         if self.sample is None:
             return found
-        bins = _all_bins(found.fields, found.outputs)
-        return replace(found, sample=binned.read(self.sample, bins, self.rows))
+        return replace(found, sample=binned.read(self.sample, found.watched(), self.rows))
 
 
-def _all_bins(*groups: Mapping[str, BinCounts]) -> list[Bins]:
-    return [counted.bins for group in groups for counted in group.values()]
-
-
-def _plane(name: str, plane: Plane) -> dict[str, Any]:
-    return {"kind": _PLANE, "name": name, "size": plane.size, "base64": b64encode(plane.content).decode()}
+def _restless(
+    rows: int, fields: Sequence[Number2 | Value2 | HourOfWeek2], outputs: Sequence[Number2]
+) -> Baseline:
+    told: dict[tuple[Role, str], Unrest] = {}
+    for each in fields:
+        told["input", each.name] = (each.unrest[0], each.unrest[1], each.unrest[2])
+    for output in outputs:
+        told["output", output.name] = (output.unrest[0], output.unrest[1], output.unrest[2])
+    unrest = {key: parts for key, parts in told.items() if any(parts)}
+    return replace(_baseline(rows, fields, outputs), unrest=unrest)
 
 
 def _baseline(
-    rows: int, fields: Sequence[_Number | _Value | _HourOfWeek], outputs: Sequence[_Number]
+    rows: int, fields: Sequence[Number | Value | HourOfWeek], outputs: Sequence[Number]
 ) -> Baseline:
     counted = {each.name: each.counted() for each in fields}
     answers = {each.name: each.counted() for each in outputs}
@@ -344,12 +312,13 @@ def _check_kinds(document: object) -> None:
     """A kind that is well-formed but unknown is a matter of releases, not of corruption."""
     if not isinstance(document, dict) or not isinstance(document.get("fields", []), list):
         return
-    known = {_KIND, _FIRST, _PLANE, binned.KIND, NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind}
+    known = {_KIND, _SECOND, _FIRST, PLANE, binned.KIND, *HOLDOUT_KINDS}
+    known |= {NumberBins.kind, ValueBins.kind, HourOfWeekBins.kind}
     planes = document.get("planes")
     parts = (*document.get("fields", []), *(planes if isinstance(planes, list) else ()))
     for part in (document, document.get("sample"), document.get("holdout"), *parts):
         kind = part.get("kind") if isinstance(part, dict) else None
-        if isinstance(kind, str) and kind not in known | HOLDOUT_KINDS:
+        if isinstance(kind, str) and kind not in known:
             raise Unsupported(
                 f"the baseline holds kind {kind[:64]!a}; this release knows {', '.join(sorted(known))}. "
                 "Upgrade inprocml to at least the release that packed it."

@@ -101,6 +101,27 @@ class BinCounts:
         """Missing values."""
         return self.counts[-1]
 
+    def left_out(self, once: int) -> BinCounts:
+        """Return the counts of rows of which each is compared with all others: what came once was never seen.
+
+        ``once`` values of the reference came once. Their share of the rows is what new rows are expected to
+        have of values never seen: Good, Biometrika 40 (1953), 237-264. ``ValueError`` where these counts
+        cannot have so many.
+        """
+        bins, counts = self.bins, list(self.counts)
+        named = [place for place, count in enumerate(counts[:-3]) if count == 1]
+        others = once - len(named)
+        fits = isinstance(bins, ValueBins) and bins.complete and once >= 0
+        if not fits or not 0 <= others <= min(
+            counts[-3], len(bins.rest if isinstance(bins, ValueBins) else ())
+        ):
+            raise ValueError("counts of these bins cannot hold so many values that came once")
+        for place in named:
+            counts[place] = 0
+        counts[-3] -= others
+        counts[-2] += once
+        return BinCounts(bins, tuple(counts), self.infinite)
+
     def __add__(self, other: BinCounts) -> BinCounts:
         if other.bins != self.bins:
             raise ValueError("counts add up on the same bins only")

@@ -18,6 +18,7 @@ from inprocml.schema.sound import no_crowd, sound
 __all__ = [
     "MOST_COLUMNS",
     "CountDocument",
+    "EventDocument",
     "FindingDocument",
     "NumberDocument",
     "ReferenceDocument",
@@ -46,7 +47,7 @@ def write_event(event: DriftEvent) -> dict[str, Any]:
 def read_event(document: Mapping[str, Any]) -> DriftEvent:
     """Return the event as ``DriftEvent.from_dict`` says."""
     known_kind(document, _KIND, _WHAT)
-    return sound(_WHAT, lambda: _Event.model_validate(document).event())
+    return sound(_WHAT, lambda: EventDocument.model_validate(document).event())
 
 
 def known_kind(document: object, kind: str, what: str) -> None:
@@ -131,6 +132,8 @@ class FindingDocument(Strict):
     measures: _Measures
     new_values: Annotated[dict[str, CountDocument], Field(max_length=_MOST_BINS)]
     why: str
+    begins: NumberDocument | None = None
+    ends: NumberDocument | None = None
 
     def finding(self) -> Finding:
         """Return it; ``ValueError`` where bins and counts do not belong together."""
@@ -143,7 +146,9 @@ class FindingDocument(Strict):
         return Finding(**parts)
 
 
-class _Event(Strict):
+class EventDocument(Strict):
+    """An event."""
+
     kind: Literal["drift_event@1"]
     id: Annotated[str, Field(max_length=_MOST_NAME)]
     action: Annotated[Action, Field(strict=False)]
@@ -153,7 +158,9 @@ class _Event(Strict):
     at: NumberDocument
     since: NumberDocument
     findings: Annotated[list[FindingDocument], Field(max_length=MOST_COLUMNS), Field(fail_fast=True)]
+    why: str = ""
 
     def event(self) -> DriftEvent:
+        """Return it."""
         parts = {part.name: getattr(self, part.name) for part in fields(DriftEvent)}
         return DriftEvent(**parts | {"findings": tuple(found.finding() for found in self.findings)})

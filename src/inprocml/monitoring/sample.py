@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from inprocml.monitoring.baseline import Baseline
 from inprocml.monitoring.places import MOST_ROWS, in_rows, taken
-from inprocml.monitoring.series import layout_of
 
 __all__ = ["with_sample"]
 
@@ -26,7 +26,7 @@ def with_sample(
     Drawn by a fixed seed, so that the same table gives the same bundle; kept as the bins that their values
     lie in, of the first 48 columns that are no times of the week (``places``).
     """
-    bins = [each.bins for each in layout_of(baseline).series]
+    bins = baseline.watched()
     chosen = np.sort(np.random.default_rng(_SEED).permutation(baseline.rows)[:MOST_ROWS])
     if not taken(bins) or not len(chosen):
         return baseline
@@ -34,4 +34,13 @@ def with_sample(
         {name: columns[name][chosen] for name in baseline.fields},
         {name: np.asarray(given)[chosen] for name, given in outputs.items()},
     )
+    for place, (name, counted) in enumerate(baseline.fields.items()):
+        if name in baseline.once:  # to all other rows, its value is one never seen
+            places[place][_came_once(columns[name])[chosen]] = counted.bins.size - 2
     return replace(baseline, sample=in_rows([places[place] for place in taken(bins)]).tobytes())
+
+
+def _came_once(column: NDArray[Any]) -> NDArray[np.bool_]:
+    values = column.tolist()
+    times = Counter(values)
+    return np.array([value is not None and times[value] == 1 for value in values], np.bool_)

@@ -24,7 +24,11 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Series:
-    """One column that is watched: a field of the row, or a number of the model's output."""
+    """One column that is watched: a field of the row, or a number of the model's output.
+
+    ``reference`` is what new rows are held against: the training counts, and in the place of values that came
+    once as many that were never seen (``BinCounts.left_out``).
+    """
 
     name: str
     role: Role
@@ -67,10 +71,14 @@ class Layout:
 
 
 def layout_of(baseline: Baseline) -> Layout:
-    """Return the series of a baseline: its fields, then the columns of its outputs."""
+    """Return the series of a baseline: its fields, then the columns of its outputs that are watched."""
+    fields = {
+        name: counted.left_out(baseline.once[name]) if name in baseline.once else counted
+        for name, counted in baseline.fields.items()
+    }
     groups: tuple[tuple[Role, Mapping[str, BinCounts]], ...] = (
-        ("input", baseline.fields),
-        ("output", baseline.outputs),
+        ("input", fields),
+        ("output", baseline.watched_outputs),
     )
     return Layout(
         tuple(

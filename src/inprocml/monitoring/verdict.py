@@ -11,7 +11,18 @@ from typing import Any
 
 from inprocml.monitoring.series import Role
 
-__all__ = ["Action", "DriftEvent", "Finding", "Joint", "Measures", "Moment", "Reference", "State", "Test"]
+__all__ = [
+    "Action",
+    "DriftEvent",
+    "Finding",
+    "Joint",
+    "Measures",
+    "Moment",
+    "Progress",
+    "Reference",
+    "State",
+    "Test",
+]
 
 _DAY = 24  # hours, and looks
 _CHANCE = 0.01
@@ -88,11 +99,13 @@ class Measures:
 class Finding:
     """What one column shows against one reference.
 
-    ``value`` is the largest z of its tests over all windows, ``threshold`` what it must exceed, ``test`` the
+    ``value`` is the largest z of its tests in one window, ``threshold`` what it must exceed, ``test`` the
     one that it comes from, ``effect`` how far it moved (sigma for location and scale, debiased PSI for shape,
-    the change of a share for rates). ``since`` is when that window began, ``rows`` how many it holds;
-    ``current`` are their counts, ``reference`` those compared with, on bins named ``labels``, missing last.
-    ``why`` says it in words. Times are seconds since 1970.
+    the change of a share for rates). All are of the window from ``begins`` to ``ends`` (None: of rows that
+    have no time): of what moved the one that tells most, else the last day. ``rows`` is how many rows it
+    holds; ``current`` are their counts, ``reference`` those compared with, on bins named ``labels``, missing
+    last. ``since`` is when drift began. ``why`` says it in words, or what is wanting for a verdict. Times
+    are seconds since 1970.
     """
 
     name: str
@@ -110,6 +123,8 @@ class Finding:
     measures: Measures = Measures()
     new_values: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     why: str = ""
+    begins: float | None = None
+    ends: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +158,38 @@ class Joint:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One slot of the timeline: it ends at ``until``, had ``rows`` rows; debiased PSI by column's name."""
+    """One slot of the timeline: it ends at ``until``, had ``rows`` rows.
+
+    By column's name: debiased PSI, and the largest z of the tests that an hour may be judged by.
+    """
 
     until: float
     rows: int
     psi: Mapping[str, float]
+    z: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far learning is: ``done`` of ``wanted`` blocks, each of some rows and some seconds at least.
+
+    ``left`` is how many seconds the rest takes at the pace so far; None where nothing tells a pace.
+    """
+
+    done: int
+    wanted: int
+    block_rows: int
+    block_seconds: float
+    left: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class DriftEvent:
-    """An episode of drift opened or closed; ``id`` is the same for both. ``findings`` are ranked."""
+    """An episode of drift opened or closed; ``id`` is the same for both.
+
+    ``findings`` are ranked: of all columns that drifted in it so far, as they are at the event. ``why`` says
+    in words what they show or, of an episode that is over, what it was, how long, and how it ended.
+    """
 
     id: str
     action: Action
@@ -162,6 +199,7 @@ class DriftEvent:
     at: float
     since: float
     findings: tuple[Finding, ...]
+    why: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold, exactly; numbers that are not finite as "inf", "-inf" and "nan"."""

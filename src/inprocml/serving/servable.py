@@ -181,7 +181,7 @@ class Servable:
         if not self.runner.close(timeout):
             return False
         if self.monitor is not None:
-            self.monitor.close()
+            self.monitor.close(retired=not closing)
         for backend in self.backends:
             backend.close()
         trim()

@@ -11,12 +11,25 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.monitoring.alarm.columns import Stream, category, normal
 from tests.monitoring.report.sample import NOW, flights
 
 from inprocml.errors import Corrupt, Unsupported
-from inprocml.monitoring import NumberBins, ValueBins, numeric_edges
+from inprocml.monitoring import HourOfWeekBins, NumberBins, ValueBins, numeric_edges
+from inprocml.monitoring.alarm.folding import Folding
 from inprocml.monitoring.report import DriftReport, Health, measured, measures
-from inprocml.monitoring.verdict import Finding, Measures, Moment, Reference, State, Test
+from inprocml.monitoring.series import Layout, Series
+from inprocml.monitoring.verdict import (
+    Action,
+    DriftEvent,
+    Finding,
+    Measures,
+    Moment,
+    Progress,
+    Reference,
+    State,
+    Test,
+)
 
 NUMBERS = st.floats(allow_nan=False)
 FINITE = st.floats(-1e6, 1e6)
@@ -53,14 +66,31 @@ def findings(draw, numbers=NUMBERS, names=NAMES, rows=COUNTS):
         measures=Measures(**{part.name: draw(optional(numbers)) for part in fields(Measures)}),
         new_values=MappingProxyType(draw(st.dictionaries(NAMES, rows, max_size=3))),
         why=draw(st.text(max_size=30)),
+        begins=draw(optional(numbers)),
+        ends=draw(optional(numbers)),
+    )
+
+
+@st.composite
+def events(draw, numbers=NUMBERS):
+    return DriftEvent(
+        draw(NAMES),
+        draw(st.sampled_from(Action)),
+        "late",
+        "3",
+        draw(st.sampled_from(Reference)),
+        draw(numbers),
+        draw(numbers),
+        (),
+        draw(st.text(max_size=30)),
     )
 
 
 @st.composite
 def reports(draw, numbers=NUMBERS, names=NAMES, rows=COUNTS):
-    moments = st.builds(
-        Moment, numbers, rows, st.dictionaries(names, numbers, max_size=3).map(MappingProxyType)
-    )
+    scores = st.dictionaries(names, numbers, max_size=3).map(MappingProxyType)
+    moments = st.builds(Moment, numbers, rows, scores, scores)
+    learning = st.builds(Progress, rows, rows, rows, numbers, optional(numbers))
     listed = draw(
         st.lists(findings(numbers, names, rows), max_size=4, unique_by=lambda one: (one.role, one.name))
     )
@@ -77,6 +107,8 @@ def reports(draw, numbers=NUMBERS, names=NAMES, rows=COUNTS):
         health=Health(
             draw(rows), draw(rows), draw(rows), draw(numbers), draw(numbers), draw(st.integers(1, 9))
         ),
+        progress=draw(optional(learning)),
+        ended=tuple(draw(st.lists(events(numbers), max_size=3))),
     )
 
 
@@ -204,18 +236,72 @@ def test_reports_of_different_things_do_not_merge(other):
         flights(others=0).merge(replace(flights(others=0), **other))
 
 
-def test_counts_on_other_bins_are_not_added():
-    one, two = on_hosts([flights(seed, others=0).findings[:1] for seed in (0, 1)])
-    folded = replace(
+def test_counts_on_bins_of_another_baseline_are_not_added():
+    one, two = on_hosts([flights(seed, others=0).findings[1:2] for seed in (0, 1)])
+    other = replace(
         two.findings[0],
-        labels=("other", "unseen", "missing"),
+        labels=("[-inf, 3)", "[3, inf)", "missing"),
         reference=(9, 0, 1),
         current=(5, 4, 1),
         rows=10,
     )
-    merged = one.merge(replace(two, findings=(folded,)))["tailnum"]
-    assert merged.labels == one["tailnum"].labels
-    assert merged.current == one["tailnum"].current
+    merged = one.merge(replace(two, findings=(other,)))["wind_gust"]
+    assert merged.labels == one["wind_gust"].labels
+    assert merged.current == one["wind_gust"].current
+
+
+@settings(max_examples=40)
+@given(st.sampled_from(["number", "many", "few", "time"]), st.integers(0, 2**32))
+def test_all_bins_of_one_host_and_cells_of_another_add_up_exactly(kind, seed):
+    """A calm column is shown on all bins, one that moved on the cells of its window."""
+    random = np.random.default_rng(seed)
+    column = {
+        "number": lambda: random.normal(size=1000).round(random.integers(0, 4)),
+        "many": lambda: np.array([f"v{value}" for value in random.zipf(1.4, 1000) % 500], object),
+        "few": lambda: random.choice(np.array(["a", "b"], object), 1000),
+        "time": lambda: np.datetime64("2023-10-02", "us") + random.integers(0, 10**6, 1000).astype("m8[s]"),
+    }[kind]()
+    bins = {
+        "number": lambda: NumberBins(tuple(numeric_edges(column).tolist())),
+        "time": HourOfWeekBins,
+    }.get(kind, lambda: ValueBins.of(column))()
+    series = Series("x", "input", bins.count(column))
+    folding = Folding(Layout((series,)))
+    names = folding.names[0]
+    counts = [np.array(bins.count(random.permutation(column)[:300]).counts) for _ in range(2)]
+    folded = [tuple(folding.fold(each)[0, [cell for cell, _ in names]].tolist()) for each in counts]
+    then = tuple(folding.reference[0, [cell for cell, _ in names]].tolist())
+    one = replace(
+        flights(others=0)["wind_gust"],
+        labels=tuple(bins.labels()),
+        reference=series.reference.counts,
+        current=tuple(counts[0].tolist()),
+        rows=300,
+    )
+    two = replace(one, labels=tuple(label for _, label in names), reference=then, current=folded[1])
+    for reference in Reference:
+        first, second = on_hosts([(one,), (two,)], reference=reference)
+        for merged in (first.merge(second), second.merge(first)):
+            found = merged.findings[0]
+            assert found.labels == two.labels
+            assert found.current == tuple(a + b for a, b in zip(*folded, strict=True))
+            hosts = 1 if reference is Reference.TRAIN else 2
+            assert found.reference == tuple(hosts * count for count in then)
+
+
+def test_two_reports_against_the_time_before_add_up():
+    hosts = []
+    for seed in (1, 2):
+        stream = Stream(normal("x"), category("c", {"a": 3, "b": 1}), seed=seed)
+        stream.blocks(1600)
+        found = stream.alarm.findings(Reference.LIVE, stream.now)
+        hosts.append(replace(flights(others=0), reference=Reference.LIVE, findings=found))
+    merged = hosts[0].merge(hosts[1])
+    for name in ("x", "c"):
+        parts = [report[name] for report in hosts]
+        assert merged[name].rows == sum(merged[name].current) == sum(part.rows for part in parts) > 100_000
+        assert sum(merged[name].reference) == sum(sum(part.reference) for part in parts) > 0
+        assert abs(merged[name].measures.psi) < 0.01
 
 
 def test_what_is_empty_has_no_distance_and_no_rate():

@@ -16,9 +16,18 @@ from hypothesis import strategies as st
 from tests.monitoring.report.sample import NOW, flights
 from tests.monitoring.report.test_drift_report import reports
 
-from inprocml.drawing import cells, compared, spark, typed
+from inprocml.drawing import bars, cells, compared, spark, typed
 from inprocml.monitoring.report import DriftReport, Health
-from inprocml.monitoring.verdict import Finding, Moment, Reference, State, Test
+from inprocml.monitoring.verdict import (
+    Action,
+    DriftEvent,
+    Finding,
+    Moment,
+    Progress,
+    Reference,
+    State,
+    Test,
+)
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -285,3 +294,110 @@ def test_where_the_reference_has_too_few_rows_no_row_of_now_is_asked_for():
     said = str(replace(report, findings=(few,)))
     assert "Too little is known of training: young." in said
     assert "Too few rows for a verdict (300" not in said
+
+
+def learning(**told):
+    kept = {"done": 123, "wanted": 500, "block_rows": 100, "block_seconds": 60.0, "left": 9.2 * 86_400} | told
+    return replace(flights(others=0), state=State.WARMING, progress=Progress(**kept))
+
+
+def everywhere(report):
+    """The text and the page, each as one line."""
+    return [re.sub(r"\s+", " ", said) for said in (str(report), read(report.html()), read(report.body()))]
+
+
+def test_warming_up_says_how_far_it_is_how_long_it_takes_and_what_is_judged_meanwhile():
+    for said in everywhere(learning()):
+        assert "123 of 500 blocks so far (a block is 100 rows and 60 s, at least); about 9 days more" in said
+        assert "Judged meanwhile: values that training never saw (unseen, out of range)" in said
+    for said in everywhere(replace(learning(wanted=1535), reference=Reference.LIVE)):
+        assert "compared with from block 1,535 on: 123 so far" in said
+        assert "Judged meanwhile" not in said
+    for said in everywhere(flights(others=0)):
+        assert "blocks so far" not in said
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        (None, ", at least)."),
+        (100.0, "about a minute more"),
+        (5e3, "about 83 minutes"),
+        (8e4, "about 22 hours"),
+    ],
+)
+def test_the_time_left_is_one_round_number(left, said):
+    assert said in everywhere(learning(left=left))[0]
+
+
+def test_what_a_column_lacks_for_a_verdict_is_said():
+    report = flights(others=0)
+    few = replace(report["visib"], state=State.INSUFFICIENT, rows=312, why="visib: needs 1,000 rows, has 312")
+    for said in everywhere(replace(report, findings=(few,))):
+        assert "visib (needs 1,000 rows, has 312)" in said
+        assert said.count("needs 1,000 rows") == 1
+
+
+def test_rows_of_one_process_are_said_to_be_its_own():
+    report = flights(others=0)
+    for said in everywhere(replace(report, health=replace(report.health, scope="worker"))):
+        assert "Of this process alone: what other processes of this host count could not be added" in said
+    for scope in ("host", "hosts", "table"):
+        for said in everywhere(replace(report, health=replace(report.health, scope=scope))):
+            assert "this process" not in said
+
+
+def test_rows_are_said_to_be_of_a_window():
+    report = flights(others=0)
+    found = replace(report["carrier"], begins=NOW - 86_400, ends=NOW - 60, rows=81_204)
+    hour = replace(found, name="hour", begins=NOW - 7_200, ends=NOW - 3_600)
+    shown = replace(report, findings=(found, hour), timeline=())
+    assert re.search(r"carrier .* 81,204 +last 23 h 59 min", shown.text(160))
+    assert re.search(r"hour .* 81,204 +11:35 to 12:35", shown.text(160))
+    assert "81,204last 23 h 59 min" in read(shown.html())
+    assert "of\n" not in replace(report, timeline=()).text(160)  # no window is known
+
+
+def test_episodes_that_are_over_are_told():
+    over = DriftEvent(
+        "e1", Action.CLOSED, "late", "3", Reference.TRAIN, NOW, NOW, (), "<b>: drift; back to training"
+    )
+    report = replace(flights(others=0), ended=(over, replace(over, id="e2", why="")))
+    for said in everywhere(report):
+        assert "<b>: drift; back to training" in said
+        assert "e2: over" in said
+
+
+def test_noise_is_drawn_low_and_what_is_beyond_the_threshold_full():
+    report = flights(others=0)
+    slots = tuple(
+        replace(slot, z=MappingProxyType({"tailnum": 1.2 + place / 100, "wind_gust": 0.5}))
+        for place, slot in enumerate(report.timeline)
+    )
+    quiet = replace(report, timeline=slots)
+    (line,) = [line for line in str(quiet).split("\n") if "largest z" in line]
+    assert set(line.split()[-1]) <= {"▁", "▂", "▃"}
+    assert "full height is 5.7, the threshold" in str(quiet)
+    loud = replace(slots[-1], z=MappingProxyType({"tailnum": 41.0}))
+    (line,) = [
+        line for line in str(replace(report, timeline=(*slots[:-1], loud))).split("\n") if "largest z" in line
+    ]
+    assert line.endswith("█")
+    assert "full height is 5.7, the threshold" in read(quiet.html())
+
+
+def test_bars_beyond_the_full_height_end_there():
+    (high,) = re.findall(r"v(-[\d.]+)h", bars([50.0], "far", most=5.0))
+    (same,) = re.findall(r"v(-[\d.]+)h", bars([5.0], "at it", most=5.0))
+    (half,) = re.findall(r"v(-[\d.]+)h", bars([2.5], "half", most=5.0))
+    assert high == same == str(2 * float(half)).removesuffix(".0")
+
+
+@pytest.mark.parametrize("columns", [20, 33])
+def test_of_all_that_drifted_it_is_said_what_changed_up_to_twenty(columns):
+    report = wide_report(columns)
+    findings = tuple(replace(found, why=f"{found.name}: changed so") for found in report.findings)
+    shown = replace(report, findings=findings)
+    assert str(shown).count(": changed so") == 20
+    assert ("\n  and 13 more\n" in str(shown)) == (columns == 33)
+    assert ("and 13 more" in read(shown.html())) == (columns == 33)

@@ -182,14 +182,19 @@ def test_what_goes_missing_together_is_found():
     assert found[Reference.TRAIN].auc == 1.0
 
 
-def test_a_million_categories_and_the_time_of_the_week():
-    """Names are no rows' bins: 64 of them, other, unseen, missing; of times of the week nothing is kept."""
+@pytest.mark.parametrize("spread", ["even", "zipf"])
+def test_a_million_categories_and_the_time_of_the_week(spread):
+    """Names are no rows' bins: 64 of them, other, unseen, missing; of times of the week nothing is kept.
+
+    Values that came once in training are to new rows values never seen: those are no news.
+    """
     transform = Transform({"who": Category(), "a": Numeric(), "at": Timestamp(timezone="UTC")})
     draw = np.random.default_rng(12)
 
     def made(count):
         at = np.datetime64("2024-01-01T00:00:00", "us") + draw.integers(0, 10**9, count).astype("m8[us]")
-        who = np.array([f"u{n}" for n in draw.integers(0, 10**6, count)], object)
+        drawn = draw.integers(0, 10**6, count) if spread == "even" else draw.zipf(1.3, count) % 10**6
+        who = np.array([f"u{n}" for n in drawn], object)
         return {"who": who, "a": draw.normal(size=count), "at": at}
 
     training = made(3_000)
@@ -197,7 +202,8 @@ def test_a_million_categories_and_the_time_of_the_week():
     baseline = with_sample(build_baseline(transform.schema, training), training, {})
     assert baseline.sampled.shape == (500, 2)
     found = after_days(together(baseline), made, baseline=baseline)
-    assert found[Reference.TRAIN].hours == 24
+    assert (found[Reference.TRAIN].hours, found[Reference.TRAIN].state) == (24, State.OK)
+    assert found[Reference.TRAIN].auc < 0.6
 
 
 # --- in the bundle ---------------------------------------------------------------------------------------

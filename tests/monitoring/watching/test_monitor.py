@@ -178,7 +178,17 @@ def test_drift_opens_one_episode_that_names_the_column(tmp_path):
     assert {found.name for found in opened[0].findings} >= {"delay"}
     assert opened[0].at - START < 4 * 86_400.0 + 3_600.0
     assert state(monitor) is State.DRIFT
+    heard = []
+    monitor.listen(heard.append)
     monitor.close()
+    assert heard == [], "a worker was replaced, and the episode goes on"
+    last = monitor_of(tmp_path, clock)
+    last.listen(heard.append)
+    assert state(last) is State.DRIFT
+    last.close(retired=True)
+    (closed,) = [event for event in heard if event.reference is Reference.TRAIN]
+    assert (closed.action, closed.id) == (Action.CLOSED, opened[0].id)
+    assert "no longer serves" in closed.why
 
 
 def state(monitor):

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inprocml.monitoring.alarm import keeping
+from inprocml.monitoring.alarm import keeping, telling
 from inprocml.monitoring.alarm.budget import DAYS, threshold
 from inprocml.monitoring.alarm.evidence import Tables
-from inprocml.monitoring.alarm.findings import Sight, findings_of, moments_of
+from inprocml.monitoring.alarm.findings import findings_of, moments_of
 from inprocml.monitoring.alarm.folding import Folding
+from inprocml.monitoring.alarm.history import End, Over
 from inprocml.monitoring.alarm.judging import Floors, Look, Past, Terms, judge
 from inprocml.monitoring.alarm.memory import Memory, kept_whole
+from inprocml.monitoring.alarm.progress import progress_of
 from inprocml.monitoring.alarm.season import between_days, hours_differ, left_yesterday
+from inprocml.monitoring.alarm.shown import Sight
 from inprocml.monitoring.alarm.slots import DAY, HOUR
 from inprocml.monitoring.series import Counts, Layout
-from inprocml.monitoring.verdict import Action, DriftEvent, Finding, Moment, Reference, State
+from inprocml.monitoring.verdict import Action, DriftEvent, Finding, Moment, Progress, Reference, State
 
 __all__ = ["Alarm"]
 
@@ -77,8 +79,9 @@ class Alarm:
                 f"{rows} rows: counts and rows must not be negative. Pass what came since the last call."
             )
         clock, passed = self._memory.clock, self._pass(now)
+        silent = self._idle()
         if not rows and not counts.any():
-            return self._idle()
+            return silent
         if not clock.open_rows:
             clock.open_since, clock.open_seconds = clock.last - passed, 0.0
             self._begin_day()
@@ -88,13 +91,24 @@ class Alarm:
         self._memory.open += cells
         self._add_whole(counts, rows)
         if clock.open_rows < self._block_rows or clock.open_seconds < self._block_seconds:
-            return []
-        return self._close_block()
+            return silent
+        return silent + self._close_block()
 
     def look(self, now: float) -> list[DriftEvent]:
         """Let time pass without rows: an episode ends when nothing was heard for a day."""
         self._pass(now)
         return self._idle()
+
+    def retire(self, now: float) -> list[DriftEvent]:
+        """End the episodes that are on: the version no longer serves. The events say so."""
+        self._pass(now)
+        return self._end_all(End.RETIRED)
+
+    def progress(self, reference: Reference, now: float) -> Progress | None:
+        """Return how far learning is that a verdict waits for, and the time left; ``None`` if done."""
+        if not self._folding.layout.series:
+            return None
+        return progress_of(self._memory, reference, now, self._block_rows, self._block_seconds)
 
     def state(self, reference: Reference, now: float) -> State:
         """Return what can be said against one reference."""
@@ -125,21 +139,28 @@ class Alarm:
             self._past(),
             self._tables.get(reference),
             self._recent(),
+            self._deff,
+            self._still(),
+            now,
         )
-        return findings_of(sight, now)
+        return findings_of(sight)
 
     def episodes(self) -> tuple[DriftEvent, ...]:
         """Return the episodes that are on, as the events that opened them; their findings as of now."""
         return tuple(
-            replace(self._event(reference, Action.OPENED, episode.drifting), at=episode.at)
+            self._opened(reference, episode.at)
             for reference, episode in self._memory.episodes.items()
             if episode.open
         )
 
+    def ended(self, now: float) -> tuple[DriftEvent, ...]:
+        """Return the last 8 episodes that are over, the oldest first; their findings as of ``now``."""
+        return tuple(self._closed(over, now) for over in self._memory.history.all())
+
     def timeline(self) -> tuple[Moment, ...]:
         """Return the last hours that held rows, against training; the present one is the last."""
-        deff = self._memory.dependence.effect(self._weekly)
-        return moments_of(self._folding, self._memory.slots, self._tables[Reference.TRAIN], deff)
+        trained = self._tables[Reference.TRAIN]
+        return moments_of(self._folding, self._memory.slots, trained, self._deff, self._still())
 
     def dump(self) -> bytes:
         """Return the state as bytes: at most 4 KB a series and 4 KB for all."""
@@ -201,13 +222,19 @@ class Alarm:
         return passed
 
     def _idle(self) -> list[DriftEvent]:
-        clock, events = self._memory.clock, []
-        if clock.last - clock.heard > DAY:
-            for reference, episode in self._memory.episodes.items():
-                if episode.open:
-                    drifting = episode.drifting.copy()
-                    events.append(self._event(reference, episode.close(), drifting))
-        return events
+        clock = self._memory.clock
+        return self._end_all(End.SILENT) if clock.last - clock.heard > DAY else []
+
+    def _end_all(self, end: End) -> list[DriftEvent]:
+        over, last = [], self._memory.clock.last
+        for episode in self._memory.episodes.values():
+            if episode.open:
+                episode.close()
+                over.append(self._memory.history.push(episode, last, end))
+        if over:  # rows of an episode that is over would open the same one again
+            self._memory.blocks.forget(0)
+            self._begin_anew(min(each.since for each in over), last)
+        return [self._closed(each, last) for each in over]
 
     def _begin_day(self) -> None:
         """Count on all bins anew with a block, a day after the last time."""
@@ -277,9 +304,11 @@ class Alarm:
         action = episode.step(look, starts, self._limit, self._memory.clock.last)
         if action is None:
             return []
-        event = self._event(reference, action, drifting | episode.drifting)
-        if action is Action.CLOSED:
-            self._start_anew(look, drifting, event.since)
+        if action is Action.OPENED:
+            return [self._opened(reference, self._memory.clock.last)]
+        over = self._memory.history.push(episode, self._memory.clock.last, End.CALM)
+        event = self._closed(over, self._memory.clock.last)
+        self._start_anew(look, drifting, over.since)
         return [event]
 
     def _start_anew(self, look: Look, drifting: NDArray[np.bool_], ill: float) -> None:
@@ -287,18 +316,22 @@ class Alarm:
         suffixes = self._past().suffixes
         blocks = [suffixes[place].blocks for place in look.clearing[drifting] if place < len(suffixes)]
         self._memory.blocks.forget(max(blocks, default=1))
-        self._memory.clock.ill, self._memory.clock.anew = ill, self._memory.blocks.oldest()
+        self._begin_anew(ill, self._memory.blocks.oldest())
+
+    def _begin_anew(self, ill: float, anew: float) -> None:
+        self._memory.clock.ill, self._memory.clock.anew = ill, anew
         self._memory.flags[1] = False
         self._looks.clear()
         self._windows = None
 
-    def _event(self, reference: Reference, action: Action, drifting: NDArray[np.bool_]) -> DriftEvent:
-        episode, clock = self._memory.episodes[reference], self._memory.clock
-        names = {self._folding.layout.series[place].name for place in np.flatnonzero(drifting).tolist()}
-        told = tuple(each for each in self.findings(reference, clock.last) if each.name in names)
-        since = float(episode.since[drifting].min(initial=episode.at))
-        name = episode.name(self._model, self._version)
-        return DriftEvent(name, action, self._model, self._version, reference, clock.last, since, told)
+    def _opened(self, reference: Reference, at: float) -> DriftEvent:
+        episode = self._memory.episodes[reference]
+        found = self.findings(reference, self._memory.clock.last)
+        return telling.opened(self._folding, episode, found, self._model, self._version, at)
+
+    def _closed(self, over: Over, now: float) -> DriftEvent:
+        found = self.findings(over.reference, now)
+        return telling.closed(self._folding, over, found, self._model, self._version, now)
 
     def _past(self) -> Past:
         if self._windows is None:
@@ -335,8 +368,16 @@ class Alarm:
             left,
             np.where(drifting, episode.since, -np.inf),
             not memory.dependence.known,
+            None if memory.dependence.known else memory.dependence.so_far(self._weekly),
             bool(clock.settled),
         )
+
+    def _still(self) -> NDArray[np.bool_]:
+        """Return of which columns blocks and hours tell nothing but shares."""
+        memory = self._memory
+        unsettled = not memory.dependence.known and not memory.clock.settled
+        still: NDArray[np.bool_] = memory.flags[0] | self._weekly | unsettled
+        return still
 
     def _few(self) -> bool:
         return not (self._tables[Reference.TRAIN].rows >= 50).any()

@@ -8,10 +8,11 @@ import numpy as np
 
 from inprocml.monitoring.alarm.blocks import Window
 from inprocml.monitoring.alarm.evidence import TESTS, Tables
-from inprocml.monitoring.alarm.findings import ORDER, Sight, measures_of, test_of, words_of
+from inprocml.monitoring.alarm.findings import ORDER, measures_of, words_of
 from inprocml.monitoring.alarm.folding import Folding
 from inprocml.monitoring.alarm.judging import Floors, Look, Past, Terms, judge
 from inprocml.monitoring.alarm.memory import Memory
+from inprocml.monitoring.alarm.shown import Sight, test_of
 from inprocml.monitoring.series import Counts, Layout
 from inprocml.monitoring.verdict import Finding, Reference, State
 
@@ -41,8 +42,19 @@ def judge_at_once(
     past, limit = Past([window], None, []), _limit(len(layout.series))
     look = judge(past, tables, _terms(folding, limit, floors or Floors()))
     state = _state(look, limit)
+    series = len(layout.series)
     sight = Sight(
-        folding, Memory.of(layout), Reference.TRAIN, state, limit, look, past, tables, np.zeros(0, np.int64)
+        folding,
+        Memory.of(layout),
+        Reference.TRAIN,
+        state,
+        limit,
+        look,
+        past,
+        tables,
+        np.zeros(0, np.int64),
+        deff=np.ones(series),
+        still=np.zeros(series, np.bool_),
     )
     parts = layout.parts(counts)
     found = [_finding(sight, place, part) for place, part in enumerate(parts)]
@@ -66,6 +78,7 @@ def _terms(folding: Folding, limit: float, floors: Floors) -> Terms:
         left=never,
         since=np.full(series, -np.inf),
         warming=False,
+        learning=None,
         settled=True,
     )
 
@@ -90,21 +103,22 @@ def _finding(sight: Sight, place: int, counts: Counts) -> Finding:
     assert look is not None
     state = _of(look, place, sight.limit)
     told = state is not State.INSUFFICIENT and look.z[place] > 0
-    test, window = test_of(sight, place) if told else None, sight.past.suffixes[0]
+    test, cells = test_of(sight, place) if told else None, sight.past.suffixes[0].counts[place]
+    effect = float(look.effect[place]) if told else 0.0
     moved = test is not None and state in {State.DRIFT, State.WATCH}
     return Finding(
         name=series.name,
         role=series.role,
         state=state,
-        value=float(look.strong[place] or look.z[place]) if told else 0.0,
+        value=float(look.value[place]) if told else 0.0,
         threshold=sight.limit,
         test=test,
-        effect=float(look.effect[place]) if told else 0.0,
+        effect=effect,
         since=None,
         rows=int(counts.sum()),
         labels=tuple(series.bins.labels()),
         reference=series.reference.counts,
         current=tuple(counts.tolist()),
-        measures=measures_of(sight, place, window),
-        why=words_of(sight, place, window, test, None) if moved and test is not None else "",
+        measures=measures_of(sight, place, cells),
+        why=words_of(sight, place, cells, test, effect, None) if moved and test is not None else "",
     )

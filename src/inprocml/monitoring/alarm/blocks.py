@@ -30,11 +30,15 @@ def saturated(counts: NDArray[np.int64]) -> _Kept:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The newest ``blocks`` blocks: since when, and their counts, shape ``(series, 16)``."""
+    """The newest ``blocks`` blocks: since when, their counts, shape ``(series, 16)``, and until when.
+
+    ``until`` is None where that is when the last block was closed.
+    """
 
     since: float
     blocks: int
     counts: _Cells
+    until: float | None = None
 
 
 class Blocks:
@@ -82,6 +86,11 @@ class Blocks:
         ends = np.searchsorted(reach, wanted[wanted <= reach[-1]])
         return [Window(float(self.starts[slots[end]]), int(reach[end]), sums[end]) for end in ends.tolist()]
 
+    def reach(self) -> tuple[int, float]:
+        """Return how many blocks are kept, and when the oldest began."""
+        slots, reach = self._newest_first()
+        return (int(reach[-1]), float(self.starts[slots[-1]])) if len(slots) else (0, 0.0)
+
     def start_of(self, blocks: int) -> float:
         """Return about when the newest ``blocks`` blocks began; minus infinity where so many are not kept."""
         slots, reach = self._newest_first()
@@ -99,7 +108,7 @@ class Blocks:
     def forget(self, keep: int) -> None:
         """Drop all but the newest ``keep`` blocks, or a few more: a merged block stays or goes whole."""
         slots, reach = self._newest_first()
-        self.levels[slots[np.searchsorted(reach, keep) + 1 :]] = -1
+        self.levels[slots[np.searchsorted(reach, keep) + 1 if keep else 0 :]] = -1
 
     def _newest_first(self) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
         """Return the slots in use, the newest first, and how many blocks each suffix has."""

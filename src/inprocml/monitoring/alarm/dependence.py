@@ -22,6 +22,8 @@ BLOCKS = 500
 UNKNOWN = 30.0
 """What rows are taken to depend on one another until it is known; clusters of ten give 14, AR(1) 0.9 23."""
 
+_SOON = 16  # pairs of windows that tell enough to go on with
+
 _LEVELS = 5  # windows of 1, 2, 4, 8 and 16 blocks
 _CHANNELS = 3  # location, scale, missing
 _CAUTION = 1.15
@@ -75,13 +77,25 @@ class Dependence:
         """
         if not self.known:
             return np.full(self.means.shape[2], UNKNOWN)
+        ratio, pairs = self._ratios(weekly)
+        sure = ratio * np.maximum(1 - 2 * np.sqrt(2 / pairs), 0)
+        result: _Floats = np.maximum(1.0, _CAUTION * sure.max(axis=(0, 1)))
+        return result
+
+    def so_far(self, weekly: NDArray[np.bool_]) -> _Floats:
+        """Return what deff is at most, as far as windows tell that came 16 times; on the safe side."""
+        ratio, pairs = self._ratios(weekly)
+        told = (pairs >= _SOON) & (self.blocks >= 4 * _SOON)
+        most = np.where(told, ratio * (1 + 2 * np.sqrt(2 / pairs)), 0).max(axis=(0, 1))
+        result: _Floats = np.where(most > 0, np.clip(_CAUTION * most, 1, UNKNOWN), UNKNOWN)
+        return result
+
+    def _ratios(self, weekly: NDArray[np.bool_]) -> tuple[_Floats, _Floats]:
         within = self.within[0] / np.maximum(self.within[1], 1)
         pairs = np.maximum(self.pairs, 1).astype(np.float64)
         ratio = np.where(within > 0, self.squares / pairs / np.where(within > 0, within, 1), 1)
         ratio[:, :2, weekly] = 1
-        sure = ratio * np.maximum(1 - 2 * np.sqrt(2 / pairs), 0)
-        result: _Floats = np.maximum(1.0, _CAUTION * sure.max(axis=(0, 1)))
-        return result
+        return ratio, pairs
 
 
 def _channels(counts: _Floats, tables: Tables) -> tuple[_Floats, _Floats, _Floats]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from inprocml.monitoring.alarm.judging import Look
 from inprocml.monitoring.verdict import Action, Reference
 
-__all__ = ["Episode"]
+__all__ = ["Episode", "code", "name_of"]
 
 _CONFIRMED = 2.5  # the block before must be within this of the threshold
 
@@ -30,8 +30,9 @@ class Episode:
         self.drifting = np.zeros(series, np.bool_)
         self.calm = np.zeros(series, np.uint8)  # blocks in a row
         self.since = np.zeros(series, np.float64)
+        self.joined = np.zeros(series, np.int8)  # by which test it first drifted in the episode, see ``code``
         self.opened = 0  # how many ever
-        self.at = 0.0
+        self.at = self.began = 0.0
         self.open = False
 
     def step(self, look: Look, starts: _Floats, limit: float, at: float) -> Action | None:
@@ -39,13 +40,18 @@ class Episode:
 
         Calm counts only in a window that began after the drift did: a longer one is calm because it is old.
         """
+        if not self.open:
+            self.joined, self.began = np.zeros_like(self.joined), at
         fresh = (look.strong > limit) & (self.before > limit - _CONFIRMED) & ~self.drifting
         self.before = look.near
         self.drifting |= fresh
         self.since = np.where(fresh, starts[look.window], self.since)
+        self.began = float(self.since[fresh].min(initial=self.began))
+        self.joined = np.where(fresh & (self.joined == 0), code(look), self.joined).astype(np.int8)
         calm = look.calm & self.drifting & ~fresh & (starts[look.clearing] > self.since)
         self.calm = np.where(calm, np.minimum(self.calm + 1, _CALM), 0).astype(np.uint8)
         self.drifting &= self.calm < _CALM
+        self.calm[~self.drifting] = 0
         if not self.open and self.drifting.any():
             self.opened += 1
             self.at, self.open = at, True
@@ -60,7 +66,13 @@ class Episode:
         self.before[:] = 0
         return Action.CLOSED
 
-    def name(self, model: str, version: str) -> str:
-        """Return the id of the last episode: the same when it opens and closes, and in every process."""
-        told = "\n".join([model, version, self.reference, str(self.opened), repr(self.at)])
-        return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+def code(look: Look) -> NDArray[np.int8]:
+    """Return the place of the test that tells most, from 1 on, negative where there is less of something."""
+    return ((look.test + 1) * np.where(look.effect < 0, -1, 1)).astype(np.int8)
+
+
+def name_of(model: str, version: str, reference: Reference, opened: int, at: float) -> str:
+    """Return the id of an episode: the same when it opens and closes, and in every process."""
+    told = "\n".join([model, version, reference, str(opened), repr(at)])
+    return hashlib.sha256(told.encode()).hexdigest()[:16]

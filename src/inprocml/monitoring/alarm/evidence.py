@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inprocml.monitoring.alarm.folding import BELOW, BEYOND, CELLS, MISSING, Folding
+from inprocml.monitoring.alarm.folding import BELOW, BEYOND, CELLS, MISSING, RARE, Folding
 from inprocml.monitoring.statistics import (
     location_scores,
     poisson_lower,
@@ -34,7 +34,8 @@ _Floats = NDArray[np.float64]
 class Evidence:
     """Shape ``(tests, series, windows)`` each: z is 0 where nothing could be tested.
 
-    ``error`` is the standard error of ``effect``, of location and scale alone.
+    ``error`` is what ``effect`` may be larger by: for location and scale its standard error; of values never
+    seen, where they are twice what was expected, that expectation.
     """
 
     z: _Floats
@@ -65,27 +66,36 @@ class Tables:
         self.valued = np.ones((len(kinds), CELLS))
         self.valued[:, MISSING] = 0
         self.valued[kinds != "number", BEYOND] = 0
+        # where new ones are expected they are rare values, or all others would seem to come more often
+        endless = (kinds != "number") & (folding.reference[:, BEYOND] > 0)
         values = self.worth * self.valued
+        values[:, RARE] += np.where(endless, self.worth[:, BEYOND], 0)
         self.values = values.sum(axis=1)
         self.scores = np.stack([location_scores(values) * self.valued, scale_scores(values) * self.valued])
         shares = values / np.maximum(self.values, 1)[:, None]
         self.skew = np.abs((shares * self.scores**3).sum(axis=2))
         self.grouping = _grouping(shares, self.valued)
+        self.valued[endless, BEYOND] = 1
+        self.scores[:, endless, BEYOND] = self.scores[:, endless, RARE]
+        self.grouping[endless, BEYOND] = self.grouping[endless, RARE]
         self.grouped = np.matmul(values[:, None, :], self.grouping)[:, 0]
         self.present = (self.grouping.sum(axis=1) > 0).astype(np.float64)
         self.groups = self.present.sum(axis=1)
-        self._set_rates(kinds)
+        self._set_rates(kinds, values)
+        trained = deff is None  # what live rows had was seen, and is no expectation
+        self.expected = np.where(endless & trained, self.rates[1], 0)[:, None]
 
-    def _set_rates(self, kinds: NDArray[np.str_]) -> None:
+    def _set_rates(self, kinds: NDArray[np.str_], values: _Floats) -> None:
         """Set what is told by shares alone: missing, outside, and values that the reference hardly had."""
         self.outside = np.zeros_like(self.counts)
         self.outside[:, BEYOND] = 1
         self.outside[kinds == "number", BELOW] = 1
-        shares = self.worth * self.valued / np.maximum(self.values, 1)[:, None]
+        shares = values / np.maximum(self.values, 1)[:, None]
         rare = self.valued * (1 - self.outside) * (shares < _RARE)
         missing = np.zeros_like(self.counts)
         missing[:, MISSING] = 1
-        hits = np.stack([(self.worth * mask).sum(axis=1) for mask in (missing, self.outside, rare)])
+        masked = (self.worth * missing, self.worth * self.outside, values * rare)
+        hits = np.stack([each.sum(axis=1) for each in masked])
         rows = np.maximum(self.rows, 1)
         self.rates = hits / rows
         most, least = np.ceil(hits).astype(np.int64).tolist(), np.floor(hits[0]).astype(np.int64).tolist()
@@ -94,8 +104,14 @@ class Tables:
         columns = [self.valued, *self.scores, np.ones_like(self.counts), missing, self.outside, rare]
         self.weights = np.stack(columns, axis=2)
 
-    def evidence(self, windows: NDArray[np.int64], deff: _Floats) -> Evidence:
-        """Test windows of shape ``(series, windows, 16)``; ``deff`` of ``(series, windows)``."""
+    def evidence(
+        self, windows: NDArray[np.int64], deff: _Floats, learning: _Floats | None = None
+    ) -> Evidence:
+        """Test windows of shape ``(series, windows, 16)``; ``deff`` of ``(series, windows)``.
+
+        ``learning``, ``(series,)``, is what deff is at most, before it is known: the share of values never
+        seen is tested with that, where some are expected.
+        """
         counts = windows.astype(np.float64)
         # one product instead of seven sums
         values, location, scale, rows, *hits = np.moveaxis(np.matmul(counts, self.weights), 2, 0)
@@ -108,8 +124,11 @@ class Tables:
         effect[0], effect[1] = mean[0], mean[1] / np.sqrt(2)
         z[:2] = _directed(mean, noise, noise + self.unrest.T[:2, :, None], self.skew[:, :, None])
         error[:2] = np.where(enough, np.sqrt(noise), 0)
+        error[4] = np.where(hits[1] >= 2 * self.expected * rows, self.expected, 0)
         restless = deff + rows * self.unrest[:, 2:]
-        rates, changes = self._rates(np.stack(hits), rows, deff, restless)
+        new = deff if learning is None else np.where(self.expected, np.minimum(deff, learning[:, None]), deff)
+        effects = np.stack([restless, new, restless])
+        rates, changes = self._rates(np.stack(hits), rows, np.stack([deff, new, deff]), effects)
         z[2], effect[2] = self._shape(counts, restless)
         z[3:], effect[3:] = rates[:2], changes[:2]
         odd = rates[2] > z[2]
@@ -143,15 +162,14 @@ class Tables:
         return result
 
     def _rates(
-        self, hits: _Floats, rows: _Floats, deff: _Floats, restless: _Floats
+        self, hits: _Floats, rows: _Floats, deff: _Floats, effects: _Floats
     ) -> tuple[_Floats, _Floats]:
         """Return z and changes of shares: missing (both ways), outside and rare values (more of them).
 
         What training never saw, no stretch of it saw: unrest is no excuse there.
         """
-        effects = np.stack([restless, deff, restless])
         z = np.maximum(poisson_z(hits / effects, self.upper[:, :, None] * rows / effects), 0)
-        fewer = poisson_z(hits[0] / restless, self.lower[:, None] * rows / restless)
+        fewer = poisson_z(hits[0] / effects[0], self.lower[:, None] * rows / effects[0])
         z[0] = np.maximum(z[0], -fewer)
         tested = (rows >= LEAST * deff) & (self.rows[:, None] >= LEAST)
         change = hits / np.maximum(rows, 1) - self.rates[:, :, None]

@@ -15,11 +15,12 @@ from inprocml.monitoring.bins import HourOfWeekBins, NumberBins
 from inprocml.monitoring.series import Counts, Layout, Series
 from inprocml.schema.once import once
 
-__all__ = ["BELOW", "BEYOND", "CELLS", "MISSING", "Folding"]
+__all__ = ["BELOW", "BEYOND", "CELLS", "MISSING", "RARE", "Folding"]
 
 CELLS = 16
 BELOW, BEYOND, MISSING = 0, 14, 15
 _INNER = 13
+RARE = _INNER  # of categories: all values but the twelve most frequent
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ class Terms:
     left: _Flags  # the last hour is not where it was yesterday
     since: _Floats  # when drift began that is on; minus infinity where none is
     warming: bool
+    learning: _Floats | None  # while warming: what deff is at most, as far as that is known
     settled: bool  # while warming: enough hours were seen to tell a wave from a step
 
 
@@ -80,14 +81,15 @@ class Look:
     """What each column shows against a reference; shapes ``(series,)``.
 
     ``z`` is the largest over windows and tests that may speak, ``strong`` the largest of those whose effect
-    is beyond the floor, ``near`` beyond half of it. ``test`` and ``window`` say where ``z`` (``strong``,
-    if there is one) comes from, ``effect`` how large it is there. ``calm``: the window
-    of ``clearing`` shows nothing.
+    is beyond the floor, ``near`` beyond half of it. ``test`` and ``window`` say where ``strong`` comes from,
+    or ``near``, or ``z``, the first that there is; ``value`` and ``effect`` how far out and how large it is
+    there. ``calm``: the window of ``clearing`` shows nothing.
     """
 
     z: _Floats
     strong: _Floats
     near: _Floats
+    value: _Floats
     effect: _Floats
     test: NDArray[np.intp]
     window: NDArray[np.intp]
@@ -101,7 +103,7 @@ def judge(past: Past, tables: Tables, terms: Terms) -> Look:
     windows = past.windows()
     counts = np.stack([window.counts for window in windows], axis=1)
     deff = _effects(past, counts, tables, terms)
-    found = tables.evidence(counts, deff)
+    found = tables.evidence(counts, deff, terms.learning)
     z = np.where(_may_speak(past, terms), found.z, 0.0)
     floors = terms.floors.column()
     if terms.warming:  # what training never saw is no wave, however rows depend on one another
@@ -111,7 +113,8 @@ def judge(past: Past, tables: Tables, terms: Terms) -> Look:
     certain = np.where(counts.sum(axis=2) >= LEAST_SHAPE * deff, z[2], 0.0)
     strong, near = np.where(size >= floors, z, 0.0), np.where(size >= floors / 2, z, 0.0)
     strong[2] = np.minimum(strong[2], certain)
-    flat = np.where(strong > 0, strong + 1e6, z).transpose(1, 0, 2).reshape(len(deff), -1)
+    told = np.where(strong > 0, strong + 2e6, np.where(near > 0, near + 1e6, z))
+    flat = told.transpose(1, 0, 2).reshape(len(deff), -1)
     best = flat.argmax(axis=1)
     test, window = np.unravel_index(best, (z.shape[0], z.shape[2]))
     series = np.arange(len(deff))
@@ -121,6 +124,7 @@ def judge(past: Past, tables: Tables, terms: Terms) -> Look:
         z.max(axis=(0, 2)),
         strong.max(axis=(0, 2)),
         near.max(axis=(0, 2)),
+        z[test, series, window],
         found.effect[test, series, window],
         test,
         window,

@@ -11,12 +11,13 @@ import struct
 import numpy as np
 
 from inprocml.monitoring.alarm.blocks import LEVELS
+from inprocml.monitoring.alarm.evidence import TESTS
 from inprocml.monitoring.alarm.memory import Memory
 from inprocml.monitoring.series import Layout
 
 __all__ = ["dump", "load"]
 
-_MAGIC = b"ipmlalarm\x00\x01"  # the last byte is the version of the format
+_MAGIC = b"ipmlalarm\x00\x02"  # the last byte is the version of the format
 _DIGEST = 32
 _WRONG = "the state of an alarm cannot be used: {}. Delete it; the alarm starts anew."
 
@@ -78,6 +79,8 @@ def _check(memory: Memory) -> None:
         and -1 <= slots.hour < 2**40
         and memory.dependence.blocks >= 0
         and all(max(episode.calm, default=0) < 3 for episode in memory.episodes.values())
+        and all((abs(episode.joined) <= len(TESTS)).all() for episode in memory.episodes.values())
+        and memory.history.sound
     )
     if not sound:
         raise ValueError(_WRONG.format("its numbers make no sense"))

@@ -11,6 +11,7 @@ from inprocml.monitoring.alarm.blocks import Blocks
 from inprocml.monitoring.alarm.dependence import Dependence
 from inprocml.monitoring.alarm.episode import Episode
 from inprocml.monitoring.alarm.folding import CELLS
+from inprocml.monitoring.alarm.history import History
 from inprocml.monitoring.alarm.slots import Slots
 from inprocml.monitoring.bins import HourOfWeekBins
 from inprocml.monitoring.series import Layout
@@ -53,6 +54,7 @@ class Memory:
     slots: Slots
     dependence: Dependence
     episodes: dict[Reference, Episode]
+    history: History
     open: NDArray[np.int64]
     live: NDArray[np.int64]
     full: NDArray[np.uint32]
@@ -69,6 +71,7 @@ class Memory:
             Slots(series),
             Dependence(series),
             {reference: Episode(series, reference) for reference in Reference},
+            History(series),
             np.zeros((series, CELLS), np.int64),
             np.zeros((series, CELLS), np.int64),
             np.zeros(int(kept_whole(layout).sum()), np.uint32),
@@ -93,7 +96,11 @@ class Memory:
             (self.blocks, ("counts", "levels", "orders", "starts")),
             (self.slots, ("hours", "days", "present", "hour_stamps", "day_stamps")),
             (self.dependence, ("means", "weights", "squares", "pairs", "within")),
-            *((episode, ("before", "drifting", "calm", "since")) for episode in self.episodes.values()),
+            *(
+                (episode, ("before", "drifting", "calm", "since", "joined"))
+                for episode in self.episodes.values()
+            ),
+            (self.history, ("numbers", "joined")),
         ]
         return [(owner, name) for owner, names in owned for name in names]
 
@@ -104,7 +111,7 @@ class Memory:
             (self.blocks, ("pushed",)),
             (self.slots, ("hour",)),
             (self.dependence, ("blocks",)),
-            *((episode, ("opened", "at", "open")) for episode in self.episodes.values()),
+            *((episode, ("opened", "at", "began", "open")) for episode in self.episodes.values()),
         ]
         return [(owner, name) for owner, names in owned for name in names]
 

@@ -77,7 +77,8 @@ class Slots:
         slot = (self.hour - 1) % _HOURS
         if self.hour == _NONE or self.hour_stamps[slot] != self.hour - 1:
             return None
-        return Window(float((self.hour - 1) * HOUR), 0, self.hours[slot].astype(np.int64))
+        counts = self.hours[slot].astype(np.int64)
+        return Window(float((self.hour - 1) * HOUR), 0, counts, float(self.hour * HOUR))
 
     def whole_days(self) -> list[tuple[int, Window]]:
         """Return windows of whole days, and of how many: the last 24 hours, the last 2, 4, 7 days."""
@@ -87,14 +88,16 @@ class Slots:
             and (np.sort(self.hour_stamps) == np.arange(self.hour - _HOURS, self.hour)).all()
         ):
             counts = self.hours.sum(axis=0, dtype=np.int64)
-            windows.append((1, Window(float((self.hour - _HOURS) * HOUR), 0, counts)))
+            windows.append(
+                (1, Window(float((self.hour - _HOURS) * HOUR), 0, counts, float(self.hour * HOUR)))
+            )
         today = self.hour // 24
         for span in _SPANS:
             wanted = np.arange(today - span, today)
             slots = wanted % _DAYS
             if self.hour != _NONE and (self.day_stamps[slots] == wanted).all():
                 counts = self.days[slots].sum(axis=0, dtype=np.int64)
-                windows.append((span, Window(float(wanted[0] * DAY), 0, counts)))
+                windows.append((span, Window(float(wanted[0] * DAY), 0, counts, float(today * DAY))))
         return windows
 
     def complete_hours(self, before: float) -> tuple[NDArray[np.int64], _Cells]:

@@ -63,7 +63,9 @@ def _chunk(
 ) -> NDArray[np.int64]:
     inputs = baseline.count({name: columns[name][rows] for name in baseline.fields})
     answers = baseline.count_outputs({name: np.asarray(given)[rows] for name, given in outputs.items()})
-    parts = [each.counts for each in (*inputs.values(), *answers.values())]
+    counted = {("input", name): counts for name, counts in inputs.items()}
+    counted |= {("output", name): counts for name, counts in answers.items()}
+    parts = [counted[each.role, each.name].counts for each in folding.layout.series]
     return folding.fold(folding.layout.joined(parts))
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from inprocml.monitoring.verdict import Finding, Joint, Moment, Reference, State
+from inprocml.monitoring.verdict import DriftEvent, Finding, Joint, Moment, Progress, Reference, State
 
 __all__ = ["DriftReport", "Health", "ranked"]
 
-Scope = Literal["worker", "host", "hosts"]
+Scope = Literal["worker", "host", "hosts", "table"]
 
 _WEIGHT = {
     State.DRIFT: 0,
@@ -28,7 +28,8 @@ class Health:
 
     ``sampled_out`` were left out on purpose: more came than ``most_rows`` lets through.
     ``lag_seconds`` is how far counting is behind serving, ``cpu_seconds`` what it has cost so far; both as of
-    the report. ``scope`` says whose rows these are: one worker's, one host's, or several hosts'.
+    the report. ``scope`` says whose rows these are: one worker's, because those of the others could not be
+    added, one host's, several hosts', or those of a table that was given.
     """
 
     seen: int = 0
@@ -48,7 +49,9 @@ class DriftReport:
 
     ``since`` is when the state began, ``rows`` how many rows it rests on. ``findings`` are ranked, the most
     telling first; ``timeline`` has the last day, oldest first; ``joint`` is what all columns show together,
-    None before the first hour's look. Shown as text in a terminal, and as tables and charts in a notebook.
+    None before the first hour's look. ``progress`` is how far learning is that a verdict waits for, None if
+    for none; ``ended`` the last episodes that are over, without findings. Shown as text in a terminal, and as
+    tables and charts in a notebook.
     """
 
     model: str
@@ -62,6 +65,8 @@ class DriftReport:
     timeline: tuple[Moment, ...] = ()
     health: Health = Health()
     joint: Joint | None = None
+    progress: Progress | None = None
+    ended: tuple[DriftEvent, ...] = ()
 
     @property
     def drifted(self) -> tuple[Finding, ...]:

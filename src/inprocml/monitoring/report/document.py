@@ -12,6 +12,7 @@ from pydantic import Field
 from inprocml.monitoring.documents import (
     MOST_COLUMNS,
     CountDocument,
+    EventDocument,
     FindingDocument,
     NumberDocument,
     ReferenceDocument,
@@ -19,9 +20,10 @@ from inprocml.monitoring.documents import (
     Strict,
     known_kind,
     plain,
+    write_event,
 )
 from inprocml.monitoring.report.core import DriftReport, Health, Scope
-from inprocml.monitoring.verdict import Joint, Moment
+from inprocml.monitoring.verdict import Joint, Moment, Progress
 from inprocml.schema.sound import sound
 
 __all__ = ["read", "write"]
@@ -29,11 +31,13 @@ __all__ = ["read", "write"]
 _KIND = "drift_report@1"
 _WHAT = "the drift report"
 _MOST_MOMENTS = 10_000
+_MOST_ENDED = 1_000
 
 
 def write(report: DriftReport) -> dict[str, Any]:
     """Return the report as ``DriftReport.to_dict`` says."""
-    return {"kind": _KIND} | {part.name: plain(getattr(report, part.name)) for part in fields(report)}
+    told = {"kind": _KIND} | {part.name: plain(getattr(report, part.name)) for part in fields(report)}
+    return told | {"ended": [write_event(event) for event in report.ended]}
 
 
 def read(document: Mapping[str, Any]) -> DriftReport:
@@ -46,9 +50,21 @@ class _Moment(Strict):
     until: NumberDocument
     rows: CountDocument
     psi: Annotated[dict[str, NumberDocument], Field(max_length=MOST_COLUMNS)]
+    z: Annotated[dict[str, NumberDocument], Field(max_length=MOST_COLUMNS)] = {}  # noqa: RUF012 - pydantic copies it
 
     def moment(self) -> Moment:
-        return Moment(self.until, self.rows, MappingProxyType(self.psi))
+        return Moment(self.until, self.rows, MappingProxyType(self.psi), MappingProxyType(self.z))
+
+
+class _Progress(Strict):
+    done: CountDocument
+    wanted: CountDocument
+    block_rows: CountDocument
+    block_seconds: NumberDocument
+    left: NumberDocument | None
+
+    def progress(self) -> Progress:
+        return Progress(**self.model_dump())
 
 
 class _Health(Strict):
@@ -95,6 +111,8 @@ class _Document(Strict):
     timeline: Annotated[list[_Moment], Field(max_length=_MOST_MOMENTS), Field(fail_fast=True)]
     health: _Health
     joint: _Joint | None = None  # documents of earlier releases have none
+    progress: _Progress | None = None
+    ended: Annotated[list[EventDocument], Field(max_length=_MOST_ENDED), Field(fail_fast=True)] = []  # noqa: RUF012
 
     def report(self) -> DriftReport:
         return DriftReport(
@@ -109,4 +127,6 @@ class _Document(Strict):
             timeline=tuple(moment.moment() for moment in self.timeline),
             health=self.health.health(),
             joint=None if self.joint is None else self.joint.joint(),
+            progress=None if self.progress is None else self.progress.progress(),
+            ended=tuple(event.event() for event in self.ended),
         )

@@ -10,14 +10,23 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
+from inprocml.monitoring.report.coarser import onto, put
 from inprocml.monitoring.report.core import DriftReport, Health, beyond, graver, ranked
 from inprocml.monitoring.report.measures import measures
 from inprocml.monitoring.report.shares import rates
-from inprocml.monitoring.verdict import Finding, Measures, Moment, Reference, Test
+from inprocml.monitoring.verdict import (
+    DriftEvent,
+    Finding,
+    Measures,
+    Moment,
+    Progress,
+    Reference,
+    Test,
+)
 
 __all__ = ["merged"]
 
@@ -49,7 +58,20 @@ def merged(reports: Sequence[DriftReport]) -> DriftReport:
         timeline=_timeline(moment for report in reports for moment in report.timeline),
         health=_health([report.health for report in reports]),
         joint=min((one.joint for one in reports if one.joint), key=lambda one: one.p_value, default=None),
+        progress=min((report.progress for report in reports if report.progress), key=_behind, default=None),
+        ended=_ended([event for report in reports for event in report.ended]),
     )
+
+
+def _behind(progress: Progress) -> tuple[float, ...]:
+    """The host that has most to learn yet comes first."""
+    left = -1.0 if progress.left is None else -progress.left
+    return (progress.done - progress.wanted, left, progress.block_rows, progress.block_seconds)
+
+
+def _ended(events: Sequence[DriftEvent]) -> tuple[DriftEvent, ...]:
+    """Each host has episodes of its own."""
+    return tuple(sorted(events, key=lambda event: (event.at, event.id, event.why)))
 
 
 def _findings(reports: Sequence[DriftReport], reference: Reference) -> tuple[Finding, ...]:
@@ -61,12 +83,15 @@ def _findings(reports: Sequence[DriftReport], reference: Reference) -> tuple[Fin
 
 
 def _finding(group: Sequence[Finding], reference: Reference) -> Finding:
-    """One column of several hosts. Counts on other bins than most rows are on cannot be added: left out."""
+    """One column of several hosts, on the finest bins that all counts can be put on.
+
+    Counts that no bins of the most rows are made of (of another baseline) cannot be added: left out.
+    """
     if len(group) == 1:
         return group[0]
     certain = min(group, key=_certainty)
     labels = _most_rows(group)
-    alike = [found for found in group if found.labels == labels]
+    alike = [fits for found in group if (fits := _coarser(found, labels)) is not None]
     current = _summed([found.current for found in alike])
     counted = [found.reference for found in alike]
     # Training rows are the same on every host; each has healthy rows of its own.
@@ -85,7 +110,18 @@ def _finding(group: Sequence[Finding], reference: Reference) -> Finding:
         measures=again,
         effect=_effect(certain, again, rates(labels, compared)),
         new_values=_new_values(group),
+        begins=min((found.begins for found in alike if found.begins is not None), default=None),
+        ends=max((found.ends for found in alike if found.ends is not None), default=None),
     )
+
+
+def _coarser(found: Finding, labels: tuple[str, ...]) -> Finding | None:
+    """Return a finding with its counts on bins of these names; ``None`` where they cannot be put there."""
+    places = onto(found.labels, labels)
+    if places is None:
+        return None
+    then, now = (put(counts, places, len(labels)) for counts in (found.reference, found.current))
+    return replace(found, labels=labels, reference=then, current=now)
 
 
 def _certainty(found: Finding) -> tuple[int, float, float, str, str, float, float]:
@@ -102,10 +138,13 @@ def _certainty(found: Finding) -> tuple[int, float, float, str, str, float, floa
 
 
 def _most_rows(group: Sequence[Finding]) -> tuple[str, ...]:
-    rows: dict[tuple[str, ...], int] = defaultdict(int)
-    for found in group:
-        rows[found.labels] += sum(found.current)
-    return max(rows, key=lambda labels: (rows[labels], labels))
+    """Return the names of the bins on which most rows can be put; of several the most bins."""
+    rows = {
+        labels: sum(sum(found.current) for found in group if onto(found.labels, labels) is not None)
+        for labels in {found.labels for found in group}
+    }
+    hosts = {labels: sum(onto(found.labels, labels) is not None for found in group) for labels in rows}
+    return max(rows, key=lambda labels: (rows[labels], hosts[labels], len(labels), labels))
 
 
 def _summed(counts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
@@ -144,11 +183,16 @@ def _timeline(moments: Iterable[Moment]) -> tuple[Moment, ...]:
 
 
 def _moment(slots: Sequence[Moment]) -> Moment:
-    psi: dict[str, float] = {}
-    for slot in slots:
-        for name, score in slot.psi.items():
-            psi[name] = max(score, psi.get(name, score))
-    return Moment(max(slot.until for slot in slots), sum(slot.rows for slot in slots), MappingProxyType(psi))
+    psi, z = (_most([getattr(slot, name) for slot in slots]) for name in ("psi", "z"))
+    return Moment(max(slot.until for slot in slots), sum(slot.rows for slot in slots), psi, z)
+
+
+def _most(scores: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    most: dict[str, float] = {}
+    for each in scores:
+        for name, score in each.items():
+            most[name] = max(score, most.get(name, score))
+    return MappingProxyType(most)
 
 
 def _health(parts: Sequence[Health]) -> Health:

@@ -26,7 +26,7 @@ from inprocml.drawing import (
 from inprocml.monitoring.report import words
 from inprocml.monitoring.report.core import DriftReport
 from inprocml.monitoring.report.shares import Move, moves
-from inprocml.monitoring.report.timeline import largest, scores
+from inprocml.monitoring.report.timeline import strip
 from inprocml.monitoring.verdict import Finding, State
 
 __all__ = ["body", "page"]
@@ -35,7 +35,7 @@ LARGEST = 300_000
 _AROUND = 4_000  # bytes for the page around, and the ends of tables
 _PICTURED, _PICTURED_BYTES = 40, 110_000
 _LEAST = 12  # columns with pictures where nothing drifted
-_TOLD = 6  # columns whose bins are told
+_TOLD = 20  # columns whose bins are told
 _MOVES = 5
 _LONG = 24  # letters of a name that may be broken
 
@@ -57,11 +57,13 @@ def body(report: DriftReport) -> Markup:
         [
             banner(words.title(report), words.standing(report), _COLOURS.get(report.state, _GREY)),
             paragraph(words.counted(report)),
+            *map(paragraph, filter(None, (words.alone(report), words.learning(report)))),
             *map(paragraph, words.unjudged(report)),
             paragraph(words.joint(report)) if report.joint is not None else "",
             _scrolled(_ranked(report, pictured)) if pictured else "",
             _timeline(report),
             *_told(report),
+            *_over(report),
             paragraph(words.health(report)),
         ]
     )
@@ -94,7 +96,7 @@ def _ranked(report: DriftReport, findings: Sequence[Finding]) -> Markup:
         "since",
         "by how much",
         f"{rival} (filled), now (line)",
-        "PSI over time",
+        "over time",
         _unbroken("PSI [95 %]"),
         "missing",
         "new, outside",
@@ -116,8 +118,13 @@ def _row(report: DriftReport, found: Finding) -> list[str]:
         _unbroken(words.psi(found)),
         _now_and_then(words.missing(found), rival),
         _now_and_then(words.outside(found), rival),
-        _unbroken(f"{found.rows:,}"),
+        _rows(found, words.window(found, report.at)),
     ]
+
+
+def _rows(found: Finding, of: str) -> Markup:
+    rows = _unbroken(f"{found.rows:,}")
+    return rows if of == "-" else Markup(f"{rows}<br><small>{_unbroken(of)}</small>")
 
 
 def _name(found: Finding) -> Markup:
@@ -148,12 +155,11 @@ def _then_and_now(report: DriftReport, found: Finding) -> Markup:
 
 
 def _day(report: DriftReport, found: Finding) -> Markup:
-    over = scores(report.timeline, found.name)
-    if not any(over):
+    over = strip(report, found.name)
+    if not any(over.scores):
         return _NONE
-    return bars(
-        over, f"{clean(found.name)}: debiased PSI in each slot of the timeline, at most {max(over):.2f}"
-    )
+    said = f"{over.what} in each slot of the timeline, at most {over.most:.2g}; {over.scale}"
+    return bars(over.scores, f"{clean(found.name)}: {said}", most=over.full)
 
 
 def _now_and_then(shares: tuple[str, str], rival: str) -> Markup:
@@ -167,13 +173,21 @@ def _told(report: DriftReport) -> list[Markup]:
     """The bins whose shares moved most, of the columns that moved most."""
     _, rival = words.against(report.reference)
     parts = []
-    for found in [one for one in report.findings if one.state is State.DRIFT][:_TOLD]:
+    for found in report.drifted[:_TOLD]:
         told = moves(found, _MOVES)
         if told:
             parts += [_about(found), table(("values", rival, "now", ""), [_move(move) for move in told])]
         if found.new_values:
             parts.append(_new_values(found))
+    if len(report.drifted) > _TOLD:
+        parts.append(paragraph(f"and {len(report.drifted) - _TOLD} more"))
     return [heading("Where shares moved most"), *parts] if parts else []
+
+
+def _over(report: DriftReport) -> list[Markup]:
+    """The last episodes that are over."""
+    said = words.ended(report)[:_TOLD]
+    return [heading("Over"), *map(paragraph, said)] if said else []
 
 
 def _about(found: Finding) -> Markup:
@@ -199,13 +213,17 @@ def _timeline(report: DriftReport) -> Markup:
     slots = report.timeline
     over = words.lasting(slots[-1].until - slots[0].until)
     until = words.clock(slots[-1].until, report.at)
-    scored = [largest(slot) for slot in slots]
+    told = strip(report)
     rows = [slot.rows for slot in slots]
     cells = [
         ("rows", bars(rows, "rows in each slot"), f"at most {max(rows):,}"),
-        ("largest PSI of any column", bars(scored, "largest debiased PSI"), f"at most {max(scored):.2f}"),
+        (
+            f"largest {told.what} of any column",
+            bars(told.scores, f"largest {told.what}; {told.scale}", most=told.full),
+            f"at most {told.most:.2g}; {told.scale}",
+        ),
     ]
-    merged = " Of one hour, the largest PSI of any host." if report.health.hosts > 1 else ""
+    merged = f" Of one hour, the largest {told.what} of any host." if report.health.hosts > 1 else ""
     return Markup(
         heading("Over time")
         + paragraph(f"{over} until {until} UTC, {len(slots)} slots.{merged}")

@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from inprocml.monitoring.verdict import Moment
+from inprocml.monitoring.report.core import DriftReport
 
-__all__ = ["largest", "scores"]
+__all__ = ["Strip", "strip"]
 
-_MOST = 1e6  # no bar is higher, whatever a score of other making says
-
-
-def largest(slot: Moment) -> float:
-    """Return the largest debiased PSI of any column in a slot; 0 where all are below it."""
-    return min(max((score for score in slot.psi.values() if score > 0), default=0.0), _MOST)
+_MAJOR = 0.25  # PSI
 
 
-def scores(timeline: Sequence[Moment], name: str) -> list[float]:
-    """Return the debiased PSI of one column slot by slot; 0 where there is none, or it is below 0."""
-    return [min(max(slot.psi.get(name, 0.0), 0.0), _MOST) for slot in timeline]
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """A figure for each slot, ``what``: z or PSI; ``full`` is what fills the height, so noise stays low."""
+
+    what: str
+    scores: tuple[float, ...]
+    full: float
+
+    @property
+    def most(self) -> float:
+        """The largest of them."""
+        return max(self.scores, default=0.0)
+
+    @property
+    def scale(self) -> str:
+        """What the full height means."""
+        meant = "the threshold" if self.what == "z" else "major"
+        return f"full height is {self.full:.2g}, {meant}"
+
+
+def strip(report: DriftReport, name: str | None = None) -> Strip:
+    """Return how far out a column was, or the one that was furthest; 0 where nothing was told.
+
+    The z of each slot against the threshold; of slots that have none, their debiased PSI.
+    """
+    threshold = max((found.threshold for found in report.findings), default=0.0)
+    known = 0 < threshold < 1e6 and any(slot.z for slot in report.timeline)
+    full = threshold if known else _MAJOR
+    over = [_largest(slot.z if known else slot.psi, name) for slot in report.timeline]
+    return Strip("z" if known else "PSI", tuple(over), full)
+
+
+def _largest(told: Mapping[str, float], name: str | None) -> float:
+    wanted = told.values() if name is None else [told.get(name, 0.0)]
+    return min(max((score for score in wanted if score > 0), default=0.0), 1e6)

@@ -7,20 +7,24 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from inprocml.drawing import clean
+from inprocml.monitoring.alarm.words import lasting
 from inprocml.monitoring.report.core import DriftReport
 from inprocml.monitoring.report.shares import is_numeric, rates
 from inprocml.monitoring.verdict import Finding, Reference, State, Test
 
 __all__ = [
     "against",
+    "alone",
     "amount",
     "began",
     "changed",
     "clock",
     "counted",
+    "ended",
     "health",
     "joint",
     "lasting",
+    "learning",
     "missing",
     "outside",
     "percent",
@@ -29,6 +33,7 @@ __all__ = [
     "strength",
     "title",
     "unjudged",
+    "window",
 ]
 
 _TITLES = {
@@ -74,19 +79,14 @@ def clock(when: float | None, now: float) -> str:
     return f"{told:%H:%M}" if abs(now - when) < _DAY else f"{told:%Y-%m-%d %H:%M}"
 
 
-def lasting(seconds: float) -> str:
-    """Return a span of time in its two largest units."""
-    if not 0 <= seconds < 1e9:
-        return "?"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = int(seconds // 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours >= 48:
-        return f"{hours // 24} days {hours % 24} h"
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+def window(found: Finding, now: float) -> str:
+    """Return of which time the numbers of a finding are."""
+    begins, ends = found.begins, found.ends
+    if begins is None or ends is None:
+        return "-"
+    if now - ends <= max((ends - begins) / 10, 120):
+        return f"last {lasting(ends - begins)}"
+    return f"{clock(begins, now)} to {clock(ends, now)}"
 
 
 def percent(part: float | None) -> str:
@@ -131,6 +131,38 @@ def counted(report: DriftReport) -> str:
     return f"Of {len(report.findings)} columns {', '.join(parts)}. {report.rows:,} rows{hosts} compared."
 
 
+def alone(report: DriftReport) -> str:
+    """Say so where other processes of the host could not be added."""
+    if report.health.scope != "worker":
+        return ""
+    return (
+        "Of this process alone: what other processes of this host count could not be added; "
+        "its log says why, if there are any."
+    )
+
+
+def learning(report: DriftReport) -> str:
+    """Return how far learning is that a verdict waits for, and what is judged already."""
+    told = report.progress
+    if told is None:
+        return ""
+    block = f"a block is {told.block_rows:,} rows and {lasting(told.block_seconds)}, at least"
+    pace = "" if told.left is None else f"; about {_about(told.left)} more at this pace"
+    if report.reference is Reference.LIVE:
+        so_far = f"{told.done:,} so far ({block}){pace}"
+        return f"The time before is compared with from block {told.wanted:,} on: {so_far}."
+    return (
+        f"Learning how far rows depend on one another: {told.done:,} of {told.wanted:,} blocks so far "
+        f"({block}){pace}. Judged meanwhile: values that training never saw (unseen, out of range), and "
+        "enormous changes (five points of a share, half a sigma, a PSI of 0.5)."
+    )
+
+
+def ended(report: DriftReport) -> list[str]:
+    """Return the last episodes that are over, the newest first."""
+    return [clean(event.why or f"{event.id}: over", 300) for event in reversed(report.ended)]
+
+
 def strength(score: float | None) -> str:
     """Return a debiased PSI in a word: slight below 0.02, minor below 0.1, moderate below 0.25, major."""
     if score is None:
@@ -163,6 +195,8 @@ def amount(found: Finding) -> str:
 
 def changed(found: Finding, reference: Reference, now: float) -> str:
     """Return what changed: what the decision said of it, else the rate or the move that it rests on."""
+    if found.state in _WANTING:
+        return ""
     if found.why:
         return clean(found.why, 200)
     if found.state not in {State.DRIFT, State.WATCH} or found.test is None:
@@ -199,8 +233,17 @@ def unjudged(report: DriftReport) -> list[str]:
         names = [found for found in report.findings if found.state is state and found not in few]
         if names:
             rows = [found.rows for found in names]
-            said.append(f"{why[0].upper()}{why[1:]} ({_span(rows)}): {_named([one.name for one in names])}.")
+            said.append(
+                f"{why[0].upper()}{why[1:]} ({_span(rows)}): {_named([_reason(one) for one in names])}."
+            )
     return said
+
+
+def _reason(found: Finding) -> str:
+    """Return the name of a column and, in brackets, what is wanting for a verdict."""
+    if not found.why.startswith(f"{found.name}: "):
+        return clean(found.name, 40)
+    return f"{clean(found.name, 40)} ({clean(found.why.removeprefix(f'{found.name}: '), 80)})"
 
 
 def _unknown(found: Finding) -> bool:
@@ -245,7 +288,15 @@ def health(report: DriftReport) -> str:
 
 def _named(names: Sequence[str], most: int = 8) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(clean(name, 40) for name in names[:most]) + more
+    return ", ".join(clean(name, 130) for name in names[:most]) + more
+
+
+def _about(seconds: float) -> str:
+    """Return a span in one round number."""
+    for unit, size in (("days", _DAY), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return "a minute"
 
 
 def _span(rows: Sequence[int]) -> str:

@@ -234,15 +234,23 @@ class Monitor:
         except Exception as error:  # noqa: BLE001 - as in look
             self._grumble("all columns could not be looked at together", error)
 
-    def close(self) -> None:
-        """Count the rest and leave; what was counted stays for the other processes."""
+    def close(self, *, retired: bool = False) -> None:
+        """Count the rest and leave; what was counted stays for the other processes.
+
+        ``retired``: another version serves in place of this one, so that its episodes are over.
+        """
         self.look()
         self._watcher.forget(self)
         with self._lock:
+            events: list[DriftEvent] = []
+            if retired and not self._closed and self._evaluation is not None:
+                events = self._evaluation.alarm.retire(self._clock())
+                self._tallies.write_state(self._evaluation.dump())
             self._closed = True
             if self.labelled is not None:
                 labels.forget(self._prefix)  # those of its predictions still come
             self._tallies.close(deciding=self._evaluation is not None)
+        self._tell(events)
         if self._recorder is not None:
             self._recorder.close()
 

@@ -445,3 +445,26 @@ def comes(condition):
 def test_what_cannot_be_is_refused_where_it_is_written(how, error):
     with pytest.raises(error, match=next(iter(how))):
         Monitoring(**how)
+
+
+def test_of_two_monitors_in_one_process_one_decides_and_the_other_takes_over(tmp_path):
+    clock, events = Clock(), []
+    monitors = [monitor_of(tmp_path, clock) for _ in range(2)]
+    for monitor in monitors:
+        monitor.listen(events.append)
+    random = np.random.default_rng(3)
+    for look in range(130):
+        for monitor in monitors:
+            clock.now += 31.0
+            serve(monitor, rows_of(random, 75, shift=3.0 if look > 100 else 0.0))
+            monitor.look()
+    decide = [monitor.decided(lambda known: known.total.rows) is not None for monitor in monitors]
+    assert decide == [True, False]
+    opened = [event.reference for event in events]
+    assert opened
+    assert len(set(opened)) == len(opened), "an episode is told twice"
+    monitors[0].close()
+    clock.now += 6.0
+    monitors[1].look()
+    assert monitors[1].decided(lambda known: known.total.rows) == 130 * 150, "nobody took over"
+    monitors[1].close()

@@ -63,6 +63,7 @@ class Slots:
         self._digest = digest
         self._map = mmap.mmap(descriptor, self._size())
         self._mine: set[int] = set()
+        self._elected: dict[str, int | None] = {}  # "slot": who of this process evaluates
 
     @classmethod
     def open(cls, path: Path, *, digest: bytes, record: int, state: int, count: int = 64) -> Self:
@@ -167,7 +168,8 @@ class Slots:
         return None
 
     def release(self, slot: int) -> None:
-        """Leave a slot to the next process; what was counted stays."""
+        """Leave a slot to the next process; what was counted stays. Who evaluated does so no more."""
+        self.resign(slot)
         self._mine.discard(slot)
         self._unlock(slot)
 
@@ -205,13 +207,23 @@ class Slots:
 
     # --- the one who evaluates ---------------------------------------------------------------------
 
-    def elect(self) -> bool:
-        """Become the one process that evaluates, if no living process is, or stay it."""
-        return self._lock(self._count)
+    def elect(self, slot: int | None = None) -> bool:
+        """Become the one that evaluates, if nobody that lives is, or stay it; for the user of ``slot``.
 
-    def resign(self) -> None:
-        """Let another process evaluate."""
-        self._unlock(self._count)
+        The lock is the process's own: of those that share this object one alone evaluates.
+        """
+        if self._elected.setdefault("slot", slot) != slot:
+            return False
+        won = self._lock(self._count)
+        if not won:
+            self._elected.clear()
+        return won
+
+    def resign(self, slot: int | None = None) -> None:
+        """Let another evaluate, if it is the user of ``slot`` that does."""
+        if self._elected.get("slot", -1) == slot:
+            self._unlock(self._count)
+            self._elected.clear()
 
     def write_state(self, state: bytes) -> None:
         """Write what the evaluation has learnt; only the one who evaluates does."""

@@ -249,7 +249,7 @@ class Monitor:
             self._closed = True
             if self.labelled is not None:
                 labels.forget(self._prefix)  # those of its predictions still come
-            self._tallies.close(deciding=self._evaluation is not None)
+            self._tallies.close()
         self._tell(events)
         if self._recorder is not None:
             self._recorder.close()

@@ -113,6 +113,10 @@ class Shared:
             if path != self._path and (found := labels_in(path)) is not None:
                 yield found
 
+    def elect(self) -> bool:
+        """Become the one that decides, if nobody that lives does, or stay it."""
+        return self.slots.elect(self._slot)
+
     def read(self) -> bytes | None:
         """Return this slot's record: one's own, or what a process that ended has left."""
         return self.slots.read(self._slot)

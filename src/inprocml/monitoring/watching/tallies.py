@@ -115,7 +115,7 @@ class Tallies:
 
     def elect(self) -> bool:
         """Whether it falls to this process to decide."""
-        return self._shared is None or self._shared.slots.elect()
+        return self._shared is None or self._shared.elect()
 
     def read_state(self) -> bytes | None:
         """Return what was decided last, by whichever process."""
@@ -126,10 +126,8 @@ class Tallies:
         if self._shared is not None:
             self._shared.slots.write_state(state)
 
-    def close(self, *, deciding: bool) -> None:
-        """Leave; what was counted stays for the other processes."""
+    def close(self) -> None:
+        """Leave, to decide no more; what was counted stays for the other processes."""
         if self._shared is not None:
-            if deciding:
-                self._shared.slots.resign()
             self._shared.close()
             self._shared = None

@@ -40,6 +40,8 @@ def test_what_was_answered_is_counted_once_and_exactly(tmp_path):
         "failed": 0,
         "cpu_ns": 0,
         "beat": 0,
+        "brought": 0,
+        "unread": 0,
     }
     monitor.close()
 

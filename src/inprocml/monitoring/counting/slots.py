@@ -183,8 +183,12 @@ class Slots:
 
     def all(self) -> list[bytes]:
         """Return the last record of every slot that was ever used."""
-        found = [self.read(slot) for slot in range(self._count)]
-        return [record for record in found if record is not None]
+        return [record for record in self.used() if record is not None]
+
+    def used(self) -> list[bytes | None]:
+        """Return the last record of every slot that was ever used; None for one that is damaged."""
+        used = [slot for slot in range(self._count) if self._turn(self._place(slot))]
+        return [self.read(slot) for slot in used]
 
     def alone(self) -> bool:
         """Whether no other process has a slot or evaluates."""
@@ -232,6 +236,11 @@ class Slots:
     def read_state(self) -> bytes | None:
         """Return what the last evaluation has learnt, if any."""
         return self._get(_HEAD, self._state)
+
+    @property
+    def decided(self) -> bool:
+        """Whether a state was ever written here, though it may be damaged by now."""
+        return bool(self._turn(_HEAD))
 
     @property
     def gone(self) -> bool:

@@ -30,11 +30,16 @@ class Evaluation:
         self._model, self._version, self._budget = model, version, budget
 
     def add(self, total: Tally, now: float) -> list[DriftEvent]:
-        """Take what all have counted so far; ``total`` stands from now on. Returns the episodes' events."""
+        """Take what all have counted so far; ``total`` stands from now on. Returns the episodes' events.
+
+        Rows that come to light at once, or go, are not of now: a process that counted elsewhere until now, a
+        record that could not be read for a while. Nothing is taken of the look in which that shows.
+        """
         since, self.total = self.total, total
+        others = any(total.numbers[name] != since.numbers[name] for name in ("brought", "unread"))
         increase = total.counts - since.counts
         rows = total.rows - since.rows
-        if rows < 0 or (increase < 0).any():  # a file was lost with its counts: from here on, then
+        if others or rows < 0 or (increase < 0).any():  # from here on, then
             rows, increase = 0, increase * 0
         return self.alarm.add(increase, rows, now) if rows else self.alarm.look(now)
 

@@ -371,12 +371,13 @@ class Monitor:
         return events
 
     def _take_over(self, evaluation: Evaluation) -> None:
-        """Go on where the process that decided before has ended."""
-        state = self._tallies.read_state()
+        """Go on where the process that decided before has ended; where that is lost, from here on."""
         try:
+            state = self._tallies.read_state()
             if state is not None:
                 evaluation.load(state)
         except ValueError as error:
+            evaluation.total = self._tallies.total()  # what was counted until now is not of now
             self._grumble("what was learnt so far cannot be read", error)
 
     def _known(self, evaluation: Evaluation, now: float) -> Known:

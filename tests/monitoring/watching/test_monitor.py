@@ -20,6 +20,7 @@ from tests.monitoring.watching.watched import START, Clock, days, monitor_of, se
 
 from inprocml.monitoring import Monitoring, Reference
 from inprocml.monitoring.verdict import Action, State
+from inprocml.monitoring.watching import sharing
 from inprocml.monitoring.watching.watcher import Watcher
 
 ROWS = rows_of(np.random.default_rng(5), 600)
@@ -292,10 +293,31 @@ def test_workers_of_one_server_share_by_default_and_a_new_server_begins_anew(tmp
     assert folder.stat().st_mode & 0o777 == 0o700
     third.close()
     monkeypatch.setattr(os, "getppid", lambda: 1)  # as if a service of the system's: a server of its own
+    monkeypatch.setattr(os, "getpgid", lambda process: 1 if process == 1 else 77)
     fourth = monitor_of(None, Clock())
     assert totals(fourth)[0] == 0
     fourth.close()
     assert len(list(folder.iterdir())) == 1, "a server that ended leaves a file"
+
+
+def test_workers_of_a_server_that_is_process_1_of_its_container_share(tmp_path, monkeypatch):
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    monkeypatch.setattr(os, "getpgid", lambda process: 1)
+    first = monitor_of(None, Clock())
+    serve(first, ROWS[:10])
+    first.look()
+    monkeypatch.setattr(sharing, "_files", {})  # as if in another process, with a number of its own
+    another = os.getpid() + 1
+    monkeypatch.setattr(os, "getpid", lambda: another)
+    second = monitor_of(None, Clock())
+    assert totals(second)[0] == 10
+    (folder,) = tmp_path.iterdir()
+    assert len(list(folder.glob("*.counts"))) == 1
+    for monitor in (first, second):
+        monitor.close()
 
 
 def test_what_ended_servers_left_is_swept_and_what_living_ones_use_is_not(tmp_path, monkeypatch):

@@ -206,10 +206,19 @@ def _server() -> str:
     """Return what the workers of one server have in common, and no later server has: their parent.
 
     A process whose parent is the system's first one is a server of its own, as is each group of processes.
+    Process 1 of a container may be the server itself: then its workers are of its group, and what a first
+    process starts as services never is.
     """
     parent = os.getppid()
-    who = parent if parent > 1 else os.getpid()
+    who = parent if parent > 1 or (parent == 1 and _of_my_group(1)) else os.getpid()
     return f"-{os.getpgid(0)}-{who}-{_started(who)}"
+
+
+def _of_my_group(process: int) -> bool:
+    try:
+        return os.getpgid(process) == os.getpgid(0)
+    except OSError:  # it is hidden, or no more
+        return False
 
 
 def _started(process: int) -> str:

@@ -68,6 +68,11 @@ class Alarm:
         """The z that a column must exceed."""
         return self._limit
 
+    @property
+    def effect(self) -> float:
+        """How many rows say no more than one, of the column that depends most; 1 before that is known."""
+        return float(self._deff.max(initial=1.0)) if self._memory.dependence.known else 1.0
+
     def add(self, counts: Counts, rows: int, now: float) -> list[DriftEvent]:
         """Take in what was counted since the last call: the sum over all workers.
 
@@ -216,8 +221,8 @@ class Alarm:
         if not math.isfinite(now) or not 0 <= now < 1e12:
             return 0.0
         passed = max(0.0, now - clock.last) if clock.last >= 0 else 0.0
-        if now < clock.last:
-            clock.heard = min(clock.heard, now)
+        if now < clock.last:  # what lies in the future was never there
+            clock.heard, clock.anew = min(clock.heard, now), min(clock.anew, now)
         clock.last = now
         return passed
 

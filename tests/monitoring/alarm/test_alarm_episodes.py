@@ -59,6 +59,29 @@ def test_what_is_on_names_all_that_joined_and_where_it_began():
     assert event.why.count(";") == 1
 
 
+def test_a_drift_that_stays_does_not_hide_what_comes_after_it():
+    """Each column is told once, and those that join within an hour together."""
+    watched = healthy()
+    watched.blocks(120, carrier=with_new)
+    assert {event.action for event in watched.events} == {Action.OPENED}
+    watched.blocks(10, carrier=with_new, x=lambda _, rows: np.full(rows, np.nan))
+    watched.blocks(300, carrier=with_new, x=lambda _, rows: np.full(rows, np.nan), y=shifted(2.0))
+    watched.reload()
+    watched.blocks(60, carrier=with_new, y=shifted(2.0))
+    joins = [e for e in watched.events if e.action is Action.JOINED and e.reference is Reference.TRAIN]
+    assert [[found.name for found in event.findings] for event in joins] == [["x"], ["y"]]
+    (first, second), (opened,) = (
+        joins,
+        [e for e in watched.events if e.action is Action.OPENED and e.reference is Reference.TRAIN],
+    )
+    assert first.id == second.id == opened.id
+    assert first.why.startswith("x: 100 % missing, 0 % in training, since ")
+    assert first.why.endswith("; besides carrier")
+    assert len({event.key for event in (opened, first, second)}) == 3
+    assert second.at - first.at >= 3600
+    assert DriftEvent.from_dict(first.to_dict()) == first
+
+
 def test_a_day_without_rows_ends_it_in_words():
     watched = healthy()
     watched.until_event(8, x=shifted(-2.0))

@@ -8,7 +8,7 @@ from typing import Literal
 
 from inprocml.monitoring.counting import Form, Tally
 from inprocml.monitoring.series import Counts
-from inprocml.monitoring.watching.evaluation import room_for
+from inprocml.monitoring.watching.evaluation import Evaluation, room_for
 from inprocml.monitoring.watching.sharing import Shared
 
 __all__ = ["ALIVE_SECONDS", "Tallies"]
@@ -124,14 +124,15 @@ class Tallies:
         """Whether it falls to this process to decide."""
         return self._shared is None or self._shared.elect()
 
-    def read_state(self) -> bytes | None:
-        """Return what was decided last, by whichever process; ``ValueError`` where that is damaged."""
-        if self._shared is None:
-            return None
-        state = self._shared.slots.read_state()
-        if state is None and self._shared.slots.decided:
-            raise ValueError("the state is damaged")
-        return state
+    def taken_over(self, fresh: Evaluation) -> Evaluation:
+        """Return it as the process that decided before has left it; where that is lost, from here on."""
+        try:
+            if self._shared is not None and self._shared.slots.decided:
+                fresh.load(self._shared.slots.read_state() or b"")
+        except ValueError as error:
+            fresh.total = self.total()  # what was counted until now is not of now
+            self._grumble("what was learnt so far cannot be read", error)
+        return fresh
 
     def write_state(self, state: bytes) -> None:
         """Keep what was decided for the next process."""

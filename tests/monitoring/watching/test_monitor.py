@@ -403,6 +403,19 @@ def test_a_clock_that_steps_back_stops_nothing(tmp_path):
     monitor.close()
 
 
+def test_a_clock_that_steps_back_keeps_no_process_from_the_others(tmp_path, monkeypatch):
+    clock = Clock(START + 86_400.0)
+    monitor = monitor_of(tmp_path, clock)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        assert totals(monitor)[2] == "worker"
+        clock.now += 29.0
+        assert totals(monitor)[2] == "worker"
+    clock.now = START
+    assert totals(monitor)[2] == "host"
+    monitor.close()
+
+
 def test_rows_after_the_end_are_lost_in_silence(tmp_path):
     monitor = monitor_of(tmp_path, Clock())
     monitor.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -11,10 +12,15 @@ from inprocml.monitoring.series import Counts
 from inprocml.monitoring.watching.evaluation import Evaluation, room_for
 from inprocml.monitoring.watching.sharing import Shared
 
-__all__ = ["ALIVE_SECONDS", "Tallies"]
+__all__ = ["ALIVE_SECONDS", "RETRY_SECONDS", "Tallies", "is_due"]
 
-_RETRY_SECONDS = 30.0
+RETRY_SECONDS = 30.0
 ALIVE_SECONDS = 120.0
+
+
+def is_due(retry_at: float, now: float) -> bool:
+    """Whether to try again: at ``retry_at``, infinite for never, or as soon as a clock has stepped back."""
+    return retry_at != math.inf and not retry_at - RETRY_SECONDS <= now < retry_at
 
 
 class Tallies:
@@ -53,7 +59,7 @@ class Tallies:
         if self._shared is not None and not self._shared.sound:
             self._shared.close()
             self._shared, self._retry_at, self._elsewhere = None, 0.0, True
-        joins = self._shared is None and now >= self._retry_at
+        joins = self._shared is None and is_due(self._retry_at, now)
         if joins:
             self._join(now)
         if self._shared is None:
@@ -74,7 +80,7 @@ class Tallies:
                 state=room_for(self._form),
             )
         except OSError as error:
-            self._retry_at, self._elsewhere = now + _RETRY_SECONDS, True
+            self._retry_at, self._elsewhere = now + RETRY_SECONDS, True
             self._grumble("this process counts for itself", error)
             return
         self._elsewhere = False

@@ -403,6 +403,26 @@ def test_a_clock_that_steps_back_stops_nothing(tmp_path):
     monitor.close()
 
 
+def test_a_file_that_is_deleted_again_and_again_leaves_nothing_open(tmp_path):
+    clock = Clock()
+    monitors = [monitor_of(tmp_path, clock) for _ in range(2)]
+
+    def look():
+        for monitor in monitors:
+            monitor.look()
+        return len(list(Path("/dev/fd").iterdir()))
+
+    before = look()
+    for _ in range(5):
+        (path,) = tmp_path.glob("*.counts")
+        path.unlink()
+        clock.now += 6.0
+        assert look() == before
+    for monitor in monitors:
+        monitor.close()
+    assert len(list(Path("/dev/fd").iterdir())) < before
+
+
 def test_a_clock_that_steps_back_keeps_no_process_from_the_others(tmp_path, monkeypatch):
     clock = Clock(START + 86_400.0)
     monitor = monitor_of(tmp_path, clock)

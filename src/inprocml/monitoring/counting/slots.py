@@ -238,6 +238,11 @@ class Slots:
         return self._get(_HEAD, self._state)
 
     @property
+    def users(self) -> int:
+        """How many slots this process has."""
+        return len(self._mine)
+
+    @property
     def decided(self) -> bool:
         """Whether a state was ever written here, though it may be damaged by now."""
         return bool(self._turn(_HEAD))

@@ -39,7 +39,7 @@ class _Files:
 
     def __init__(self) -> None:
         self.lock = lock_maker()()
-        self.open: dict[_Key, tuple[Slots, int]] = {}
+        self.open: dict[_Key, Slots] = {}
 
 
 _files: dict[int, _Files] = {}  # by process id; what a parent has open is never touched in its child
@@ -90,15 +90,15 @@ class Shared:
     def _claimed(cls, path: Path, shape: dict[str, Any], *, passing: bool) -> Shared:
         files, key = _mine(), _key(path)
         with files.lock:
-            slots, users = files.open.get(key, (None, 0))
+            slots = files.open.get(key)
             if slots is None or slots.gone:
-                slots, users = Slots.open(path, **shape), 0
+                slots = Slots.open(path, **shape)
             slot = slots.claim()
             if slot is None:
-                if not users:
+                if not slots.users:
                     slots.close()
                 raise _Taken(f"{path}: all slots are taken")
-            files.open[key] = slots, users + 1
+            files.open[key] = slots
         return cls(path, key, slots, slot, passing=passing)
 
     @property
@@ -130,16 +130,13 @@ class Shared:
         files = _mine()
         with files.lock:
             self.slots.release(self._slot)
-            slots, users = files.open.get(self._key, (None, 0))
-            if slots is not self.slots:
+            if self.slots.users:
                 return
-            if users > 1:
-                files.open[self._key] = slots, users - 1
-                return
-            del files.open[self._key]
-            if self._passing and not _living(self._path) and slots.alone() and not slots.gone:
-                _remove(self._path)
-            slots.close()
+            if files.open.get(self._key) is self.slots:  # not of a file that was deleted
+                del files.open[self._key]
+                if self._passing and not _living(self._path) and self.slots.alone() and not self.slots.gone:
+                    _remove(self._path)
+            self.slots.close()
 
 
 def _remove(counts: Path) -> None:
@@ -161,7 +158,7 @@ def labels_in(path: Path) -> tuple[bytes | None, bytes | None] | None:
     """
     files = _mine()
     with files.lock:  # to close a file of one's own would give up its lock
-        held, _ = files.open.get(_key(path), (None, 0))
+        held = files.open.get(_key(path))
         if held is not None:
             return held.read(0), held.read_state()
         slots = Slots.found(path)

@@ -61,9 +61,14 @@ class Slots:
         self._descriptor = descriptor
         self._count, self._record, self._state = count, record, state
         self._digest = digest
-        self._map = mmap.mmap(descriptor, self._size())
+        self._map = mmap.mmap(descriptor, self.size(record, state, count))
         self._mine: set[int] = set()
         self._elected: dict[str, int | None] = {}  # "slot": who of this process evaluates
+
+    @staticmethod
+    def size(record: int, state: int, count: int = 64) -> int:
+        """Return how many bytes such a file takes."""
+        return _HEAD + _area(state) + count * _area(record)
 
     @classmethod
     def open(cls, path: Path, *, digest: bytes, record: int, state: int, count: int = 64) -> Self:
@@ -101,7 +106,7 @@ class Slots:
         except FileNotFoundError:
             return None
         header = _HEADER.pack(_MAGIC, digest, count, record, state)
-        size = _HEAD + _area(state) + count * _area(record)
+        size = cls.size(record, state, count)
         try:
             if os.fstat(descriptor).st_size == size and os.pread(descriptor, _HEADER.size, 0) == header:
                 return cls(path, descriptor, digest, count, record, state)
@@ -135,7 +140,7 @@ class Slots:
         if not _is(path, descriptor):
             return False
         header = _HEADER.pack(_MAGIC, digest, count, record, state)
-        size = _HEAD + _area(state) + count * _area(record)
+        size = cls.size(record, state, count)
         if os.fstat(descriptor).st_size == size and os.pread(descriptor, _HEADER.size, 0) == header:
             return True
         fresh = temporary_in(path.parent)
@@ -152,9 +157,6 @@ class Slots:
         finally:
             os.close(made)
         return False
-
-    def _size(self) -> int:
-        return _HEAD + _area(self._state) + self._count * _area(self._record)
 
     # --- slots -------------------------------------------------------------------------------------
 

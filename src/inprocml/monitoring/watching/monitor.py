@@ -253,7 +253,7 @@ class Monitor:
                 self._tallies.write_state(last.dump())
             if self.labelled is not None:
                 labels.forget(self._prefix)  # those of its predictions still come
-            self._tallies.close()
+            self._tallies.close(retired=retired)
         if self._recorder is not None:
             self._recorder.close()
 

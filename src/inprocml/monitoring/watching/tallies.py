@@ -145,8 +145,8 @@ class Tallies:
         if self._shared is not None:
             self._shared.slots.write_state(state)
 
-    def close(self) -> None:
-        """Leave, to decide no more; what was counted stays for the other processes."""
+    def close(self, *, retired: bool = False) -> None:
+        """Leave, to decide no more; what was counted stays for the other processes, if it is of use."""
         if self._shared is not None:
-            self._shared.close()
+            self._shared.close(retired=retired)
             self._shared = None

@@ -237,10 +237,11 @@ class Alarm:
             if episode.open:
                 episode.close()
                 over.append(self._memory.history.push(episode, last, end))
+        events = [self._closed(each, last) for each in over]
         if over:  # rows of an episode that is over would open the same one again
             self._memory.blocks.forget(0)
             self._begin_anew(min(each.since for each in over), last)
-        return [self._closed(each, last) for each in over]
+        return events
 
     def _begin_day(self) -> None:
         """Count on all bins anew with a block, a day after the last time."""

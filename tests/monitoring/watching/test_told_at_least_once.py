@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -113,3 +114,28 @@ def test_of_a_version_that_is_swapped_away_the_end_is_told_again_if_nobody_heard
     again.listen(heard.append)
     again.close(retired=True)
     assert [(event.id, event.action) for event in heard] == [(opened[0].id, Action.CLOSED)]
+
+
+def test_columns_that_joined_an_episode_are_told_again_with_all_of_it(tmp_path):
+    clock, random, heard = Clock(), np.random.default_rng(3), []
+    monitor = monitor_of(tmp_path, clock)
+    monitor.listen(heard.append)
+    while not heard:
+        clock.now += 61.0
+        serve(monitor, rows_of(random, 150, shift=3.0))
+        monitor.look()
+    joined = replace(heard[0], action=Action.JOINED, at=clock.now)
+    evaluation = monitor.decided(lambda known: known.evaluation)
+    evaluation.told()
+    evaluation.alarm.look = lambda now: [joined]
+    monitor._tell = killing
+    clock.now += 6.0
+    with pytest.raises(Killed):
+        monitor.look()
+    monitor._tallies.close()
+    assert goes_on(tmp_path, clock) == [joined.key]
+
+
+def killing(events):
+    if events:
+        raise Killed

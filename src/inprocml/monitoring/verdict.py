@@ -100,12 +100,13 @@ class Finding:
     """What one column shows against one reference.
 
     ``value`` is the largest z of its tests in one window, ``threshold`` what it must exceed, ``test`` the
-    one that it comes from, ``effect`` how far it moved (sigma for location and scale, debiased PSI for shape,
-    the change of a share for rates). All are of the window from ``begins`` to ``ends`` (None: of rows that
-    have no time): of what moved the one that tells most, else the last day. ``rows`` is how many rows it
-    holds; ``current`` are their counts, ``reference`` those compared with, on bins named ``labels``, missing
-    last. ``since`` is when drift began. ``why`` says it in words, or what is wanting for a verdict. Times
-    are seconds since 1970.
+    one that it comes from, ``effect`` how far it moved (sigma for location and scale, debiased PSI for
+    shape, the change of a share for rates). All are of the window from ``begins`` to ``ends`` (None: of
+    rows that have no time): of what moved the one that tells most, else the last day. ``rows`` is how
+    many rows it holds; ``current`` are their counts, ``reference`` those compared with, on bins named
+    ``labels``, missing last; where these are fewer than its own, ``folded`` has the place among them of
+    each of its own. ``since`` is when drift began. ``why`` says it in words, or what is wanting for a
+    verdict. Times are seconds since 1970.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Finding:
     why: str = ""
     begins: float | None = None
     ends: float | None = None
+    folded: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

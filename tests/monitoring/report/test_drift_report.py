@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.monitoring.alarm.columns import Stream, category, normal
+from tests.monitoring.alarm.columns import Stream, category, normal, numbers
 from tests.monitoring.report.sample import NOW, flights
 
 from inprocml.errors import Corrupt, Unsupported
@@ -47,7 +47,7 @@ def findings(draw, numbers=NUMBERS, names=NAMES, rows=COUNTS):
     labels = {
         "number": ("[-inf, 0)", "[0, 1)", "[1, inf)", "missing"),
         "value": ("=a", "=b", "other", "unseen", "missing"),
-        "folded": ("[-inf, 1)", "missing"),
+        "folded": ("[-inf, 1)", "[1, inf)", "missing"),
     }[kind]
     bins = st.lists(rows, min_size=len(labels), max_size=len(labels)).map(tuple)
     return Finding(
@@ -61,6 +61,7 @@ def findings(draw, numbers=NUMBERS, names=NAMES, rows=COUNTS):
         since=draw(optional(numbers)),
         rows=draw(rows),
         labels=labels,
+        folded=(0, 0, 1, 2) if kind == "folded" else (),
         reference=draw(bins),
         current=draw(bins),
         measures=Measures(**{part.name: draw(optional(numbers)) for part in fields(Measures)}),
@@ -251,18 +252,20 @@ def test_counts_on_bins_of_another_baseline_are_not_added():
 
 
 @settings(max_examples=40)
-@given(st.sampled_from(["number", "many", "few", "time"]), st.integers(0, 2**32))
+@given(st.sampled_from(["number", "months", "many", "few", "time"]), st.integers(0, 2**32))
 def test_all_bins_of_one_host_and_cells_of_another_add_up_exactly(kind, seed):
     """A calm column is shown on all bins, one that moved on the cells of its window."""
     random = np.random.default_rng(seed)
     column = {
         "number": lambda: random.normal(size=1000).round(random.integers(0, 4)),
+        "months": lambda: random.integers(1, random.integers(2, 31), 1000).astype(np.float64),
         "many": lambda: np.array([f"v{value}" for value in random.zipf(1.4, 1000) % 500], object),
         "few": lambda: random.choice(np.array(["a", "b"], object), 1000),
         "time": lambda: np.datetime64("2023-10-02", "us") + random.integers(0, 10**6, 1000).astype("m8[s]"),
     }[kind]()
     bins = {
         "number": lambda: NumberBins(tuple(numeric_edges(column).tolist())),
+        "months": lambda: NumberBins(tuple(numeric_edges(column).tolist())),
         "time": HourOfWeekBins,
     }.get(kind, lambda: ValueBins.of(column))()
     series = Series("x", "input", bins.count(column))
@@ -278,7 +281,8 @@ def test_all_bins_of_one_host_and_cells_of_another_add_up_exactly(kind, seed):
         current=tuple(counts[0].tolist()),
         rows=300,
     )
-    two = replace(one, labels=tuple(label for _, label in names), reference=then, current=folded[1])
+    cells = tuple(label for _, label in names)
+    two = replace(one, labels=cells, reference=then, current=folded[1], folded=folding.places[0])
     for reference in Reference:
         first, second = on_hosts([(one,), (two,)], reference=reference)
         for merged in (first.merge(second), second.merge(first)):
@@ -287,6 +291,25 @@ def test_all_bins_of_one_host_and_cells_of_another_add_up_exactly(kind, seed):
             assert found.current == tuple(a + b for a, b in zip(*folded, strict=True))
             hosts = 1 if reference is Reference.TRAIN else 2
             assert found.reference == tuple(hosts * count for count in then)
+
+
+def test_a_host_that_drifted_and_one_that_did_not_add_up_on_whole_numbers():
+    months = np.random.default_rng(0).integers(1, 13, 20_000)
+    hosts = []
+    for seed in (1, 2):
+        stream = Stream(numbers("month", months), seed=seed)
+        moved = {"month": lambda rng, n: rng.integers(7, 13, n) * 1.0} if seed == 2 else {}
+        stream.blocks(300)
+        stream.blocks(300, **moved)
+        found = stream.alarm.findings(Reference.TRAIN, stream.now)
+        hosts.append(replace(flights(others=0), findings=found))
+    calm, moved = (report["month"] for report in hosts)
+    assert (calm.folded, len(set(moved.folded))) == ((), len(moved.labels))
+    merged = hosts[0].merge(hosts[1])["month"]
+    summed = np.bincount(moved.folded, weights=calm.current) + moved.current
+    assert merged.current == tuple(summed.astype(int).tolist())
+    assert merged.reference == moved.reference
+    assert hosts[1].merge(hosts[0])["month"] == merged
 
 
 def test_two_reports_against_the_time_before_add_up():

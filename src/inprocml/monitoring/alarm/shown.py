@@ -57,6 +57,7 @@ class Shown:
     test: Test | None
     value: float
     effect: float
+    folded: tuple[int, ...] = ()
 
 
 def shown_of(sight: Sight, states: Sequence[State]) -> list[Shown]:
@@ -149,4 +150,4 @@ def _shown(
     against = sight.tables.counts[place] if sight.tables else np.zeros(CELLS)
     labels = tuple(label for _, label in names)
     then, now = (tuple(int(side[cell]) for cell, _ in names) for side in (against, cells))
-    return Shown(labels, then, now, cells, begins, ends, *numbers)
+    return Shown(labels, then, now, cells, begins, ends, *numbers, sight.folding.places[place])

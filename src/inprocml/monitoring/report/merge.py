@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from inprocml.monitoring.report.coarser import onto, put
+from inprocml.monitoring.report.coarser import Grid, onto, put
 from inprocml.monitoring.report.core import DriftReport, Health, beyond, graver, ranked
 from inprocml.monitoring.report.measures import measures
 from inprocml.monitoring.report.shares import rates
@@ -90,8 +90,9 @@ def _finding(group: Sequence[Finding], reference: Reference) -> Finding:
     if len(group) == 1:
         return group[0]
     certain = min(group, key=_certainty)
-    labels = _most_rows(group)
-    alike = [fits for found in group if (fits := _coarser(found, labels)) is not None]
+    target = _most_rows(group)
+    labels = target.labels
+    alike = [fits for found in group if (fits := _coarser(found, target)) is not None]
     current = _summed([found.current for found in alike])
     counted = [found.reference for found in alike]
     # Training rows are the same on every host; each has healthy rows of its own.
@@ -105,6 +106,7 @@ def _finding(group: Sequence[Finding], reference: Reference) -> Finding:
         since=min(began, default=None),
         rows=sum(found.rows for found in group),
         labels=labels,
+        folded=target.folded,
         reference=compared,
         current=current,
         measures=again,
@@ -115,13 +117,17 @@ def _finding(group: Sequence[Finding], reference: Reference) -> Finding:
     )
 
 
-def _coarser(found: Finding, labels: tuple[str, ...]) -> Finding | None:
-    """Return a finding with its counts on bins of these names; ``None`` where they cannot be put there."""
-    places = onto(found.labels, labels)
+def _coarser(found: Finding, target: Grid) -> Finding | None:
+    """Return a finding with its counts on these bins; ``None`` where they cannot be put there."""
+    places = onto(_grid(found), target)
     if places is None:
         return None
-    then, now = (put(counts, places, len(labels)) for counts in (found.reference, found.current))
-    return replace(found, labels=labels, reference=then, current=now)
+    then, now = (put(counts, places, len(target.labels)) for counts in (found.reference, found.current))
+    return replace(found, labels=target.labels, folded=target.folded, reference=then, current=now)
+
+
+def _grid(found: Finding) -> Grid:
+    return Grid(found.labels, found.folded)
 
 
 def _certainty(found: Finding) -> tuple[int, float, float, str, str, float, float]:
@@ -137,14 +143,14 @@ def _certainty(found: Finding) -> tuple[int, float, float, str, str, float, floa
     )
 
 
-def _most_rows(group: Sequence[Finding]) -> tuple[str, ...]:
-    """Return the names of the bins on which most rows can be put; of several the most bins."""
-    rows = {
-        labels: sum(sum(found.current) for found in group if onto(found.labels, labels) is not None)
-        for labels in {found.labels for found in group}
+def _most_rows(group: Sequence[Finding]) -> Grid:
+    """Return the bins on which most rows can be put; of several the most bins."""
+    fitting = {
+        grid: [found for found in group if onto(_grid(found), grid) is not None]
+        for grid in {_grid(found) for found in group}
     }
-    hosts = {labels: sum(onto(found.labels, labels) is not None for found in group) for labels in rows}
-    return max(rows, key=lambda labels: (rows[labels], hosts[labels], len(labels), labels))
+    rows = {grid: sum(sum(found.current) for found in found_on) for grid, found_on in fitting.items()}
+    return max(rows, key=lambda grid: (rows[grid], len(fitting[grid]), len(grid.labels), grid))
 
 
 def _summed(counts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:

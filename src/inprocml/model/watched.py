@@ -164,7 +164,7 @@ def _complete(found: Finding, known: Known, reference: Reference) -> Finding:
             current=tuple(counts.tolist()),
         )
     names = known.total.names.get(place)
-    full = measured(found, series.bins)
+    full = measured(found, series.bins, reference)
     return full if names is None else replace(full, new_values=names.counts)
 
 
@@ -241,7 +241,7 @@ def _scores(known: Known) -> list[Score]:
                 for metric, value in told.items()
             ]
         for found in alarm.findings(reference, known.now):
-            full = measured(found)
+            full = measured(found, reference=reference)
             values = {
                 "z": found.value,
                 "threshold": found.threshold,

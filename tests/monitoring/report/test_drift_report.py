@@ -17,7 +17,7 @@ from tests.monitoring.report.sample import NOW, flights
 from inprocml.errors import Corrupt, Unsupported
 from inprocml.monitoring import HourOfWeekBins, NumberBins, ValueBins, numeric_edges
 from inprocml.monitoring.alarm.folding import Folding
-from inprocml.monitoring.report import DriftReport, Health, measured, measures
+from inprocml.monitoring.report import DriftReport, Health, measured, measures, words
 from inprocml.monitoring.series import Layout, Series
 from inprocml.monitoring.verdict import (
     Action,
@@ -331,6 +331,53 @@ def test_what_is_empty_has_no_distance_and_no_rate():
     bins = ValueBins.of(np.array(["a", "b"], dtype=object))
     told = measures((0,) * bins.size, (0,) * bins.size, bins)
     assert told == Measures()
+
+
+def often_new():
+    """A column of which many values came once, and its training rows as they fall on its bins."""
+    random = np.random.default_rng(0)
+    names = np.array([f"N{value}" for value in random.zipf(1.3, 20_000) % 90_000], object)
+    bins = ValueBins.of(names)
+    once = sum(count == 1 for count in np.unique(names, return_counts=True)[1])
+    return bins, bins.count(names), bins.count(names).left_out(int(once))
+
+
+def test_training_rows_are_at_no_distance_from_training_though_many_values_came_once():
+    bins, rows, expected = often_new()
+    assert expected.counts[-2] > 0.05 * rows.rows
+    found = replace(
+        flights(others=0)["tailnum"],
+        labels=tuple(bins.labels()),
+        reference=expected.counts,
+        current=rows.counts,
+        measures=Measures(),
+        test=Test.UNSEEN,
+        state=State.WATCH,
+        why="",
+    )
+    told = measured(found, bins).measures
+    assert abs(told.psi) < 0.01
+    assert told.jensen_shannon == told.hellinger == told.total_variation == told.l_infinity == 0
+    assert told.unseen == 0
+    one, two = on_hosts([(found,), (found,)])
+    assert abs(one.merge(two).findings[0].measures.psi) < 0.01
+    assert "expected" in words.changed(found, Reference.TRAIN, NOW)
+    assert "expected" not in words.changed(found, Reference.LIVE, NOW)
+
+
+def test_values_that_are_new_are_far_from_an_earlier_period_that_had_fewer():
+    """Of rows that were served nothing is expected: what they had is what they had."""
+    bins, _, before = often_new()
+    now = list(before.counts)
+    now[-2], now[-3] = now[-2] + now[-3], 0
+    found = replace(
+        flights(others=0)["tailnum"],
+        labels=tuple(bins.labels()),
+        reference=before.counts,
+        current=tuple(now),
+    )
+    assert measured(found, bins, Reference.LIVE).measures.psi > 0.25
+    assert abs(measured(found, bins).measures.psi) < 0.01
 
 
 def test_order_is_for_numbers_alone():

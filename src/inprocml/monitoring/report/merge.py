@@ -99,7 +99,7 @@ def _finding(group: Sequence[Finding], reference: Reference) -> Finding:
     compared = max(counted, key=lambda counts: (sum(counts), counts))
     if reference is Reference.LIVE:
         compared = _summed(counted)
-    again = measures(compared, current, labels)
+    again = measures(compared, current, labels, expected=reference is Reference.TRAIN)
     began = [found.since for found in group if found.state is certain.state and found.since is not None]
     return replace(
         certain,

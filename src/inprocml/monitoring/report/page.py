@@ -117,7 +117,7 @@ def _row(report: DriftReport, found: Finding) -> list[str]:
         _day(report, found),
         _unbroken(words.psi(found)),
         _now_and_then(words.missing(found), rival),
-        _now_and_then(words.outside(found), rival),
+        _now_and_then(words.outside(found), words.unheard(found, report.reference)),
         _rows(found, words.window(found, report.at)),
     ]
 

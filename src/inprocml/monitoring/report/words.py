@@ -32,6 +32,7 @@ __all__ = [
     "standing",
     "strength",
     "title",
+    "unheard",
     "unjudged",
     "window",
 ]
@@ -207,7 +208,14 @@ def changed(found: Finding, reference: Reference, now: float) -> str:
     if place is None:
         return f"{clean(found.name)}: {amount(found)} against {rival}{since}"
     is_, was = (percent(rates(found.labels, counts)[place]) for counts in (found.current, found.reference))
-    return f"{clean(found.name)}: {is_} {found.test.replace('_', ' ')}, {was} {rival}{since}"
+    against_it = unheard(found, reference) if found.test is Test.UNSEEN else rival
+    return f"{clean(found.name)}: {is_} {found.test.replace('_', ' ')}, {was} {against_it}{since}"
+
+
+def unheard(found: Finding, reference: Reference) -> str:
+    """Return what the share of values unknown to the reference is compared with, in a word."""
+    known = rates(found.labels, found.reference)[1]
+    return "expected" if known and reference is Reference.TRAIN else against(reference)[1]
 
 
 def outside(found: Finding) -> tuple[str, str]:

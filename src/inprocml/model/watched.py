@@ -199,7 +199,7 @@ class Exported:
             yield Column(
                 series.name,
                 series.role,
-                tuple(series.bins.labels()),
+                series.untold(),
                 tuple(counts.tolist()),
                 tuple(count / max(reference.rows, 1) for count in reference.counts),
             )

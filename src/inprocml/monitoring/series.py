@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.monitoring.baseline import CALM, Baseline, Role, Unrest
-from inprocml.monitoring.bins import BinCounts, Bins
+from inprocml.monitoring.bins import BinCounts, Bins, ValueBins
 
 __all__ = ["Counts", "Layout", "Role", "Series", "layout_of"]
 
@@ -39,6 +39,11 @@ class Series:
     def bins(self) -> Bins:
         """How its values fall into bins, missing last."""
         return self.reference.bins
+
+    def untold(self) -> tuple[str, ...]:
+        """Return a name for each bin, categories by number: for what leaves the house."""
+        bins = self.bins
+        return tuple(bins.numbered() if isinstance(bins, ValueBins) else bins.labels())
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from inprocml.monitoring.verdict import (
     Action,
     DriftEvent,
     Finding,
+    Joint,
     Measures,
     Moment,
     Progress,
@@ -419,3 +420,53 @@ def test_a_finding_keeps_what_the_counts_cannot_tell():
 
 def test_times_are_of_the_report_and_not_of_the_reader():
     assert flights().at == NOW
+
+
+def look(p_value, hours=24, **told):
+    return Joint(told.pop("auc", 0.7), p_value, 500, 500, hours, NOW, (("hour", 1.0),), **told)
+
+
+def together(looks):
+    one, *others = [replace(flights(others=0), joint=each) for each in looks]
+    return one.merge(*others).joint
+
+
+@pytest.mark.parametrize(
+    ("looks", "state", "watching"),
+    [
+        ([look(0.0004), look(0.0004, hours=2)], State.WATCH, 0),  # of one host: the other has no verdict yet
+        ([look(0.0004), look(0.0002, hours=2)], State.WATCH, 0),
+        ([look(0.5, hours=3), look(0.0004, hours=2)], State.WARMING, 0),
+        ([look(0.0004), *[look(0.5)] * 39], State.OK, 1),  # chance has one of so many show as much
+        ([look(0.0004), look(0.0004), *[look(0.5)] * 38], State.WATCH, 2),
+        ([look(0.0004), look(0.0004)], State.WATCH, 2),
+        ([look(0.5), look(0.6)], State.OK, 0),
+    ],
+)
+def test_what_hosts_see_together_is_judged_by_how_many_of_them_see_it(looks, state, watching):
+    found = together(looks)
+    assert (found.state, found.watching) == (state, watching)
+    assert together(list(reversed(looks))) == found
+    report = replace(flights(others=0), joint=found)
+    assert DriftReport.from_dict(json.loads(json.dumps(report.to_dict()))) == report
+    said = words.joint(report)
+    assert said.startswith("Watch") == (state is State.WATCH)
+    judged = found.hosts > 1 and state is not State.WARMING
+    assert (f"{watching} of {found.hosts} hosts" in said) == judged
+
+
+@given(
+    st.lists(
+        st.builds(look, st.sampled_from([0.0004, 0.5]), st.integers(1, 24), auc=st.floats(0.5, 1)),
+        min_size=1,
+        max_size=5,
+    ),
+    st.randoms(),
+)
+def test_hosts_that_look_at_all_columns_may_be_merged_one_by_one(looks, random):
+    whole = together(looks)
+    random.shuffle(looks)
+    one = looks[0]
+    for other in looks[1:]:
+        one = together([one, other])
+    assert one == whole

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 from inprocml.monitoring.report.coarser import Grid, onto, put
 from inprocml.monitoring.report.core import DriftReport, Health, beyond, graver, ranked
@@ -21,10 +22,12 @@ from inprocml.monitoring.report.shares import rates
 from inprocml.monitoring.verdict import (
     DriftEvent,
     Finding,
+    Joint,
     Measures,
     Moment,
     Progress,
     Reference,
+    State,
     Test,
 )
 
@@ -57,10 +60,25 @@ def merged(reports: Sequence[DriftReport]) -> DriftReport:
         findings=_findings(reports, first.reference),
         timeline=_timeline(moment for report in reports for moment in report.timeline),
         health=_health([report.health for report in reports]),
-        joint=min((one.joint for one in reports if one.joint), key=lambda one: one.p_value, default=None),
+        joint=_joint([report.joint for report in reports if report.joint is not None]),
         progress=min((report.progress for report in reports if report.progress), key=_behind, default=None),
         ended=_ended([event for report in reports for event in report.ended]),
     )
+
+
+def _joint(looks: Sequence[Joint]) -> Joint | None:
+    """The look that tells most, of those that have a whole day if there are any; and how many hosts watch."""
+    judged = [look for look in looks if look.state is not State.WARMING] or looks
+    if not judged:
+        return None
+    hosts = sum(look.hosts for look in judged)
+    watching = sum(look.watching if look.hosts > 1 else look.state is State.WATCH for look in judged)
+    return replace(min(judged, key=_telling), hosts=hosts, watching=watching if hosts > 1 else 0)
+
+
+def _telling(look: Joint) -> tuple[Any, ...]:
+    """What is most certain comes first; of looks alike any, but the same one in any order."""
+    return (look.p_value, -look.auc, -look.rows, -look.compared, -look.hours, -look.at, look.columns)
 
 
 def _behind(progress: Progress) -> tuple[float, ...]:

@@ -271,6 +271,12 @@ def joint(report: DriftReport) -> str:
             f"All columns together: {found.hours} of the 24 hours that a verdict needs ({chance}, where the "
             "time of day may tell)."
         )
+    if found.hosts > 1:
+        chance = f"{found.watching} of {found.hosts} hosts can, of the clearest {chance}"
+        if found.state is not State.WATCH and found.watching:
+            return (
+                f"All columns together: chance alone may tell rows of the last day from {rival} ({chance})."
+            )
     if found.state is not State.WATCH:
         return f"All columns together: rows of the last day cannot be told from {rival} ({chance})."
     told = f" {_named([name for name, _ in found.columns])} tell most." if found.columns else ""

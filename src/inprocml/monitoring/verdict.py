@@ -105,8 +105,9 @@ class Finding:
     rows that have no time): of what moved the one that tells most, else the last day. ``rows`` is how
     many rows it holds; ``current`` are their counts, ``reference`` those compared with, on bins named
     ``labels``, missing last; where these are fewer than its own, ``folded`` has the place among them of
-    each of its own. ``since`` is when drift began. ``why`` says it in words, or what is wanting for a
-    verdict. Times are seconds since 1970.
+    each of its own. ``new_values`` has the most frequent values never seen, of all rows counted so far
+    and not of the window. ``since`` is when drift began. ``why`` says it in words, or what is wanting for
+    a verdict. Times are seconds since 1970.
     """
 
     name: str

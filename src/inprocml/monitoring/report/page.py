@@ -178,7 +178,7 @@ def _told(report: DriftReport) -> list[Markup]:
         if told:
             parts += [_about(found), table(("values", rival, "now", ""), [_move(move) for move in told])]
         if found.new_values:
-            parts.append(_new_values(found))
+            parts.append(_new_values(found, words.so_far(report)))
     if len(report.drifted) > _TOLD:
         parts.append(paragraph(f"and {len(report.drifted) - _TOLD} more"))
     return [heading("Where shares moved most"), *parts] if parts else []
@@ -200,11 +200,11 @@ def _move(move: Move) -> list[str]:
     return [label, words.percent(move.reference), words.percent(move.current), rise]
 
 
-def _new_values(found: Finding) -> Markup:
+def _new_values(found: Finding, so_far: str) -> Markup:
     most = sorted(found.new_values.items(), key=lambda one: (-one[1], one[0]))[:_MOVES]
     shown = ", ".join(f"{apart(value)} ({times:,})" for value, times in most)
     more = f" and {len(found.new_values) - len(most)} more" if len(found.new_values) > len(most) else ""
-    return Markup(f'<p style="margin:0.2em 0">Unseen values: {shown}{more}</p>')
+    return Markup(f'<p style="margin:0.2em 0">Unseen values{so_far}: {shown}{more}</p>')
 
 
 def _timeline(report: DriftReport) -> Markup:

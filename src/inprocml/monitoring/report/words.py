@@ -29,6 +29,7 @@ __all__ = [
     "outside",
     "percent",
     "psi",
+    "so_far",
     "standing",
     "strength",
     "title",
@@ -228,6 +229,11 @@ def outside(found: Finding) -> tuple[str, str]:
 def missing(found: Finding) -> tuple[str, str]:
     """Return the share of missing values, now and in the reference."""
     return percent(rates(found.labels, found.current)[0]), percent(rates(found.labels, found.reference)[0])
+
+
+def so_far(report: DriftReport) -> str:
+    """Return of which rows the names of unseen values are: names are kept for no window."""
+    return "" if report.health.scope == "table" else " of all rows counted so far"
 
 
 def unjudged(report: DriftReport) -> list[str]:

@@ -221,11 +221,11 @@ class Exported:
         return self._monitor.numbers()
 
     def lag(self) -> float:
-        """Return how long the oldest row has waited to be counted, in seconds."""
+        """Return the seconds since rows were counted last, if some wait: none of them is older."""
         return self._monitor.lag()
 
     def memory(self) -> int:
-        """Return the bytes that watching takes at most."""
+        """Return the bytes that watching takes, without rows that wait to be counted."""
         return self._monitor.nbytes
 
 

@@ -265,5 +265,5 @@ def _create_health(meter: metrics.Meter) -> None:
         names.MONITORING_LAG,
         callbacks=[_of_each(_lag)],
         unit="s",
-        description="Age of the oldest row not yet counted.",
+        description="Time since rows were counted last, if some wait; none of them is older.",
     )

@@ -159,7 +159,7 @@ def _complete(found: Finding, known: Known, reference: Reference) -> Finding:
         found = replace(
             found,
             rows=known.total.rows,
-            labels=tuple(series.bins.labels()),
+            labels=series.labels(),
             reference=series.reference.counts,
             current=tuple(counts.tolist()),
         )

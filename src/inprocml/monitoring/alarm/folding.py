@@ -116,7 +116,7 @@ def _names(series: Series) -> tuple[tuple[int, str], ...]:
             f"{days} {hour:02}-{hour + 4:02}" for days in ("Mon-Fri", "Sat-Sun") for hour in range(0, 24, 4)
         ]
         return (*enumerate(parts, start=1), (MISSING, "missing"))
-    labels, cells = series.bins.labels(), _cells(series)
+    labels, cells = series.labels(), _cells(series)
     names: dict[int, str] = {}
     for label, cell in zip(labels, cells, strict=True):
         if cell not in names:

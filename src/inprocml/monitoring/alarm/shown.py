@@ -145,7 +145,7 @@ def _shown(
         ends = clock.open_since if clock.open_rows else clock.heard
     if whole:
         current = tuple(sight.folding.layout.parts(sight.recent)[place].tolist())
-        labels = tuple(series.bins.labels())
+        labels = series.labels()
         return Shown(labels, series.reference.counts, current, cells, begins, ends, *numbers)
     against = sight.tables.counts[place] if sight.tables else np.zeros(CELLS)
     labels = tuple(label for _, label in names)

@@ -227,6 +227,14 @@ def test_hosts_may_be_merged_in_any_order(three, random):
     assert again.health.seen == once.health.seen
 
 
+def test_episodes_that_are_alike_but_for_their_beginning_have_one_order():
+    over = [
+        DriftEvent("a", Action.CLOSED, "late", "3", Reference.TRAIN, NOW, since, ()) for since in (1.0, 0.0)
+    ]
+    one, two = (replace(flights(others=0), ended=(event,)) for event in over)
+    assert one.merge(two).ended == two.merge(one).ended
+
+
 def test_one_report_merges_to_itself():
     report = flights(others=2)
     assert report.merge() is report

@@ -89,7 +89,7 @@ def _behind(progress: Progress) -> tuple[float, ...]:
 
 def _ended(events: Sequence[DriftEvent]) -> tuple[DriftEvent, ...]:
     """Each host has episodes of its own."""
-    return tuple(sorted(events, key=lambda event: (event.at, event.id, event.why)))
+    return tuple(sorted(events, key=lambda event: (event.at, event.to_json())))
 
 
 def _findings(reports: Sequence[DriftReport], reference: Reference) -> tuple[Finding, ...]:

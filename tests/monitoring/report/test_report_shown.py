@@ -209,7 +209,7 @@ def test_words_are_made_where_the_decision_left_none():
     report = flights(others=0)
     bare = tuple(replace(found, why="") for found in report.findings)
     said = str(replace(report, findings=bare))
-    assert re.search(r"tailnum: 7\.\d % unseen, 0\.0 % training, since 09:05", said)
+    assert re.search(r"tailnum: 7\.\d % unseen, 0 % training, since 09:05", said)
     assert "wind_gust: up 0.60 sigma against training, since 11:35" in said
 
 

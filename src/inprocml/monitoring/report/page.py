@@ -164,7 +164,7 @@ def _day(report: DriftReport, found: Finding) -> Markup:
 
 def _now_and_then(shares: tuple[str, str], rival: str) -> Markup:
     now, then = shares
-    if now == then or (now, then) == ("< 0.1 %", "0.0 %"):
+    if now == then:
         return _unbroken(now)
     return Markup(f"{_unbroken(now)}<br><small>{_unbroken(f'{rival} {then}')}</small>")
 

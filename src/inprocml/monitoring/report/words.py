@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from inprocml.drawing import clean
+from inprocml.monitoring.alarm import words as alarm
 from inprocml.monitoring.alarm.words import lasting
 from inprocml.monitoring.report.core import DriftReport
 from inprocml.monitoring.report.shares import is_numeric, rates
@@ -72,13 +72,7 @@ def began(found: Finding, now: float) -> str:
 
 def clock(when: float | None, now: float) -> str:
     """Return a time of day, with the date where it is a day away from ``now`` or more; UTC."""
-    if when is None:
-        return "-"
-    try:
-        told = datetime.fromtimestamp(when, UTC)
-    except (ValueError, OverflowError, OSError):  # not a time
-        return "?"
-    return f"{told:%H:%M}" if abs(now - when) < _DAY else f"{told:%Y-%m-%d %H:%M}"
+    return "-" if when is None else alarm.clock(when, now, dated=True)
 
 
 def window(found: Finding, now: float) -> str:
@@ -93,9 +87,7 @@ def window(found: Finding, now: float) -> str:
 
 def percent(part: float | None) -> str:
     """Return a share as percent, ``-`` where there is none."""
-    if part is None:
-        return "-"
-    return "< 0.1 %" if 0 < part < 0.001 else f"{part * 100:.1f} %"
+    return "-" if part is None else alarm.percent(part)
 
 
 def title(report: DriftReport) -> str:

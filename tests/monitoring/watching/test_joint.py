@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -441,5 +442,6 @@ def test_it_is_said_in_text_and_on_pages():
 
 def test_of_several_hosts_the_most_certain_is_told():
     sure, unsure = (Joint(auc, p, 800, 800, 24, 1e9, ()) for auc, p in ((0.9, 0.0004), (0.5, 0.6)))
-    assert report_with(unsure).merge(report_with(sure), report_with(None)).joint == sure
+    merged = report_with(unsure).merge(report_with(sure), report_with(None)).joint
+    assert merged == replace(sure, hosts=2, watching=1)
     assert report_with(None).merge(report_with(None)).joint is None

@@ -112,7 +112,7 @@ class Tally:
             if len(finite):
                 with np.errstate(over="ignore"):  # numbers near the end of float64
                     self._add_moments(place, (finite.sum(), finite @ finite, finite.min(), finite.max()))
-        elif place in self.names:
+        elif place in self.names and not series.private:
             unseen = column[where == series.bins.size - 2]
             if len(unseen):
                 values, times = np.unique([str(value)[:_LONGEST] for value in unseen], return_counts=True)
@@ -164,7 +164,8 @@ class Tally:
             raise ValueError("counts below zero, or sums that are not numbers")
         end += 32 * series + 4
         for at, place in enumerate(form.named):
-            tally.names[place] = _unpacked(record[end + at * _NAMES : end + (at + 1) * _NAMES])
+            if not form.layout.series[place].private:  # it may not have been so when they were written
+                tally.names[place] = _unpacked(record[end + at * _NAMES : end + (at + 1) * _NAMES])
         return tally
 
 

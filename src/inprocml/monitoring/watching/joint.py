@@ -173,6 +173,6 @@ def loaded(text: bytes) -> Found:
 
 
 def _joint(parts: Any) -> Joint:
-    auc, p_value, rows, compared, hours, at, columns = parts
+    auc, p_value, rows, compared, hours, at, columns = parts[:7]  # those of several hosts are in no file
     told = tuple((str(name), float(weight)) for name, weight in columns)
     return Joint(float(auc), float(p_value), int(rows), int(compared), int(hours), float(at), told)

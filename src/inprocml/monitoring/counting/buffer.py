@@ -81,8 +81,9 @@ class Buffer:
         return units
 
     def holds(self, prediction_id: object) -> bool:
-        """Whether the row of a prediction is still here."""
-        return any(prediction_id == waiting[2] for waiting in list(self._rows))
+        """Whether the row of a prediction is still here; what is no text may compare oddly, and is none."""
+        wanted = isinstance(prediction_id, str)
+        return wanted and any(prediction_id == waiting[2] for waiting in list(self._rows))
 
     def take(self, most: int) -> list[Seen]:
         """Take out at most ``most`` rows, the oldest first; one thread at a time."""

@@ -88,14 +88,14 @@ class Quality:
         except Exception:  # noqa: BLE001 - as above
             self._failed("failures", "a label could not be counted")
             outcome = Feedback.FAILED
-        self.heard(outcome)
-        return outcome
+        return self.heard(outcome)
 
-    def heard(self, outcome: Feedback) -> None:
-        """Count what became of a label."""
+    def heard(self, outcome: Feedback) -> Feedback:
+        """Count what became of a label, and return it."""
         with self._lock:
             self._counters.outcomes[outcome.value] += 1
             self.changes += 1
+        return outcome
 
     def counters(self) -> Counters:
         """Return a copy of all counts, as of one moment."""

@@ -161,6 +161,13 @@ class Monitor:
 
     def feedback(self, prediction_id: str, label: object) -> Feedback:
         """Take the truth of a prediction, of this version or of one before it; say what became of it."""
+        try:
+            return self._feedback(prediction_id, label)
+        except Exception as error:  # noqa: BLE001 - as in saw
+            self._grumble("a label could not be taken", error)
+            return Feedback.FAILED if self.quality is None else self.quality.heard(Feedback.FAILED)
+
+    def _feedback(self, prediction_id: str, label: object) -> Feedback:
         if self._buffer.holds(prediction_id):
             with self._lock:  # what was answered a moment ago is not remembered yet
                 self._fetch()
@@ -168,8 +175,7 @@ class Monitor:
         if owner is None or self.quality is None:
             return Feedback.UNMATCHED
         if owner.model != self.model:
-            self.quality.heard(Feedback.UNMATCHED)
-            return Feedback.UNMATCHED
+            return self.quality.heard(Feedback.UNMATCHED)
         outcome = owner.quality.feedback(prediction_id, label, self._clock())
         if self._watcher.asleep:
             self._watcher.rouse()

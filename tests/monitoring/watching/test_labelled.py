@@ -373,7 +373,7 @@ def test_labels_worse_than_promised_are_told_once_by_whoever_decides(tmp_path):
 # --- the monitor ------------------------------------------------------------------------------------------
 
 
-def watched(folder, clock, *, model="late", prefix="aaaa", slices=None, hooks=()):
+def watched(folder, clock, *, model="late", prefix="aaaa", slices=None, hooks=(), **how):
     declared = {} if slices is None else slices
     read = Slices(declared, TRANSFORM.schema, of="late 1")
     return Monitor(
@@ -389,6 +389,7 @@ def watched(folder, clock, *, model="late", prefix="aaaa", slices=None, hooks=()
         prefix=prefix,
         clock=clock,
         wakes=Idle(),
+        **how,
     )
 
 

@@ -26,6 +26,7 @@ from inprocml.monitoring.watching.sampling import Sample
 from inprocml.monitoring.watching.settings import Monitoring
 from inprocml.monitoring.watching.slicing import Slices
 from inprocml.monitoring.watching.tallies import Tallies
+from inprocml.monitoring.watching.waiting import Waiting
 from inprocml.monitoring.watching.watcher import Watcher, watcher
 from inprocml.native import lock_maker
 from inprocml.values import Row, Tensors
@@ -77,15 +78,17 @@ class Monitor:
         self.model, self.version = model, version
         self._grumble = Complaints(model, version)
         self._form = Form(layout)
-        self._reading = Reading(inputs, outputs, glimpses, slices)
+        self._reading = reading = Reading(inputs, outputs, glimpses, slices)
         self._settings = settings
         self._recorder = recorder
         self.quality = quality
         self._prefix = prefix  # of the ids of this version's predictions
         self._clock = clock
         self._glimpses = glimpses
-        self._buffer = Buffer(heavy=heavy)
-        self._fetched: list[Seen] = []  # remembered for labels, not counted yet
+        self._buffer = buffer = Buffer(heavy=heavy)
+        self._waiting = Waiting(
+            buffer, reading, quality, clock=clock, grumble=self._grumble, breathe=self._breathe
+        )
         self._lock = lock_maker()()  # guards all below
         folder = None if settings.folder is None else Path(settings.folder)
         self._tallies = Tallies(self._form, folder=folder, model=model, digest=digest, grumble=self._grumble)
@@ -168,9 +171,7 @@ class Monitor:
             return Feedback.FAILED if self.quality is None else self.quality.heard(Feedback.FAILED)
 
     def _feedback(self, prediction_id: str, label: object) -> Feedback:
-        if self._buffer.holds(prediction_id):
-            with self._lock:  # what was answered a moment ago is not remembered yet
-                self._fetch()
+        self._waiting.seek(prediction_id)  # what was answered a moment ago is not remembered yet
         owner = labels.owner(prediction_id) or self.labelled
         if owner is None or self.quality is None:
             return Feedback.UNMATCHED
@@ -310,18 +311,9 @@ class Monitor:
 
     # --- parts ----------------------------------------------------------------------------------------
 
-    def _fetch(self) -> None:
-        """Take the rows that came, and let them wait for their labels; they are counted at the next look."""
-        room = self._buffer.most - len(self._fetched)
-        seen = self._buffer.take(max(0, room))
-        self._fetched += seen
-        if self.quality is not None and seen:
-            self._remember(self.quality, seen)
-
     def _count(self) -> None:
         numbers = self._tallies.mine.numbers
-        self._fetch()
-        seen, self._fetched = self._fetched, []
+        seen = self._waiting.take()
         drops, failures = self._buffer.drops(), self._buffer.failures()
         chosen = self._sample.of(seen, self._looked_at)
         numbers["seen"] += len(seen) + drops + failures
@@ -337,15 +329,6 @@ class Monitor:
 
     def _breathe(self) -> None:
         self._breath.acquire(timeout=_BREATH)
-
-    def _remember(self, quality: Quality, seen: Sequence[Seen]) -> None:
-        """Let all rows wait for their labels, those too that are not counted."""
-        try:
-            answers, slices = self._reading.answers(seen), self._reading.slices(seen)
-        except Exception as error:  # noqa: BLE001 - as in _add
-            self._grumble("predictions could not be remembered", error)
-            return
-        quality.predicted([each.id for each in seen], answers, self._clock(), slices=slices)
 
     def _add(self, seen: Sequence[Seen]) -> None:
         """Count some rows; where one cannot be, the others are counted one by one."""

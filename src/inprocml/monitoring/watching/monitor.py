@@ -86,9 +86,7 @@ class Monitor:
         self._clock = clock
         self._glimpses = glimpses
         self._buffer = buffer = Buffer(heavy=heavy)
-        self._waiting = Waiting(
-            buffer, reading, quality, clock=clock, grumble=self._grumble, breathe=self._breathe
-        )
+        self._waiting = Waiting(buffer, reading, quality, clock, self._grumble, self._breathe)
         self._lock = lock_maker()()  # guards all below
         folder = None if settings.folder is None else Path(settings.folder)
         self._tallies = Tallies(self._form, folder=folder, model=model, digest=digest, grumble=self._grumble)

@@ -27,7 +27,6 @@ class Waiting:
         buffer: Buffer,
         reading: Reading,
         quality: Quality | None,
-        *,
         clock: Callable[[], float],
         grumble: Callable[[str, Exception], None],
         breathe: Callable[[], None],

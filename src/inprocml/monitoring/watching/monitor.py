@@ -204,23 +204,23 @@ class Monitor:
                 self._tallies.mine.numbers["cpu_ns"] += time.thread_time_ns() - began
                 came, deciding = self._tallies.mine.numbers["seen"] > before, self._evaluation is not None
             self._tell(events)
-            self._tell(self._hear(deciding=deciding))
+            self._hear(deciding=deciding)
         except Exception as error:  # noqa: BLE001 - the others are looked at all the same
             self._grumble("a look failed", error)
             return False
         return came
 
-    def _hear(self, *, deciding: bool) -> list[DriftEvent]:
+    def _hear(self, *, deciding: bool) -> None:
         """Show what labels said, of this version and of those before it, and decide on this one."""
         if self.labelled is None:
-            return []
+            return
         began = time.thread_time_ns()
         for each in (self.labelled, *labels.retired(self.model)):
             each.look()
-        events = self.labelled.decide() if deciding else []
+        if deciding:
+            self.labelled.decide(self._tell)
         with self._lock:
             self._tallies.mine.numbers["cpu_ns"] += time.thread_time_ns() - began
-        return events
 
     def study(self) -> None:
         """Look at all columns together, once an hour, if it falls to this process; nobody waits meanwhile."""
@@ -248,14 +248,17 @@ class Monitor:
         self._watcher.forget(self)
         with self._lock:
             events: list[DriftEvent] = []
-            if retired and not self._closed and self._evaluation is not None:
-                events = self._evaluation.alarm.retire(self._clock())
-                self._tallies.write_state(self._evaluation.dump())
+            evaluation = self._evaluation if retired and not self._closed else None
+            if evaluation is not None:
+                events = evaluation.alarm.retire(self._clock())
+                self._tallies.write_state(evaluation.dump())
             self._closed = True
             if self.labelled is not None:
                 labels.forget(self._prefix)  # those of its predictions still come
             self._tallies.close(deciding=self._evaluation is not None)
         self._tell(events)
+        if evaluation is not None and self.labelled is not None:
+            self.labelled.retire(self._tell)
         if self._recorder is not None:
             self._recorder.close()
 

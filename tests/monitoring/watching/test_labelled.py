@@ -26,7 +26,7 @@ from inprocml.monitoring import Monitoring
 from inprocml.monitoring.quality import Counters, Feedback, Quality, Settings
 from inprocml.monitoring.quality.record import Record, room_for
 from inprocml.monitoring.verdict import Action, Reference, State
-from inprocml.monitoring.watching import Monitor, Slices, overheard
+from inprocml.monitoring.watching import Monitor, Slices, overheard, worse
 from inprocml.monitoring.watching.episode import Episode
 from inprocml.monitoring.watching.labelled import Labelled
 
@@ -395,6 +395,35 @@ def worse_of(folder, clock, events=None, *, usual=1.0, labels_within=2 * DAY, **
         labelled.decide(heard.extend)
     assert [event.action for event in heard] == [Action.OPENED]
     return labelled, 8
+
+
+def test_who_looks_on_hears_of_an_episode_while_labels_are_worse(tmp_path):
+    clock, random = Clock(), np.random.default_rng(5)
+    labelled, day = worse_of(tmp_path, clock)
+
+    def worse_now():
+        seen = overheard(tmp_path, model="late", version="1", digest="d", reference=None, now=clock.now)
+        return worse(seen, tmp_path, "d")
+
+    assert worse_now().id == worse(labelled.report(), tmp_path, "d").id
+    clock.now += 30 * DAY  # its servers have ended, and left it open
+    assert worse_now() is None
+    clock.now -= 30 * DAY
+    sliced = labelled_of(tmp_path, clock, usual=1.0, labels_within=2 * DAY, slices={"carrier": ("UA",)})
+    for _ in range(4):  # a server that counts under other settings: its episodes are its own
+        day_of(sliced, clock, day, 0.5, random)
+        clock.now += DAY / 2
+        day += 1
+        sliced.decide(lambda _: None)
+        assert worse_now() is None
+    for _ in range(4):
+        day_of(sliced, clock, day, 0.1, random)
+        clock.now += DAY / 2
+        day += 1
+        sliced.decide(lambda _: None)
+    assert worse_now().since > START + 10 * DAY
+    for one in (labelled, sliced):
+        one.close()
 
 
 def test_an_episode_ends_when_labels_stop(tmp_path):

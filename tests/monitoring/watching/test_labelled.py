@@ -25,8 +25,9 @@ from inprocml.errors import BundleError
 from inprocml.monitoring import Monitoring
 from inprocml.monitoring.quality import Counters, Feedback, Quality, Settings
 from inprocml.monitoring.quality.record import Record, room_for
+from inprocml.monitoring.quality.sqlite import SqliteStore
 from inprocml.monitoring.verdict import Action, Reference, State
-from inprocml.monitoring.watching import Monitor, Slices, overheard, worse
+from inprocml.monitoring.watching import Monitor, Slices, labels, overheard, worse
 from inprocml.monitoring.watching.episode import Episode
 from inprocml.monitoring.watching.labelled import Labelled
 
@@ -491,7 +492,7 @@ def test_an_episode_is_told_though_its_process_is_killed(tmp_path, before):
 # --- the monitor ------------------------------------------------------------------------------------------
 
 
-def watched(folder, clock, *, model="late", prefix="aaaa", slices=None, hooks=(), **how):
+def watched(folder, clock, *, model="late", prefix="aaaa", slices=None, hooks=(), quality=None, **how):
     declared = {} if slices is None else slices
     read = Slices(declared, TRANSFORM.schema, of="late 1")
     return Monitor(
@@ -502,7 +503,7 @@ def watched(folder, clock, *, model="late", prefix="aaaa", slices=None, hooks=()
         inputs=TRANSFORM.columns,
         outputs=columns_of,
         settings=Monitoring(folder=folder, on_drift=hooks),
-        quality=Quality(settings_of(slices=read.values)),
+        quality=quality or Quality(settings_of(slices=read.values)),
         slices=read,
         prefix=prefix,
         clock=clock,
@@ -558,6 +559,29 @@ def test_labels_of_a_version_that_is_gone_are_shown_by_the_one_that_serves(tmp_p
     seen = overheard(tmp_path, model="late", version="1", digest="cccc" * 8, reference=None, now=clock.now)
     assert seen.counters.outcomes["matched"] == 1
     new.close()
+
+
+def test_in_a_store_a_label_is_of_the_version_that_answered(tmp_path):
+    """Two workers served version 1, and one serves version 2 now: labels come to that one."""
+    clock, store = Clock(), SqliteStore(tmp_path / "predictions.db", model="late")
+
+    def of(version):
+        return Quality(settings_of(), store=store, version=version)
+
+    of("1").predicted(["eeee-1", "eeee-2"], [0.9, 0.9], clock.now)  # of the other worker
+    old = watched(tmp_path, clock, prefix="ffff", quality=of("1"))
+    old.close(retired=True)
+    new = watched(tmp_path, clock, prefix="0123", quality=of("2"))
+    assert new.feedback("eeee-1", "ok") is Feedback.MATCHED
+    assert new.feedback("eeee-9", "ok") is Feedback.UNMATCHED
+    assert old.quality.counters().total().labelled == 1
+    assert new.quality.counters().total().labelled == 0
+    labels._known.clear()  # as in a process that never served version 1
+    labels.keep("0123", new.labelled)
+    assert new.feedback("eeee-2", "ok") is Feedback.UNMATCHED
+    assert new.quality.counters().outcomes["unmatched"] == 2
+    new.close()
+    store.close()
 
 
 def test_hooks_hear_of_quality(tmp_path):

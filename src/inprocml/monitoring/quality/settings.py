@@ -82,7 +82,7 @@ class Settings:
         """32 bytes that differ where counts could not be added up."""
         said: list[Any] = [1, self.kind, _spelt(self.classes), self.length]
         said += [[name, _spelt(values)] for name, values in self.slices.items()]
-        return sha256(dump(said).encode()).digest()
+        return sha256(dump(said).encode(errors="surrogatepass")).digest()
 
     def document(self) -> dict[str, Any]:
         """Return what ``from_document`` takes."""

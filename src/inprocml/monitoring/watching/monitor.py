@@ -170,12 +170,15 @@ class Monitor:
 
     def _feedback(self, prediction_id: str, label: object) -> Feedback:
         self._waiting.seek(prediction_id)  # what was answered a moment ago is not remembered yet
-        owner = labels.owner(prediction_id) or self.labelled
+        known = labels.owner(prediction_id)
+        owner = known or self.labelled
         if owner is None or self.quality is None:
             return Feedback.UNMATCHED
         if owner.model != self.model:
             return self.quality.heard(Feedback.UNMATCHED)
-        outcome = owner.quality.feedback(prediction_id, label, self._clock())
+        # of another process, perhaps, and of a version that this one still knows
+        before = [each.quality for each in labels.retired(self.model)] if known is None else ()
+        outcome = owner.quality.feedback(prediction_id, label, self._clock(), *before)
         if self._watcher.asleep:
             self._watcher.rouse()
         if self._recorder is not None and outcome in {Feedback.MATCHED, Feedback.UNMATCHED}:

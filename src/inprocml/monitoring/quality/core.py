@@ -28,6 +28,7 @@ __all__ = ["Quality"]
 _log = logging.getLogger(__name__)
 
 _KIND = "quality@1"
+_SLACK = 3600.0  # seconds by which the clocks of hosts may differ
 _SWEEP = 3600.0  # seconds from one sweep of the store to the next
 
 
@@ -262,7 +263,8 @@ class Quality:
 
     def _usable(self, found: Remembered, at: float) -> bool:
         """A store is open to other hands: what it gives must be in time, and what this model could say."""
-        if not found.at >= at - self.settings.labels_within or not abs(found.score) <= LARGEST:
+        in_time = at - self.settings.labels_within <= found.at <= at + _SLACK
+        if not in_time or not abs(found.score) <= LARGEST:
             return False
         classes = len(self.settings.classes)
         return not classes or (0 <= found.choice < classes and 0.0 <= found.score <= 1.0)

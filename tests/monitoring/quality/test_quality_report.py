@@ -119,7 +119,7 @@ def leaves(value, path=()):
 ODD = [0, 1, -1, 2, 7, 10**6, 10**9, 10**11, 2**31, 2**53, 2**62, 2**63 - 1, 0.0, 0.5, 1e-300, 1e12, 1e300]
 ODD += [None, True, "", "x", "\ud800", []]
 DOCUMENTS = [json.loads(json.dumps(report.to_dict())) for report in (report_two(slices=SLICED), *REPORTS[1:])]
-LEAVES = []  # of each document: by what they are, so that a thousand counts are drawn no more often than a name
+LEAVES = []  # of each document, by what they are: a thousand counts are drawn no more often than a name
 for found in DOCUMENTS:
     kinds = {}
     for path in leaves(found):

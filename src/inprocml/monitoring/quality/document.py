@@ -61,12 +61,16 @@ def read(document: Mapping[str, Any]) -> QualityReport:
     try:
         settings = Settings.from_document(document["settings"])
         counters = Counters.from_document(document["counters"], len(settings.classes), settings.slice_names)
-        if any((number + 1) * settings.length > _LATEST for number in counters.cohorts):
-            raise ValueError("a cohort is of a time that no calendar has")
+        _check_times(counters, settings.length)
         told = _said(document)
         return replace(report_of(settings, counters, told.pop("at")), **told)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise corrupt(_WHAT, f"it holds what cannot be ({type(error).__name__})") from error
+
+
+def _check_times(counters: Counters, length: float) -> None:
+    if any((number + 1) * length > _LATEST for number in counters.cohorts):
+        raise ValueError("a cohort is of a time that no calendar has")
 
 
 def _said(document: Mapping[str, Any]) -> dict[str, Any]:

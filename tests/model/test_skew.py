@@ -54,6 +54,12 @@ def test_what_training_computes_is_no_skew(model, log):
     assert model.drift().health.seen == seen
 
 
+def test_a_log_without_rows_is_no_evidence(model):
+    report = model.skew([])
+    assert report.rows == 0
+    assert str(report).startswith("Nothing was compared: the log has no rows")
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_the_first_field_that_differs_is_named(_packed, data):

@@ -355,3 +355,23 @@ def test_names_of_bins_are_as_short_as_tells_them_apart():
         "[5, 5)",
         "[5, 7.12346)",
     ]
+
+
+def test_a_baseline_fits_the_schema_that_it_was_built_for():
+    made = baseline()
+    again = Baseline.from_json(made.to_json())
+    assert again.fitting(TRANSFORM.schema) is again
+
+
+@pytest.mark.parametrize(
+    "names", [("ghost", "delay"), ("delay", "carrier"), ("at", "delay"), ("tail.", "delay")]
+)
+def test_a_baseline_of_columns_that_rows_do_not_have_is_refused(names):
+    """Loaded, it would let no row be counted."""
+    given, taken = names
+    made = baseline()
+    fields = {name: counted for name, counted in made.fields.items() if name != given}
+    fields[given] = made.fields["carrier" if given == "tail." else taken]
+    other = replace(made, fields=fields, once={})
+    with pytest.raises(Corrupt, match="column '.*' that rows do not have"):
+        other.fitting(TRANSFORM.schema)

@@ -157,11 +157,17 @@ class Baseline:
         return sound(_WHAT, lambda: _Document.model_validate(document).baseline())
 
     def fitting(self, schema: Schema) -> Baseline:
-        """Return this, if its planes are of vectors that rows of ``schema`` have; else ``Corrupt``."""
+        """Return this, if rows of ``schema`` have its columns and its vectors; else ``Corrupt``."""
         sizes = {field.name: field.size for field in schema.fields if field.kind == "vector"}
         for name, plane in self.planes.items():
             if sizes.get(name) != plane.size:
                 raise corrupt(_WHAT, f"it tells of vectors {name[:64]!a} that rows do not have")
+        kinds = {field.name: field.kind for field in schema.fields}
+        for name, counted in self.fields.items():
+            derived = name not in kinds and any(name.startswith(f"{known}.") for known in kinds)
+            wanted = _make("number" if derived else kinds.get(name))
+            if not isinstance(counted.bins, wanted):
+                raise corrupt(_WHAT, f"it tells of a column {name[:64]!a} that rows do not have")
         return self
 
     def _document(self, role: Role, name: str, counted: BinCounts) -> dict[str, Any]:
@@ -223,10 +229,20 @@ def _mirrored(outputs: Mapping[str, BinCounts]) -> bool:
     return len(first) == len(second) and bool(np.allclose(first + second[::-1], 1, rtol=0, atol=1e-5))
 
 
-def _bins(kind: Kind, column: NDArray[Any]) -> Bins:
+def _make(kind: Kind | None) -> type[Bins] | tuple[()]:
+    """Return the bins of a field of this kind; none of what is no field."""
     if kind in {"number", "flag"}:  # flags are 1 and 0
+        return NumberBins
+    if kind in {"instant", "wallclock"}:
+        return HourOfWeekBins
+    return () if kind is None or kind in _WHOLE else ValueBins
+
+
+def _bins(kind: Kind, column: NDArray[Any]) -> Bins:
+    make = _make(kind)
+    if make is NumberBins:
         return NumberBins(tuple(numeric_edges(column).tolist()))
-    return HourOfWeekBins() if kind in {"instant", "wallclock"} else ValueBins.of(column)
+    return HourOfWeekBins() if make is HourOfWeekBins else ValueBins.of(column)
 
 
 def _output_columns(outputs: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:

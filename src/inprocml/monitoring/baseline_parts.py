@@ -135,4 +135,5 @@ class Value3(Value2):
 
 
 def plane_document(name: str, plane: Plane) -> dict[str, Any]:
+    """Return a plane as JSON holds it."""
     return {"kind": PLANE, "name": name, "size": plane.size, "base64": b64encode(plane.content).decode()}

@@ -65,9 +65,10 @@ class Test(StrEnum):
 
 
 class Action(StrEnum):
-    """An episode opens once and closes once."""
+    """An episode opens once and closes once; columns that join it later are told, at most once an hour."""
 
     OPENED = "opened"
+    JOINED = "joined"
     CLOSED = "closed"
 
 
@@ -185,10 +186,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class DriftEvent:
-    """An episode of drift opened or closed; ``id`` is the same for both.
+    """An episode of drift opened, was joined by more columns, or closed; ``id`` is the same for all.
 
-    ``findings`` are ranked: of all columns that drifted in it so far, as they are at the event. ``why`` says
-    in words what they show or, of an episode that is over, what it was, how long, and how it ended.
+    ``findings`` are ranked: of all columns that drifted in it so far, as they are at the event; of one that
+    was joined, of those that joined. ``why`` says in words what they show or, of an episode that is over,
+    what it was, how long, and how it ended.
     """
 
     id: str
@@ -200,6 +202,12 @@ class DriftEvent:
     since: float
     findings: tuple[Finding, ...]
     why: str = ""
+
+    @property
+    def key(self) -> str:
+        """What tells events apart: the same when one is told twice, as after a process was killed."""
+        joined = f"-{self.at:.0f}" if self.action is Action.JOINED else ""
+        return f"{self.id}-{self.action}{joined}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold, exactly; numbers that are not finite as "inf", "-inf" and "nan"."""

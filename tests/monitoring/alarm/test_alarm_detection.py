@@ -184,10 +184,11 @@ def test_a_budget_must_be_positive(budget):
 
 def test_an_episode_opens_once_and_closes_with_the_same_id():
     watched = healthy()
-    watched.blocks(60, x1=shifted(0.5))
+    watched.blocks(20, x1=shifted(0.5))
     assert watched.blocks(30, x1=shifted(0.5), x2=shifted(0.5)) == []  # it is on already
-    (closed,) = watched.blocks(200)
+    *joined, closed = watched.blocks(200)
     opened = watched.events[0]
+    assert {(event.action, event.id) for event in joined} <= {(Action.JOINED, opened.id)}
     assert (closed.action, closed.id, closed.reference) == (Action.CLOSED, opened.id, Reference.TRAIN)
     assert watched.alarm.state(Reference.TRAIN, watched.now) in {State.OK, State.WATCH}
     watched.until_event(8, x1=shifted(0.5))

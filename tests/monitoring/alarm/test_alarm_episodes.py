@@ -59,6 +59,63 @@ def test_what_is_on_names_all_that_joined_and_where_it_began():
     assert event.why.count(";") == 1
 
 
+def test_numbers_that_went_somewhere_are_said_to_have_gone_there():
+    """Delays: most lie close together, and the test of shape sees twenty minutes more clearly than others."""
+    delays = lambda rng, rows: np.round(rng.exponential(12, rows) - 8)
+    watched = Stream(numbers("delay", delays(np.random.default_rng(0), 20_000)), normal("y"))
+    watched.blocks(520)
+    watched.blocks(30, delay=lambda rng, rows: delays(rng, rows) + 20)
+    (event,) = [each for each in watched.events if each.reference is Reference.TRAIN]
+    (found,) = event.findings
+    assert found.test is Test.LOCATION
+    assert "sigma higher than in training" in found.why
+    assert found.value > found.threshold
+    assert found.effect == pytest.approx(found.measures.location)
+
+
+def test_before_the_first_block_is_full_that_is_what_is_wanting():
+    watched = stream()
+    watched.block(20_000, seconds=10.0)
+    found = watched.alarm.findings(Reference.TRAIN, watched.now)
+    assert {each.why for each in found} == {
+        f"{name}: rows are judged by blocks, and the first one is not full" for name in ("x", "y", "carrier")
+    }
+
+
+def test_what_is_told_of_an_episode_that_a_swap_ended_is_what_was_seen():
+    watched = healthy()
+    watched.until_event(8, x=shifted(2.0))
+    opened = watched.events[-1]
+    (closed,) = watched.alarm.retire(watched.now + 7)
+    assert [each.name for each in closed.findings] == ["x"]
+    assert closed.findings[0].rows > 0
+    assert closed.findings[0].state is not State.INSUFFICIENT
+    assert opened.id == closed.id
+
+
+def test_a_drift_that_stays_does_not_hide_what_comes_after_it():
+    """Each column is told once, and those that join within an hour together."""
+    watched = healthy()
+    watched.blocks(120, carrier=with_new)
+    assert {event.action for event in watched.events} == {Action.OPENED}
+    watched.blocks(10, carrier=with_new, x=lambda _, rows: np.full(rows, np.nan))
+    watched.blocks(300, carrier=with_new, x=lambda _, rows: np.full(rows, np.nan), y=shifted(2.0))
+    watched.reload()
+    watched.blocks(60, carrier=with_new, y=shifted(2.0))
+    joins = [e for e in watched.events if e.action is Action.JOINED and e.reference is Reference.TRAIN]
+    assert [[found.name for found in event.findings] for event in joins] == [["x"], ["y"]]
+    (first, second), (opened,) = (
+        joins,
+        [e for e in watched.events if e.action is Action.OPENED and e.reference is Reference.TRAIN],
+    )
+    assert first.id == second.id == opened.id
+    assert first.why.startswith("x: 100 % missing, 0 % in training, since ")
+    assert first.why.endswith("; besides carrier")
+    assert len({event.key for event in (opened, first, second)}) == 3
+    assert second.at - first.at >= 3600
+    assert DriftEvent.from_dict(first.to_dict()) == first
+
+
 def test_a_day_without_rows_ends_it_in_words():
     watched = healthy()
     watched.until_event(8, x=shifted(-2.0))

@@ -78,6 +78,32 @@ def test_times_of_the_week_are_compared_over_whole_weeks():
     assert [each.name for each in watched.events[0].findings] == ["at"]
 
 
+def test_a_clock_that_was_years_ahead_for_a_moment_takes_no_days_away():
+    watched = Stream(times("at", week()), normal("x"), block_rows=20, block_seconds=600.0)
+    now = {"at": lambda rng, rows: np.datetime64(int(watched.now), "s") + rng.integers(0, 600, rows)}
+    for _ in range(5 * 144):
+        watched.block(20, 600.0, **now)
+    for _ in range(10):
+        watched.block(20, 600.0, x=lambda _, rows: np.full(rows, np.nan), **now)
+    assert Action.OPENED in {event.action for event in watched.events}
+    real = watched.now
+    watched.now += 10 * 365 * 86400.0
+    watched.block(20, 600.0, **now)
+    watched.now = real
+    for _ in range(9 * 144):
+        watched.block(20, 600.0, **now)
+    told = len(watched.events)
+    night = {
+        "at": lambda rng, rows: (
+            np.datetime64(int(watched.now // 86400), "D") + rng.integers(0, 3600, rows).astype("m8[s]")
+        )
+    }
+    for _ in range(15 * 144):
+        if watched.block(20, 600.0, **night):
+            break
+    assert {each.name for event in watched.events[told:] for each in event.findings} == {"at"}
+
+
 def test_a_feature_that_is_broken_from_the_start_is_said_in_the_first_hours():
     watched = stream()
     watched.blocks(30, x1=lambda _, rows: np.full(rows, np.nan))

@@ -95,6 +95,23 @@ def test_before_a_whole_day_there_is_a_number_and_no_verdict():
     assert (found.hours, found.state) == (3, State.WARMING)
 
 
+def clusters(draw, count):
+    """Rows of which ten each are the same: ten requests of one customer."""
+    return {name: np.repeat(column, 10) for name, column in columns(draw, count // 10).items()}
+
+
+@pytest.mark.parametrize(("an_hour", "looks"), [(40, False), (4_000, True)])
+def test_rows_that_come_in_clusters_are_not_told_from_training_by_their_clusters(an_hour, looks):
+    """At an effect of 10 a day of 960 rows says too little; of 96,000 hardly two of a cluster are taken."""
+    for seed in range(10):
+        draw, sampled = np.random.default_rng(seed), together(seed=seed)
+        sampled.due(START)
+        for hour in range(24):
+            sampled.add(BASELINE.places(clusters(draw, an_hour), {}), START + hour * HOUR)
+        found = sampled.due(START + 24 * HOUR, 10.0)(lambda: None)
+        assert {each.state for each in found.values()} == ({State.OK} if looks else set())
+
+
 def replayed(places):
     return {name: column[places] for name, column in TRAINING.items()}
 

@@ -438,6 +438,8 @@ def comes(condition):
         ({"labels_within": "week"}, TypeError),
         ({"usual_labels": 2}, ValueError),
         ({"folder": 5}, TypeError),
+        ({"on_drift": 5}, TypeError),
+        ({"folder": ""}, ValueError),
         ({"most_rows": 0}, ValueError),
         ({"most_rows": 1.5}, ValueError),
     ],

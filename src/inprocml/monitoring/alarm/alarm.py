@@ -68,6 +68,11 @@ class Alarm:
         """The z that a column must exceed."""
         return self._limit
 
+    @property
+    def effect(self) -> float:
+        """How many rows say no more than one, of the column that depends most; 1 before that is known."""
+        return float(self._deff.max(initial=1.0)) if self._memory.dependence.known else 1.0
+
     def add(self, counts: Counts, rows: int, now: float) -> list[DriftEvent]:
         """Take in what was counted since the last call: the sum over all workers.
 
@@ -121,7 +126,8 @@ class Alarm:
             return State.STALE
         look = self._look(reference)
         if look is None or not look.tested.any():
-            return State.INSUFFICIENT if self._memory.dependence.known or self._few() else State.WARMING
+            few = not (self._tables[Reference.TRAIN].rows >= 50).any()
+            return State.INSUFFICIENT if self._memory.dependence.known or few else State.WARMING
         if (look.near > self._limit).any():
             return State.WATCH
         return State.OK if self._memory.dependence.known else State.WARMING
@@ -216,8 +222,8 @@ class Alarm:
         if not math.isfinite(now) or not 0 <= now < 1e12:
             return 0.0
         passed = max(0.0, now - clock.last) if clock.last >= 0 else 0.0
-        if now < clock.last:
-            clock.heard = min(clock.heard, now)
+        if now < clock.last:  # what lies in the future was never there
+            clock.heard, clock.anew = min(clock.heard, now), min(clock.anew, now)
         clock.last = now
         return passed
 
@@ -231,10 +237,11 @@ class Alarm:
             if episode.open:
                 episode.close()
                 over.append(self._memory.history.push(episode, last, end))
+        events = [self._closed(each, last) for each in over]
         if over:  # rows of an episode that is over would open the same one again
             self._memory.blocks.forget(0)
             self._begin_anew(min(each.since for each in over), last)
-        return [self._closed(each, last) for each in over]
+        return events
 
     def _begin_day(self) -> None:
         """Count on all bins anew with a block, a day after the last time."""
@@ -306,6 +313,8 @@ class Alarm:
             return []
         if action is Action.OPENED:
             return [self._opened(reference, self._memory.clock.last)]
+        if action is Action.JOINED:
+            return [self._joined(reference, self._memory.clock.last)]
         over = self._memory.history.push(episode, self._memory.clock.last, End.CALM)
         event = self._closed(over, self._memory.clock.last)
         self._start_anew(look, drifting, over.since)
@@ -325,9 +334,13 @@ class Alarm:
         self._windows = None
 
     def _opened(self, reference: Reference, at: float) -> DriftEvent:
-        episode = self._memory.episodes[reference]
-        found = self.findings(reference, self._memory.clock.last)
+        episode, found = self._memory.episodes[reference], self.findings(reference, self._memory.clock.last)
         return telling.opened(self._folding, episode, found, self._model, self._version, at)
+
+    def _joined(self, reference: Reference, at: float) -> DriftEvent:
+        episode, found = self._memory.episodes[reference], self.findings(reference, at)
+        places = np.flatnonzero(episode.take_untold(at)).tolist()
+        return telling.joined(self._folding, episode, found, places, self._model, self._version, at)
 
     def _closed(self, over: Over, now: float) -> DriftEvent:
         found = self.findings(over.reference, now)
@@ -378,9 +391,6 @@ class Alarm:
         unsettled = not memory.dependence.known and not memory.clock.settled
         still: NDArray[np.bool_] = memory.flags[0] | self._weekly | unsettled
         return still
-
-    def _few(self) -> bool:
-        return not (self._tables[Reference.TRAIN].rows >= 50).any()
 
     def _recent(self) -> NDArray[np.int64]:
         """Return the counts of the last day on all bins; those that are not kept are 0."""

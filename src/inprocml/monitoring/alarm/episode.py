@@ -16,6 +16,8 @@ _CONFIRMED = 2.5  # the block before must be within this of the threshold
 
 _CALM = 3
 
+_APART = 3600.0  # seconds from one event of an episode to the next, however many columns join
+
 _Floats = NDArray[np.float64]
 
 
@@ -31,6 +33,8 @@ class Episode:
         self.calm = np.zeros(series, np.uint8)  # blocks in a row
         self.since = np.zeros(series, np.float64)
         self.joined = np.zeros(series, np.int8)  # by which test it first drifted in the episode, see ``code``
+        self.untold = np.zeros(series, np.bool_)  # joined since the last event
+        self.told = 0.0  # when that was
         self.opened = 0  # how many ever
         self.at = self.began = 0.0
         self.open = False
@@ -47,6 +51,7 @@ class Episode:
         self.drifting |= fresh
         self.since = np.where(fresh, starts[look.window], self.since)
         self.began = float(self.since[fresh].min(initial=self.began))
+        self.untold |= fresh & (self.joined == 0)
         self.joined = np.where(fresh & (self.joined == 0), code(look), self.joined).astype(np.int8)
         calm = look.calm & self.drifting & ~fresh & (starts[look.clearing] > self.since)
         self.calm = np.where(calm, np.minimum(self.calm + 1, _CALM), 0).astype(np.uint8)
@@ -55,8 +60,22 @@ class Episode:
         if not self.open and self.drifting.any():
             self.opened += 1
             self.at, self.open = at, True
+            self._tell(at)
             return Action.OPENED
-        return self.close() if self.open and not self.drifting.any() else None
+        if self.open and not self.drifting.any():
+            return self.close()
+        due = at - self.told >= _APART and (self.untold & self.drifting).any()
+        return Action.JOINED if due else None
+
+    def take_untold(self, at: float) -> NDArray[np.bool_]:
+        """Return the columns that joined since the last event; they are told now."""
+        untold = self.untold & self.drifting  # the others are calm again; they are told when it closes
+        self._tell(at)
+        return untold
+
+    def _tell(self, at: float) -> None:
+        self.untold[:] = False
+        self.told = at
 
     def close(self) -> Action:
         """End it."""
@@ -64,6 +83,7 @@ class Episode:
         self.drifting[:] = False
         self.calm[:] = 0
         self.before[:] = 0
+        self.untold[:] = False
         return Action.CLOSED
 
 

@@ -58,6 +58,7 @@ class Tables:
         unrest: _Floats | None = None,
     ) -> None:
         kinds = np.array(folding.kinds)
+        self.numeric = kinds == "number"
         self.unrest = np.zeros((len(kinds), 3)) if unrest is None else unrest
         self.counts = counts.astype(np.float64)
         self.worth = self.counts if deff is None else self.counts / deff[:, None]

@@ -78,6 +78,8 @@ def _wanting(sight: Sight, place: int, state: State) -> str:
     name, rival = sight.folding.layout.series[place].name, sight.tables
     if rival is None:
         return f"{name}: nothing to compare with yet"
+    if sight.look is None:
+        return f"{name}: rows are judged by blocks, and the first one is not full"
     if rival.rows[place] < LEAST:
         where = "training" if sight.reference is Reference.TRAIN else "the time before"
         return f"{name}: {where} has {int(rival.rows[place]):,} rows, {LEAST} are needed"

@@ -24,6 +24,8 @@ BAND = 1.5
 CLEARING = 3600
 """Effective rows of the window that must be calm: its noise is a third of half the floor."""
 
+_PLAIN = 0.25  # sigma, or of the spread
+
 _USUAL = 2.0  # sigma of what stretches of training differ by
 
 
@@ -118,6 +120,7 @@ def judge(past: Past, tables: Tables, terms: Terms) -> Look:
     best = flat.argmax(axis=1)
     test, window = np.unravel_index(best, (z.shape[0], z.shape[2]))
     series = np.arange(len(deff))
+    test = _plainer(test, strong[:, series, window], found.effect[:, series, window], tables.numeric, terms)
     clearing = _clearing(past, counts, terms)
     calm = _calm(found, clearing, terms, tables.unrest)
     return Look(
@@ -132,6 +135,20 @@ def judge(past: Past, tables: Tables, terms: Terms) -> Look:
         clearing,
         (counts.sum(axis=2) >= 50 * terms.deff[:, None]).any(axis=1) & (tables.rows >= 50),
     )
+
+
+def _plainer(
+    test: NDArray[np.intp], strong: _Floats, effect: _Floats, numeric: _Flags, terms: Terms
+) -> NDArray[np.intp]:
+    """Say of numbers where they went, or how wide they are, where that alone is drift enough.
+
+    The test of shape is often the strongest, and people see a direction sooner than a distance.
+    """
+    plainer = test
+    for other in (1, 0):
+        plain = (test == 2) & numeric & (strong[other] > terms.limit) & (np.abs(effect[other]) >= _PLAIN)
+        plainer = np.where(plain, other, plainer)
+    return plainer
 
 
 def _effects(past: Past, counts: NDArray[np.int64], tables: Tables, terms: Terms) -> _Floats:

@@ -97,7 +97,7 @@ class Memory:
             (self.slots, ("hours", "days", "present", "hour_stamps", "day_stamps")),
             (self.dependence, ("means", "weights", "squares", "pairs", "within")),
             *(
-                (episode, ("before", "drifting", "calm", "since", "joined"))
+                (episode, ("before", "drifting", "calm", "since", "joined", "untold"))
                 for episode in self.episodes.values()
             ),
             (self.history, ("numbers", "joined")),
@@ -111,7 +111,7 @@ class Memory:
             (self.blocks, ("pushed",)),
             (self.slots, ("hour",)),
             (self.dependence, ("blocks",)),
-            *((episode, ("opened", "at", "began", "open")) for episode in self.episodes.values()),
+            *((episode, ("opened", "at", "began", "open", "told")) for episode in self.episodes.values()),
         ]
         return [(owner, name) for owner, names in owned for name in names]
 

@@ -13,7 +13,7 @@ from inprocml.monitoring.alarm.history import End, Over
 from inprocml.monitoring.alarm.shown import named
 from inprocml.monitoring.verdict import Action, DriftEvent, Finding, Reference
 
-__all__ = ["closed", "opened"]
+__all__ = ["closed", "joined", "opened"]
 
 
 def opened(
@@ -27,6 +27,29 @@ def opened(
         name_of(model, version, episode.reference, episode.opened, episode.at),
     )
     return DriftEvent(name, Action.OPENED, model, version, reference, at, episode.began, told, why)
+
+
+def joined(
+    folding: Folding,
+    episode: Episode,
+    found: Sequence[Finding],
+    places: Collection[int],
+    model: str,
+    version: str,
+    at: float,
+) -> DriftEvent:
+    """Return the event of an episode that is on, and of which more columns are part; those are told."""
+    told = _of(folding, found, places)
+    others = _names(folding, np.flatnonzero(episode.joined).tolist(), places)
+    why = words.joined([each.why or each.name for each in told], others)
+    reference = episode.reference
+    name = name_of(model, version, reference, episode.opened, episode.at)
+    since = float(episode.since[list(places)].min())
+    return DriftEvent(name, Action.JOINED, model, version, reference, at, since, told, why)
+
+
+def _names(folding: Folding, places: Collection[int], but: Collection[int]) -> list[str]:
+    return [folding.layout.series[place].name for place in places if place not in but]
 
 
 def closed(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from inprocml.monitoring.verdict import Reference, Test
 
-__all__ = ["clock", "ended", "lasting", "opened", "percent", "way", "why"]
+__all__ = ["clock", "ended", "joined", "lasting", "opened", "percent", "way", "why"]
 
 _WAYS = {Test.MISSING: "missing", Test.UNSEEN: "unseen", Test.OUT_OF_RANGE: "out of range"}
 _DAY = 86400
@@ -100,6 +100,12 @@ def opened(said: Sequence[str]) -> str:
     """Return what an event says when an episode opens: what its first columns show."""
     more = f"; and {len(said) - _SAID} more" if len(said) > _SAID else ""
     return "; ".join(said[:_SAID]) + more
+
+
+def joined(said: Sequence[str], others: Sequence[str]) -> str:
+    """Return what an event says of columns that joined an episode which ``others`` opened."""
+    more = f" and {len(others) - _SAID} more" if len(others) > _SAID else ""
+    return f"{opened(said)}; besides {', '.join(others[:_SAID])}{more}"
 
 
 def ended(columns: Sequence[tuple[str, str]], since: float, until: float, how: str, now: float) -> str:

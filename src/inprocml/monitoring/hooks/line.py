@@ -67,13 +67,13 @@ class _Line:
         self._hook = hook
         self._lock = lock_maker()()  # guards all below
         self._events: deque[DriftEvent] = deque()
-        self._known: deque[tuple[str, str]] = deque(maxlen=_REMEMBERED)
+        self._known: deque[str] = deque(maxlen=_REMEMBERED)
         self._running = False
         self._said = False
         self.counts: Counter[str] = Counter()
 
     def put(self, event: DriftEvent) -> None:
-        key = (event.id, event.action.value)
+        key = event.key
         with self._lock:
             if key in self._known:
                 return

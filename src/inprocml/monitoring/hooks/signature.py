@@ -15,7 +15,7 @@ TIMESTAMP_HEADER = "X-Inprocml-Timestamp"
 SIGNATURE_HEADER = "X-Inprocml-Signature"
 """``v1=`` and 64 hexadecimal digits; several, with commas between, while a secret is replaced."""
 EVENT_HEADER = "X-Inprocml-Event"
-"""The event's id and its action, such as ``0f3a...-opened``: the same when a request comes twice."""
+"""The event's ``key``, such as ``0f3a...-opened``: the same when a request comes twice."""
 
 _TIME = re.compile(r"[0-9]{1,12}", re.ASCII)
 _SHORTEST = 16  # bytes

@@ -93,7 +93,7 @@ class Webhook:
         for pause in (0.0, *self._pauses):
             _wait(pause)
             try:
-                status = self._post(body, f"{event.id}-{event.action.value}")
+                status = self._post(body, event.key)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 why = f"no answer ({type(error).__name__})"
                 continue

@@ -69,8 +69,9 @@ class SkewReport:
     def _said(self) -> list[str]:
         of = f"{clean(self.model)} {clean(self.version)}"
         what = ", ".join(self.compared) or "no features and no answers: rows were only checked"
+        verdict = "No skew" if self.rows else "Nothing was compared: the log has no rows"
         said = [
-            "No skew" if not self.differing else f"Skew in {self.differing:,} of {self.rows:,} rows",
+            verdict if not self.differing else f"Skew in {self.differing:,} of {self.rows:,} rows",
             f"{self.rows:,} logged rows replayed through {of}. Compared: {what}.",
         ]
         return said if self.first is None else [*said, f"First, {self.first}."]

@@ -31,6 +31,7 @@ _HOUR = 3600.0
 _DAY = 24
 _OF_AN_HOUR = 80  # rows: a day of 24 equal hours needs 21 of each
 _LEAST = 100
+_TOGETHER = 0.15  # of a sample's rows, how many may have another of their cluster in it
 _PERMUTATIONS = 4_999  # fewer could not show a p-value that counts among 24
 _ENOUGH = 20
 _NAMED = 3
@@ -66,10 +67,11 @@ class Together:
             self._hours.append(_Hour(number, len(self._taken)))
         self._hours[-1].add([places[place] for place in self._taken], self._draw)
 
-    def due(self, now: float) -> Callable[[Callable[[], object]], Found] | None:
+    def due(self, now: float, effect: float = 1.0) -> Callable[[Callable[[], object]], Found] | None:
         """Return what is to be done once an hour, a call that takes its time; it takes what to do in between.
 
-        None where the hour has been looked at, or was the first one.
+        None where the hour has been looked at, or was the first one. ``effect``: how many rows say no more
+        than one (``Alarm.effect``); so few rows are taken that hardly two are of one cluster.
         """
         number = int(now // _HOUR)
         if self._looked is None or number < self._looked:  # the first call, or a clock that stepped back
@@ -77,8 +79,8 @@ class Together:
         if number == self._looked:
             return None
         self._looked = number
-        current, hours = self._of(number - _DAY, number)
-        before, covered = self._of(number - 2 * _DAY, number - _DAY)
+        current, hours = self._of(number - _DAY, number, effect)
+        before, covered = self._of(number - 2 * _DAY, number - _DAY, effect)
         rivals = {Reference.TRAIN: self._training}
         if covered == _DAY:  # hours of one day are not those of another
             rivals[Reference.LIVE] = before
@@ -99,13 +101,14 @@ class Together:
             hour.keys.nbytes + hour.sample.nbytes for hour in list(self._hours)
         )
 
-    def _of(self, first: int, end: int) -> tuple[Rows, int]:
+    def _of(self, first: int, end: int, effect: float = 1.0) -> tuple[Rows, int]:
         """Return a sample of the rows from one hour to before another, and how many hours that covers."""
         parts = [hour for hour in self._hours if first <= hour.number < end]
         if not parts:
             return np.empty((0, len(self._taken)), np.uint8), 0
         total = sum(hour.rows for hour in parts)
-        wanted = min(MOST_ROWS, *(len(hour.keys) * total / hour.rows for hour in parts))
+        apart = total * _TOGETHER / (effect - 1) if effect > 1 else math.inf
+        wanted = min(MOST_ROWS, apart, *(len(hour.keys) * total / hour.rows for hour in parts))
         rows = [hour.sample[: math.floor(wanted * hour.rows / total + 0.5)] for hour in parts]
         return np.concatenate(rows), end - parts[0].number
 

@@ -229,8 +229,8 @@ class Monitor:
         """Look at all columns together, once an hour, if it falls to this process; nobody waits meanwhile."""
         try:
             with self._lock:
-                deciding = self._evaluation is not None and not self._closed
-                look = self._together.due(self._clock()) if deciding else None
+                decides = None if self._closed else self._evaluation
+                look = None if decides is None else self._together.due(self._clock(), decides.alarm.effect)
             if look is None:
                 return
             began = time.thread_time_ns()

@@ -63,12 +63,15 @@ class Monitoring:
         self.judged("regression", ())  # what else does not fit together is said here
         if not isinstance(self.folder, str | os.PathLike | None):
             raise TypeError(f"folder must be a path, not {type(self.folder).__name__}")
+        if self.folder is not None and not os.fspath(self.folder):
+            raise ValueError("folder is empty: name one, or leave it out")
         if self.folder is not None:
             object.__setattr__(self, "folder", Path(self.folder).expanduser().absolute())
         _check_capture(self.capture)
-        hooks = (self.on_drift,) if callable(self.on_drift) else tuple(self.on_drift)
-        if not all(callable(hook) for hook in hooks):
+        given: Any = (self.on_drift,) if callable(self.on_drift) else self.on_drift
+        if not isinstance(given, Sequence) or not all(callable(hook) for hook in given):
             raise TypeError("on_drift must be a callable that takes a DriftEvent, or several of them")
+        hooks = tuple(given)
         object.__setattr__(self, "on_drift", hooks)
         object.__setattr__(self, "hooks", Hooks(hooks))
 

@@ -85,6 +85,18 @@ def test_a_label_waits_for_no_table_and_no_look(tmp_path):
     monitor.close()
 
 
+def test_a_store_that_hangs_holds_no_label_up(tmp_path, monkeypatch):
+    monkeypatch.setattr("inprocml.monitoring.watching.waiting._PATIENCE", 0.01)
+    monitor = watched(tmp_path, Clock())
+    see(monitor, ROWS[0], "aaaa-0")
+    with monitor._waiting._lock:  # as who remembers answers in a store holds it
+        assert monitor.feedback("aaaa-0", "ok") is Feedback.UNMATCHED
+        monitor._waiting._busy = True
+        assert monitor.feedback("aaaa-1", "ok") is Feedback.UNMATCHED
+    assert monitor.feedback("aaaa-0", "ok") is Feedback.MATCHED
+    monitor.close()
+
+
 def test_a_label_finds_its_prediction_while_a_look_remembers_it(tmp_path):
     monitor, said = watched(tmp_path, Clock()), []
     remember, callers = monitor.quality.predicted, []

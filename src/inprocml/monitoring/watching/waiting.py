@@ -11,7 +11,8 @@ from inprocml.native import lock_maker
 
 __all__ = ["Waiting"]
 
-_CHUNK = 512  # rows at a time: a label waits for some milliseconds at most
+_CHUNK = 512  # rows at a time: a label waits for some milliseconds
+_PATIENCE = 1.0  # seconds that it waits at most: a store may be slow, or its greenlet be of the same thread
 
 
 class Waiting:
@@ -39,37 +40,38 @@ class Waiting:
 
     def seek(self, prediction_id: object) -> None:
         """See to it that a prediction is remembered whose row is still here."""
-        self._fetch(self._buffer.ahead(prediction_id))
-        if self._busy:  # another thread has it, perhaps
-            with self._lock:
-                pass
+        self._fetch(self._buffer.ahead(prediction_id), patience=_PATIENCE)
+        if self._busy and self._lock.acquire(timeout=_PATIENCE):  # another thread has it, perhaps
+            self._lock.release()
 
     def take(self) -> list[Seen]:
         """Remember what has come, and hand all of it over to be counted; for one thread at a time."""
-        self._fetch(len(self._buffer), self._breathe)
+        self._fetch(len(self._buffer), between=self._breathe)
         with self._lock:
             seen, self._fetched = self._fetched, []
         self._buffer.free(seen)
         return seen
 
-    def _fetch(self, rows: int, between: Callable[[], None] | None = None) -> None:
+    def _fetch(self, rows: int, *, between: Callable[[], None] | None = None, patience: float = -1) -> None:
         while rows > 0:
-            taken = self._some(min(rows, _CHUNK))
+            taken = self._some(min(rows, _CHUNK), patience)
             rows = rows - taken if taken else 0
             if rows and between is not None:
                 between()
 
-    def _some(self, most: int) -> int:
-        with self._lock:
+    def _some(self, most: int, patience: float) -> int:
+        if not self._lock.acquire(timeout=patience):
+            return 0
+        try:
             self._busy = True  # before a row leaves the buffer: who finds it in neither waits
-            try:
-                room = self._buffer.most - len(self._fetched)
-                seen = self._buffer.take(min(most, room), hold=True)
-                self._fetched += seen
-                if self._quality is not None and seen:
-                    self._remember(self._quality, seen)
-            finally:
-                self._busy = False
+            room = self._buffer.most - len(self._fetched)
+            seen = self._buffer.take(min(most, room), hold=True)
+            self._fetched += seen
+            if self._quality is not None and seen:
+                self._remember(self._quality, seen)
+        finally:
+            self._busy = False
+            self._lock.release()
         return len(seen)
 
     def _remember(self, quality: Quality, seen: Sequence[Seen]) -> None:

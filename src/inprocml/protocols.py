@@ -112,7 +112,8 @@ class PredictionStore(Protocol):
     """Keeps predictions until the truth comes, for all processes that share it, and beyond their lives.
 
     Called from any thread, and after a fork. It may raise whatever its database raises: that is counted and
-    logged once, and predictions are kept in the process's memory meanwhile.
+    logged once, and predictions are kept in the process's memory meanwhile. Ids are at most 81 characters of
+    ASCII; their first 17 tell versions and settings apart.
     """
 
     def remember(self, predictions: Sequence[Remembered]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -35,6 +35,7 @@ __all__ = [
     "Tensors",
     "Version",
     "Written",
+    "joined",
     "repeated",
 ]
 
@@ -206,8 +207,15 @@ class Written:
         return self.answered / self.seconds if self.answered and self.seconds > 0 else 0.0
 
 
+def joined(parts: Sequence[Tensors]) -> Tensors:
+    """Return the rows of several batches, one at least, as one."""
+    import numpy as np  # here: what imports the values is not to pay for numpy
+
+    return {name: np.concatenate([each[name] for each in parts]) for name in parts[0]}
+
+
 def repeated(tensors: Tensors, rows: int) -> Tensors:
     """Return the tensors with so many rows: theirs, from the first on, again and again."""
-    import numpy as np  # here: what imports the values is not to pay for numpy
+    import numpy as np  # here, as above
 
     return {name: np.resize(array, (rows, *array.shape[1:])) for name, array in tensors.items()}

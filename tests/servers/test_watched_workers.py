@@ -80,7 +80,7 @@ def as_process_1():
 def test_labels_reach_the_prediction_through_any_worker(store, tmp_path):
     with serving(SERVERS["gunicorn"](), store, tmp_path, LABELS=str(tmp_path / "labels.db")) as (port, _):
         answers = served(port, 60)
-        settled(port, 60)
+        settled(port, 61)  # one asked whether the server is up
         with ThreadPoolExecutor(8) as pool:
             told = list(pool.map(lambda body: ask(port, path=f"/label/{body['id']}")[1], answers))
         assert {body["outcome"] for body in told} == {"matched"}
@@ -111,7 +111,7 @@ def test_quality_is_of_all_workers_and_labels_of_killed_ones_stay(command, store
     labels = str(tmp_path / "labels.db")
     with serving(command(), store, tmp_path, TMPDIR=str(temporary), LABELS=labels) as (port, _):
         answers = served(port, 60)
-        settled(port, 60)
+        settled(port, 61)
         with ThreadPoolExecutor(8) as pool:
             told = list(pool.map(lambda body: ask(port, path=f"/label/{body['id']}")[1], answers))
         assert {body["outcome"] for body in told} == {"matched"}
@@ -120,7 +120,7 @@ def test_quality_is_of_all_workers_and_labels_of_killed_ones_stay(command, store
         threading.Event().wait(2.5)  # each worker has shown what it heard
         os.kill(known["pid"], signal.SIGKILL)
         more = served(port, 20)
-        settled(port, 80)
+        settled(port, 81)
         for body in more:
             assert ask(port, path=f"/label/{body['id']}")[1]["outcome"] == "matched"
         assert judged(port, 80)["matched"] == 80

@@ -198,7 +198,7 @@ def _quality(bundle: Bundle, settings: Monitoring, slices: Slices, telemetry: Mo
     kind: Literal["classes", "regression"] = "classes" if isinstance(output, Classes) else "regression"
     classes = output.labels if isinstance(output, Classes) else ()
     judged = replace(settings.judged(kind, classes), slices=slices.values, reference=bundle.holdout)
-    return Quality(judged, store=settings.store, delayed=telemetry.delayed)
+    return Quality(judged, store=settings.store, version=bundle.digest, delayed=telemetry.delayed)
 
 
 def _unseen(bundle: Bundle) -> dict[str, tuple[str, int | None, float]]:

@@ -92,7 +92,7 @@ def check_prediction_store(store: PredictionStore) -> None:
     """
     who = type(store).__name__
     assert isinstance(store, PredictionStore), f"{who} lacks a member of inprocml.protocols.PredictionStore"
-    prefix = secrets.token_hex(6)
+    prefix = f"{secrets.token_hex(8)}.{secrets.token_hex(31)}"  # no id is longer
     old = Remembered(f"{prefix}-1", 10.0, 0.25, 1, 0xFFFFFFFF)
     new = Remembered(f"{prefix}-2", 20.0, 1e30, 31, 0)
     store.remember([])

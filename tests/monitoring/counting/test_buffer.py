@@ -156,3 +156,21 @@ def test_many_threads_leave_the_load_as_it_was():
     for _ in range(100):
         buffer.put({"photo": bytes(50_000)}, {}, "")
     assert len(buffer) == 20  # 256 units of 4 KiB, 13 a row
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 5), max_size=30))
+def test_what_was_handed_out_and_still_waits_counts_against_the_bound(handed):
+    buffer = Buffer(heavy=["photo"], most_bytes=2**20)
+    held = []
+    for many in handed:
+        for _ in range(3):
+            buffer.put({"photo": bytes(100_000)}, {}, "id")
+        held += buffer.take(many, hold=True)
+        assert sum(len(each.row["photo"]) for each in held) + 100_000 * len(buffer) <= 2**20 + 100_000
+    buffer.free(held)
+    buffer.take(100)
+    buffer.drops()
+    for _ in range(5):
+        buffer.put({"photo": bytes(100_000)}, {}, "id")
+    assert (len(buffer), buffer.drops()) == (5, 0)

@@ -488,6 +488,11 @@ class Lying(Broken):
         (0.5, 9, 0, START),
         (0.5, -1, 0, START),
         (0.5, 1, 0, 0.0),
+        (0.5, 1, 0, START + 2 * DAY),
+        (0.5, 1, 0, 1e15),
+        (0.5, 1, 0, 1e25),
+        (0.5, 1, 0, float("inf")),
+        (0.5, 1, 0, float("nan")),
     ],
 )
 def test_what_a_store_gives_must_be_what_this_model_could_say(score, choice, slices, at):
@@ -496,6 +501,26 @@ def test_what_a_store_gives_must_be_what_this_model_could_say(score, choice, sli
     quality = two(store=Lying(Remembered("a", at, score, choice, slices)))
     assert quality.feedback("a", "ok", START) is Feedback.UNMATCHED
     assert quality.counters().total().labelled == 0
+
+
+def test_clocks_of_hosts_may_differ_by_minutes():
+    from inprocml.values import Remembered
+
+    quality = two(store=Lying(Remembered("a", START + 300, 0.5, 1, 0)))
+    assert quality.feedback("a", "ok", START) is Feedback.MATCHED
+    quality.report(START).text()
+
+
+@pytest.mark.parametrize(
+    "label",
+    [np.array([0, 1]), np.array(["ok"]), np.array([]), [1], {"a": 1}, object(), np.datetime64(1, "ns")],
+)
+def test_what_is_no_scalar_is_no_label(label):
+    for kind in (Settings(**TWO), Settings(kind="regression")):
+        quality = Quality(kind)
+        quality.predicted(["a"], [0.5], START)
+        assert quality.feedback("a", label, START) is Feedback.INVALID
+        assert not any(quality.counters().lost.values())
 
 
 def test_threads_lose_no_count():

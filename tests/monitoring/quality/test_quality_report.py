@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.monitoring.quality.test_quality import DAY, START, TWO, played
 from tests.monitoring.report.test_report_shown import HOSTILE, Reader
@@ -43,6 +43,9 @@ def report_numbers():
         for name, truth in zip(ids, truths.tolist(), strict=True):
             quality.feedback(name, truth, at + DAY)
     return quality.report(START + 12 * DAY)
+
+
+SLICED = {"carrier": ("UA", "AA")}
 
 
 def empty():
@@ -93,6 +96,55 @@ def test_settings_that_cannot_be_are_refused(wrong):
     document["settings"] |= wrong
     with pytest.raises(Corrupt):
         QualityReport.from_dict(document)
+
+
+@pytest.mark.parametrize("number", [10**9, 2**40, 2**62])
+def test_cohorts_of_a_time_that_no_calendar_has_are_refused(number):
+    document = json.loads(json.dumps(REPORTS[0].to_dict()))
+    document["counters"]["cohorts"][0]["number"] = number
+    with pytest.raises(Corrupt, match="the report of quality"):
+        QualityReport.from_dict(document)
+
+
+def leaves(value, path=()):
+    """Yield where the numbers, texts and flags of a document are; of a long list, some."""
+    if isinstance(value, dict | list):
+        places = value if isinstance(value, dict) else [*range(min(len(value), 6)), *range(6, len(value), 97)]
+        for place in places:
+            yield from leaves(value[place], (*path, place))
+    else:
+        yield path
+
+
+ODD = [0, 1, -1, 2, 7, 10**6, 10**9, 10**11, 2**31, 2**53, 2**62, 2**63 - 1, 0.0, 0.5, 1e-300, 1e12, 1e300]
+ODD += [None, True, "", "x", "\ud800", []]
+DOCUMENTS = [json.loads(json.dumps(report.to_dict())) for report in (report_two(slices=SLICED), *REPORTS[1:])]
+LEAVES = []  # of each document, by what they are: a thousand counts are drawn no more often than a name
+for found in DOCUMENTS:
+    kinds = {}
+    for path in leaves(found):
+        kinds.setdefault(tuple(step for step in path if isinstance(step, str)), []).append(path)
+    LEAVES.append([kinds[kind] for kind in sorted(kinds)])
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data())
+def test_what_is_read_is_shown(data):
+    place = data.draw(st.integers(0, len(DOCUMENTS) - 1))
+    document = json.loads(json.dumps(DOCUMENTS[place]))
+    for paths in data.draw(st.lists(st.sampled_from(LEAVES[place]), min_size=1, max_size=3)):
+        path, inner = data.draw(st.sampled_from(paths)), document
+        for step in path[:-1]:
+            inner = inner[step]
+        inner[path[-1]] = data.draw(st.sampled_from(ODD))
+    try:
+        report = QualityReport.from_dict(document)
+    except (Corrupt, Unsupported):
+        return
+    report.text()
+    report.text(40, ascii_only=True)
+    report.html()
+    report.merge(report).to_dict()
 
 
 def test_hosts_add_up_and_figures_are_computed_again():

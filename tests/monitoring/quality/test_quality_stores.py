@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -97,6 +98,41 @@ def test_models_do_not_see_each_other(opened):
     assert two.sweep(START + 1) == 1
     assert one.join("a", START).joined
     assert one.sweep(START + 1) == 1
+
+
+def test_a_label_of_another_version_or_other_settings_is_not_taken_for_ones_own(opened):
+    store = opened()
+    settings = Settings(kind="classes", classes=("ok", "late"), slices={"carrier": ("UA", "AA")})
+    one = Quality(settings, store=store, version="1")
+    one.predicted(["a" * 64, "b"], [0.9, 0.1], START, slices={"carrier": ["AA", "AA"]})
+    others = [
+        Quality(settings, store=opened(), version="2"),
+        Quality(replace(settings, slices={"carrier": ("AA", "UA")}), store=opened(), version="1"),
+    ]
+    for other in others:
+        assert other.feedback("b", "late", START + 1) is Feedback.UNMATCHED
+        assert other.counters().total().labelled == 0
+    alike = Quality(replace(settings, usual=0.5), store=opened(), version="1")
+    assert alike.feedback("b", "ok", START + 1) is Feedback.MATCHED
+    assert alike.feedback("a" * 64, "ok", START + 1) is Feedback.MATCHED
+    assert one.feedback("b", "ok", START + 1) is Feedback.DUPLICATE
+
+
+def test_a_label_is_led_to_the_version_before_that_this_process_still_knows(opened):
+    """Of four workers that were all swapped, three have not made the prediction themselves."""
+    store, elsewhere = opened(), opened()
+    numbers = Settings(kind="classes", classes=(0, 1))
+    named = Settings(kind="classes", classes=("ok", "late"))
+    Quality(named, store=elsewhere, version="1").predicted(["a"], [0.9], START)
+    before, after = Quality(named, store=store, version="1"), Quality(numbers, store=store, version="2")
+    assert after.feedback("b", "late", START + 1, before) is Feedback.INVALID
+    assert after.feedback("b", 1, START + 1, before) is Feedback.UNMATCHED
+    assert before.counters().outcomes == Quality(named).counters().outcomes
+    assert after.feedback("a", "late", START + 1, before) is Feedback.MATCHED
+    assert after.feedback("a", "late", START + 1, before) is Feedback.DUPLICATE
+    assert before.counters().total().labelled == 1
+    assert after.counters().total().labelled == 0
+    assert sum(after.counters().outcomes.values()) == 2
 
 
 def test_an_id_that_is_kept_stays_as_it_is(opened):

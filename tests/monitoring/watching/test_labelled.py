@@ -25,8 +25,10 @@ from inprocml.errors import BundleError
 from inprocml.monitoring import Monitoring
 from inprocml.monitoring.quality import Counters, Feedback, Quality, Settings
 from inprocml.monitoring.quality.record import Record, room_for
+from inprocml.monitoring.quality.sqlite import SqliteStore
 from inprocml.monitoring.verdict import Action, Reference, State
-from inprocml.monitoring.watching import Monitor, Slices, overheard
+from inprocml.monitoring.watching import Monitor, Slices, labels, overheard, worse
+from inprocml.monitoring.watching.episode import Episode
 from inprocml.monitoring.watching.labelled import Labelled
 
 DAY = 86_400.0
@@ -227,6 +229,19 @@ def test_quality_outlives_a_restart_of_the_same_version(tmp_path):
     another.close()
 
 
+def test_what_labels_are_judged_by_may_change_and_nothing_is_lost(tmp_path):
+    clock = Clock(START + DAY)
+    first = labelled_of(tmp_path, clock)
+    answer(first, ["a", "b"], [0.2, 0.9], START, ["ok", "late"])
+    first.look()
+    second = labelled_of(tmp_path, clock, usual=0.9512345, labels_within=3.00001 * DAY, budget=1e-9)
+    for each in (second, first):
+        assert each.report().counters.outcomes["matched"] == 2
+        assert each.report().workers == 2
+    first.close()
+    second.close()
+
+
 def test_other_slices_are_counted_apart_and_nothing_is_lost(tmp_path):
     clock = Clock()
     plain, sliced = labelled_of(tmp_path, clock), labelled_of(tmp_path, clock, slices={"carrier": ("UA",)})
@@ -351,7 +366,7 @@ def test_labels_worse_than_promised_are_told_once_by_whoever_decides(tmp_path):
             day += 1
             clock.now += DAY / 2
             second.look()
-            events += (first if day % 2 else second).decide()  # the one who decides may be another each day
+            (first if day % 2 else second).decide(events.extend)  # another may decide each day
     assert [event.action for event in events] == [Action.OPENED, Action.CLOSED]
     opened, closed = events
     assert opened.id == closed.id
@@ -366,14 +381,118 @@ def test_labels_worse_than_promised_are_told_once_by_whoever_decides(tmp_path):
     first.close()
     second.close()
     heir = labelled_of(tmp_path, clock, usual=1.0, labels_within=2 * DAY)
-    assert heir.decide() == []
+    heir.decide(events.extend)
+    assert len(events) == 2
     heir.close()
+
+
+def worse_of(folder, clock, events=None, *, usual=1.0, labels_within=2 * DAY, **how):
+    """Return a process whose labels have become worse than promised, and the day after."""
+    labelled = labelled_of(folder, clock, usual=usual, labels_within=labels_within, **how)
+    random, heard = np.random.default_rng(3), [] if events is None else events
+    for day in range(8):
+        day_of(labelled, clock, day, 0.5 if day < 4 else 0.1, random)
+        clock.now += DAY / 2
+        labelled.decide(heard.extend)
+    assert [event.action for event in heard] == [Action.OPENED]
+    return labelled, 8
+
+
+def test_who_looks_on_hears_of_an_episode_while_labels_are_worse(tmp_path):
+    clock, random = Clock(), np.random.default_rng(5)
+    labelled, day = worse_of(tmp_path, clock)
+
+    def worse_now():
+        seen = overheard(tmp_path, model="late", version="1", digest="d", reference=None, now=clock.now)
+        return worse(seen, tmp_path, "d")
+
+    assert worse_now().id == worse(labelled.report(), tmp_path, "d").id
+    clock.now += 30 * DAY  # its servers have ended, and left it open
+    assert worse_now() is None
+    clock.now -= 30 * DAY
+    sliced = labelled_of(tmp_path, clock, usual=1.0, labels_within=2 * DAY, slices={"carrier": ("UA",)})
+    for _ in range(4):  # a server that counts under other settings: its episodes are its own
+        day_of(sliced, clock, day, 0.5, random)
+        clock.now += DAY / 2
+        day += 1
+        sliced.decide(lambda _: None)
+        assert worse_now() is None
+    for _ in range(4):
+        day_of(sliced, clock, day, 0.1, random)
+        clock.now += DAY / 2
+        day += 1
+        sliced.decide(lambda _: None)
+    assert worse_now().since > START + 10 * DAY
+    for one in (labelled, sliced):
+        one.close()
+
+
+def test_an_episode_ends_when_labels_stop(tmp_path):
+    clock, events = Clock(), []
+    labelled, _ = worse_of(tmp_path, clock, events)
+    for _ in range(9):  # until no label can come any more
+        clock.now += DAY
+        labelled.decide(events.extend)
+    assert labelled.report().state is State.STALE
+    for _ in range(3):
+        clock.now += DAY
+        labelled.decide(events.extend)
+    assert [event.action for event in events] == [Action.OPENED, Action.CLOSED]
+    assert "stopped coming" in events[1].why
+    labelled.close()
+
+
+def test_an_episode_that_an_earlier_release_wrote_goes_on(tmp_path):
+    clock, events = Clock(), []
+    labelled, _ = worse_of(tmp_path, clock)
+    labelled._shared.slots.write_state(json.dumps([7, START, None]).encode())
+    labelled.close()
+    heir = labelled_of(tmp_path, clock, usual=1.0, labels_within=2 * DAY)
+    heir.retire(events.extend)
+    assert [(event.action, event.since) for event in events] == [(Action.CLOSED, START)]
+    heir.close()
+
+
+@given(st.binary(max_size=60) | st.lists(st.none() | st.booleans() | st.floats() | st.text(), max_size=8))
+def test_any_bytes_are_an_episode_or_none(noise):
+    episode = Episode.load(noise if isinstance(noise, bytes) else json.dumps(noise).encode())
+    assert Episode.load(episode.dump()).number == episode.number
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed(_events):
+    raise Killed
+
+
+@pytest.mark.parametrize("before", ["told", "written"])
+def test_an_episode_is_told_though_its_process_is_killed(tmp_path, before):
+    clock, first, events = Clock(), [], []
+    labelled, day = worse_of(tmp_path, clock, first)
+    random = np.random.default_rng(4)
+    for _ in range(8):  # as promised again: who decides is killed when that is to be told
+        day_of(labelled, clock, day, 0.5, random)
+        clock.now += DAY / 2
+        day += 1
+        with contextlib.suppress(Killed):
+            labelled.decide(
+                killed if before == "told" else lambda found: (first.extend(found), killed(found))
+            )
+    labelled._shared.close()
+    for _ in range(3):
+        heir = labelled_of(tmp_path, clock, usual=1.0, labels_within=2 * DAY)
+        clock.now += DAY
+        heir.decide(events.extend)
+        heir.close()
+    assert [(event.action, event.id) for event in events] == [(Action.CLOSED, first[0].id)], "and once"
 
 
 # --- the monitor ------------------------------------------------------------------------------------------
 
 
-def watched(folder, clock, *, model="late", prefix="aaaa", slices=None, hooks=()):
+def watched(folder, clock, *, model="late", prefix="aaaa", slices=None, hooks=(), quality=None, **how):
     declared = {} if slices is None else slices
     read = Slices(declared, TRANSFORM.schema, of="late 1")
     return Monitor(
@@ -384,11 +503,12 @@ def watched(folder, clock, *, model="late", prefix="aaaa", slices=None, hooks=()
         inputs=TRANSFORM.columns,
         outputs=columns_of,
         settings=Monitoring(folder=folder, on_drift=hooks),
-        quality=Quality(settings_of(slices=read.values)),
+        quality=quality or Quality(settings_of(slices=read.values)),
         slices=read,
         prefix=prefix,
         clock=clock,
         wakes=Idle(),
+        **how,
     )
 
 
@@ -441,16 +561,54 @@ def test_labels_of_a_version_that_is_gone_are_shown_by_the_one_that_serves(tmp_p
     new.close()
 
 
+def test_in_a_store_a_label_is_of_the_version_that_answered(tmp_path):
+    """Two workers served version 1, and one serves version 2 now: labels come to that one."""
+    clock, store = Clock(), SqliteStore(tmp_path / "predictions.db", model="late")
+
+    def of(version):
+        return Quality(settings_of(), store=store, version=version)
+
+    of("1").predicted(["eeee-1", "eeee-2"], [0.9, 0.9], clock.now)  # of the other worker
+    old = watched(tmp_path, clock, prefix="ffff", quality=of("1"))
+    old.close(retired=True)
+    new = watched(tmp_path, clock, prefix="0123", quality=of("2"))
+    assert new.feedback("eeee-1", "ok") is Feedback.MATCHED
+    assert new.feedback("eeee-9", "ok") is Feedback.UNMATCHED
+    assert old.quality.counters().total().labelled == 1
+    assert new.quality.counters().total().labelled == 0
+    labels._known.clear()  # as in a process that never served version 1
+    labels.keep("0123", new.labelled)
+    assert new.feedback("eeee-2", "ok") is Feedback.UNMATCHED
+    assert new.quality.counters().outcomes["unmatched"] == 2
+    new.close()
+    store.close()
+
+
 def test_hooks_hear_of_quality(tmp_path):
     clock, heard = Clock(), []
     monitor = watched(tmp_path, clock)
     monitor.listen(heard.append)
     monitor.look()
-    monitor.labelled.decide = lambda: ["worse"]
+    monitor.labelled.decide = lambda tell: tell(["worse"])
     clock.now += 100
     monitor.look()
     assert heard == ["worse"]
     monitor.close()
+
+
+def test_an_episode_of_quality_ends_with_its_version(tmp_path):
+    clock, heard = Clock(), []
+    labelled, _ = worse_of(tmp_path, clock, digest="aaaa" * 8, slices={})
+    labelled.close()
+    monitor = watched(tmp_path, clock)
+    monitor.listen(heard.append)
+    monitor.look()
+    monitor.close(retired=True)
+    assert [(event.action, event.version) for event in heard] == [(Action.CLOSED, "1")]
+    assert "no longer serves" in heard[0].why
+    assert monitor.labelled.report().state is State.DRIFT, "which says nothing of now"
+    monitor.close(retired=True)
+    assert len(heard) == 1
 
 
 # --- slices -----------------------------------------------------------------------------------------------

@@ -9,13 +9,12 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.monitoring.capture.settings import Capture
 from inprocml.monitoring.capture.writer import Columns, Drawn
 from inprocml.native import lock_maker
-from inprocml.values import Row, Tensors
+from inprocml.values import Row, Tensors, joined
 
 __all__ = ["OWN", "Answered", "Recorder"]
 
@@ -113,7 +112,7 @@ class Recorder:
         try:
             rows = [each.row for each, _ in items]
             rendered = self._render(rows, range(len(rows)))
-            answered = self._outputs(_joined([each.outputs for each, _ in items]))
+            answered = self._outputs(joined([each.outputs for each, _ in items]))
         except Exception:  # noqa: BLE001 - a row that its owner changed
             return [] if len(items) == 1 else [row for item in items for row in self._made([item])]
         return [
@@ -138,10 +137,6 @@ class Recorder:
 
 def _turned(rows: Sequence[Mapping[str, Any]]) -> Columns:
     return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
-
-
-def _joined(outputs: Sequence[Tensors]) -> Tensors:
-    return {name: np.concatenate([each[name] for each in outputs]) for name in outputs[0]}
 
 
 def _size(row: Row) -> int:

@@ -80,18 +80,29 @@ class Buffer:
         self._load.extend(repeat(None, units))
         return units
 
-    def holds(self, prediction_id: object) -> bool:
-        """Whether the row of a prediction is still here."""
-        return any(prediction_id == waiting[2] for waiting in list(self._rows))
+    def ahead(self, prediction_id: object) -> int:
+        """Return how many rows there are up to that of a prediction, with it; 0 where it is not here."""
+        if not isinstance(prediction_id, str):  # what is no text may compare oddly
+            return 0
+        waiting = enumerate(list(self._rows), 1)
+        return next((place for place, row in waiting if prediction_id == row[2]), 0)
 
-    def take(self, most: int) -> list[Seen]:
-        """Take out at most ``most`` rows, the oldest first; one thread at a time."""
+    def take(self, most: int, *, hold: bool = False) -> list[Seen]:
+        """Take out at most ``most`` rows, the oldest first; one thread at a time.
+
+        ``hold``: their bytes count against the bound until they are given to ``free``.
+        """
         rows = self._rows
         taken = [Seen._make(rows.popleft()) for _ in range(min(most, len(rows)))]
         self.taken += len(taken)
+        if not hold:
+            self.free(taken)
+        return taken
+
+    def free(self, taken: Sequence[Seen]) -> None:
+        """Make room for as many bytes as these rows take."""
         for _ in range(sum([seen.units for seen in taken])):
             self._load.popleft()
-        return taken
 
     def drops(self) -> int:
         """Return how many rows were dropped since the last call."""

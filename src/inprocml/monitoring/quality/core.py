@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ __all__ = ["Quality"]
 _log = logging.getLogger(__name__)
 
 _KIND = "quality@1"
+_SLACK = 3600.0  # seconds by which the clocks of hosts may differ
 _SWEEP = 3600.0  # seconds from one sweep of the store to the next
 
 
@@ -35,8 +37,9 @@ class Quality:
 
     ``settings`` say what is counted. ``store``: where predictions are kept for all processes; without one
     they are kept in this process's memory, ``capacity`` of them, 24 bytes each, and a label must reach the
-    process that answered. ``delayed`` is told the seconds that each label took. What fails is counted in
-    ``counters().lost`` and logged once. Of one process: a child makes its own.
+    process that answered. ``version``: what answers, a bundle's digest; in a store labels go to answers of
+    the same version and the same ``Settings.digest``. ``delayed`` is told the seconds that each label took.
+    What fails is counted in ``counters().lost`` and logged once. Of one process: a child makes its own.
     """
 
     def __init__(
@@ -44,11 +47,13 @@ class Quality:
         settings: Settings,
         *,
         store: PredictionStore | None = None,
+        version: str = "",
         capacity: int = 100_000,
         delayed: Callable[[float], None] | None = None,
     ) -> None:
         self.settings = settings
         self._store = store
+        self._mark = hashlib.sha256(settings.digest + version.encode()).hexdigest()[:16]
         self._pending = Pending(capacity=capacity, ttl=settings.labels_within)
         self._counters = Counters(len(settings.classes), settings.slice_names)
         self._lock = lock_maker()()
@@ -78,24 +83,31 @@ class Quality:
         except Exception:  # noqa: BLE001 - a guest never breaks its host: counted, and logged once
             self._failed("failures", "predictions could not be remembered")
 
-    def feedback(self, id: str, label: object, at: float) -> Feedback:  # noqa: A002 - the public word
+    def feedback(
+        self,
+        id: str,  # noqa: A002 - the public word
+        label: object,
+        at: float,
+        *before: Quality,
+    ) -> Feedback:
         """Take the truth of prediction ``id``, known at ``at``, seconds since 1970; say what became of it.
 
-        ``label``: one of the classes, of the same type, or a finite number.
+        ``label``: one of the classes, of the same type, or a finite number. ``before``: those of versions
+        before this one, which count the label where one of them knows the prediction, and this one does not.
         """
-        try:
-            outcome = self._feedback(id, label, at)
-        except Exception:  # noqa: BLE001 - as above
-            self._failed("failures", "a label could not be counted")
-            outcome = Feedback.FAILED
-        self.heard(outcome)
-        return outcome
+        outcome = self._outcome(id, label, at)
+        for each in before if outcome in {Feedback.UNMATCHED, Feedback.INVALID} else ():
+            found = each._outcome(id, label, at)  # noqa: SLF001 - of one class
+            if found in {Feedback.MATCHED, Feedback.DUPLICATE}:
+                return each.heard(found)
+        return self.heard(outcome)
 
-    def heard(self, outcome: Feedback) -> None:
-        """Count what became of a label."""
+    def heard(self, outcome: Feedback) -> Feedback:
+        """Count what became of a label, and return it."""
         with self._lock:
             self._counters.outcomes[outcome.value] += 1
             self.changes += 1
+        return outcome
 
     def counters(self) -> Counters:
         """Return a copy of all counts, as of one moment."""
@@ -190,13 +202,20 @@ class Quality:
         columns = (scores.tolist(), choices.tolist(), slices.tolist())
         try:
             self._store.remember(
-                [Remembered(name, at, *rest) for name, *rest in zip(ids, *columns, strict=True)]
+                [
+                    Remembered(self._kept_as(name), at, *rest)
+                    for name, *rest in zip(ids, *columns, strict=True)
+                ]
             )
         except Exception:  # noqa: BLE001 - whatever a database raises: memory has to do
             self._failed("store_failures", "the store refused predictions; they are kept in memory")
             return False
         self._sweep(at)
         return True
+
+    def _kept_as(self, name: str) -> str:
+        """Other versions and settings may share the store: what they answered has other names there."""
+        return f"{self._mark}.{name}"
 
     def _sweep(self, at: float) -> None:
         if self._store is None or 0 <= at - self._swept < _SWEEP:
@@ -207,6 +226,13 @@ class Quality:
         except Exception:  # noqa: BLE001 - as above
             self._failed("store_failures", "the store could not forget old predictions")
 
+    def _outcome(self, id: Any, label: object, at: float) -> Feedback:  # noqa: A002
+        try:
+            return self._feedback(id, label, at)
+        except Exception:  # noqa: BLE001 - as above
+            self._failed("failures", "a label could not be counted")
+            return Feedback.FAILED
+
     def _feedback(self, id: Any, label: object, at: float) -> Feedback:  # noqa: A002
         truth = self._truth(label)
         if truth is None or not _is_id(id):
@@ -214,7 +240,7 @@ class Quality:
         found = self._pending.join(id, at)
         if found is None and self._store is not None:
             try:
-                found = self._store.join(id, at)
+                found = self._store.join(self._kept_as(id), at)
             except Exception:  # noqa: BLE001 - as above
                 self._failed("store_failures", "the store could not join a label")
                 return Feedback.FAILED
@@ -237,7 +263,8 @@ class Quality:
 
     def _usable(self, found: Remembered, at: float) -> bool:
         """A store is open to other hands: what it gives must be in time, and what this model could say."""
-        if not found.at >= at - self.settings.labels_within or not abs(found.score) <= LARGEST:
+        in_time = at - self.settings.labels_within <= found.at <= at + _SLACK
+        if not in_time or not abs(found.score) <= LARGEST:
             return False
         classes = len(self.settings.classes)
         return not classes or (0 <= found.choice < classes and 0.0 <= found.score <= 1.0)

@@ -17,6 +17,7 @@ __all__ = ["read", "write"]
 _KIND = "quality_report@1"
 _WHAT = "the report of quality"
 _MOST_NAME = 1_024
+_LATEST = 1e11  # seconds since 1970: the year 5138
 
 
 def write(report: QualityReport) -> dict[str, Any]:
@@ -60,17 +61,23 @@ def read(document: Mapping[str, Any]) -> QualityReport:
     try:
         settings = Settings.from_document(document["settings"])
         counters = Counters.from_document(document["counters"], len(settings.classes), settings.slice_names)
+        _check_times(counters, settings.length)
         told = _said(document)
         return replace(report_of(settings, counters, told.pop("at")), **told)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise corrupt(_WHAT, f"it holds what cannot be ({type(error).__name__})") from error
 
 
+def _check_times(counters: Counters, length: float) -> None:
+    if any((number + 1) * length > _LATEST for number in counters.cohorts):
+        raise ValueError("a cohort is of a time that no calendar has")
+
+
 def _said(document: Mapping[str, Any]) -> dict[str, Any]:
     told = {name: document[name] for name in ("at", "model", "version", "scope", "workers", "hosts")}
     sound = (
         type(told["at"]) in {int, float}
-        and 0 <= told["at"] <= 1e11
+        and 0 <= told["at"] <= _LATEST
         and all(type(told[name]) is str and len(told[name]) <= _MOST_NAME for name in ("model", "version"))
         and told["scope"] in {"worker", "host", "hosts"}
         and all(type(told[name]) is int and 1 <= told[name] < 2**31 for name in ("workers", "hosts"))

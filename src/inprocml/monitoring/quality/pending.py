@@ -33,7 +33,7 @@ class Feedback(StrEnum):
 
     ``unmatched``: no prediction of this id is remembered, be it too old, unknown or made elsewhere.
     ``duplicate``: a label came before; the first one counts. ``invalid``: the id or the label cannot be one.
-    ``failed``: the store could not be reached; send the label again later.
+    ``failed``: the store could not be reached, or something else failed; send the label again later.
     """
 
     MATCHED = "matched"

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Self
 
+import numpy as np
+
 from inprocml.monitoring.quality.counters import KEPT
 from inprocml.monitoring.quality.holdout import held_out
 from inprocml.monitoring.quality.tally import ClassTally, Kind, NumberTally, Tally
@@ -82,7 +84,7 @@ class Settings:
         """32 bytes that differ where counts could not be added up."""
         said: list[Any] = [1, self.kind, _spelt(self.classes), self.length]
         said += [[name, _spelt(values)] for name, values in self.slices.items()]
-        return sha256(dump(said).encode()).digest()
+        return sha256(dump(said).encode(errors="surrogatepass")).digest()
 
     def document(self) -> dict[str, Any]:
         """Return what ``from_document`` takes."""
@@ -149,8 +151,8 @@ def _numbers(given: dict[str, Any]) -> dict[str, Any]:
 
 def code_of(value: object) -> tuple[type, Any]:
     """Return a key that tells 1, True and "1" apart, and takes numpy's scalars for Python's."""
-    if type(value).__module__ == "numpy":
-        value = value.item()  # type: ignore[attr-defined]
+    if isinstance(value, np.generic) and not isinstance(value, np.datetime64 | np.timedelta64):
+        value = value.item()  # of a moment it may be a number
     return (type(value), value) if isinstance(value, str | int | float) else (type(None), None)
 
 

@@ -119,7 +119,7 @@ def _table(sql: Any) -> Any:
         "inprocml_predictions",
         sql.MetaData(),
         sql.Column("model", sql.String(255), primary_key=True),
-        sql.Column("id", sql.String(64), primary_key=True),
+        sql.Column("id", sql.String(96), primary_key=True),
         sql.Column("made_at", sql.Double, nullable=False),
         sql.Column("score", sql.Double, nullable=False),
         sql.Column("choice", sql.Integer, nullable=False),

@@ -94,8 +94,11 @@ def number(value: float | None) -> str:
 
 
 def clock(at: float) -> str:
-    """Return a moment, UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
+    """Return a moment, UTC; of one that no calendar has, its seconds since 1970."""
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return f"{at:g} s"
 
 
 def _interval(each: Estimate) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
+from typing import Any
 
 from inprocml.monitoring.quality import QualityReport
 from inprocml.monitoring.verdict import Action, DriftEvent, Finding, Reference, State
@@ -12,43 +13,72 @@ from inprocml.monitoring.verdict import Action, DriftEvent, Finding, Reference, 
 __all__ = ["Episode", "event_of"]
 
 
+_NEW: tuple[Any, ...] = (0, None, None, None, None, True)
+
+
 @dataclass(frozen=True)
 class Episode:
     """The last episode of labels that were worse than promised; ``number`` grows with every change.
 
-    ``opened`` is when, None where none is open; ``calm`` since when labels are as promised again.
+    ``opened`` is when, None where none is open; ``calm`` since when labels are as promised again, ``silent``
+    since when they say nothing; ``ended`` when the one opened that is over. ``told``: hooks have heard of it;
+    who finds one that is not tells it, for the process that wrote it may be gone.
     """
 
     number: int = 0
     opened: float | None = None
     calm: float | None = None
+    silent: float | None = None
+    ended: float | None = None
+    told: bool = True
 
     def dump(self) -> bytes:
-        return json.dumps([self.number, self.opened, self.calm]).encode()
+        return json.dumps(astuple(self)).encode()
 
     @classmethod
     def load(cls, state: bytes | None) -> Episode:
         try:
-            number, opened, calm = json.loads(state or b"[0, null, null]")
-            return cls(int(number), *(None if each is None else float(each) for each in (opened, calm)))
+            found: list[Any] = list(json.loads(state or b"[0]"))
+            number, *times, told = found + list(_NEW[len(found) :])
+            opened, calm, silent, ended = (None if each is None else float(each) for each in times)
+            return cls(int(number), opened, calm, silent, ended, told is not False)
         except (ValueError, TypeError, OverflowError):
             return cls()
 
-    def step(self, state: State, now: float, patience: float) -> Episode:
-        """Return the episode after a look; it ends when labels were as promised for ``patience`` seconds."""
+    def step(self, state: State, now: float, patience: float, silence: float) -> Episode:
+        """Return the episode after a look.
+
+        It ends when labels were as promised for ``patience`` seconds, or said nothing for ``silence``.
+        """
         if self.opened is None:
-            opens = state is State.DRIFT
-            return Episode(self.number + 1, now) if opens else self
-        if state is not State.OK:
-            again = state in {State.DRIFT, State.WATCH} and self.calm is not None
-            return Episode(self.number + 1, self.opened) if again else self
-        if self.calm is None or self.calm > now:  # a clock may step back
-            return Episode(self.number + 1, self.opened, now)
-        return self if now - self.calm < patience else Episode(self.number + 1)
+            return Episode(self.number + 1, now, told=False) if state is State.DRIFT else self
+        if state in {State.DRIFT, State.WATCH}:
+            after, over = replace(self, calm=None, silent=None), False
+        elif state is State.OK:
+            calm = _since(self.calm, now)
+            after, over = replace(self, calm=calm, silent=None), now - calm >= patience
+        else:
+            silent = _since(self.silent, now)
+            after, over = replace(self, silent=silent), now - silent >= silence
+        if over:
+            return self.over()
+        return self if after == self else replace(after, number=self.number + 1)
+
+    def over(self) -> Episode:
+        """Return the episode when it is over; none may be open any more."""
+        return self if self.opened is None else Episode(self.number + 1, ended=self.opened, told=False)
+
+    def heard(self) -> Episode:
+        """Return the episode when hooks were told of it."""
+        return replace(self, number=self.number + 1, told=True)
 
 
-def event_of(report: QualityReport, action: Action, opened: float) -> DriftEvent:
-    """Return what hooks are told: one finding, named ``quality``, of the output."""
+def _since(before: float | None, now: float) -> float:
+    return now if before is None or before > now else before  # a clock may step back
+
+
+def event_of(report: QualityReport, action: Action, opened: float, why: str = "") -> DriftEvent:
+    """Return what hooks are told: one finding, named ``quality``, of the output; ``why`` it ended."""
     told = [report.model, report.version, "quality", repr(opened)]
     residual = report.residual
     since = report.at if residual is None else report.since
@@ -76,4 +106,5 @@ def event_of(report: QualityReport, action: Action, opened: float) -> DriftEvent
         at=report.at,
         since=opened,
         findings=(finding,),
+        why=why,
     )

@@ -6,9 +6,10 @@ same kind: written so that a killed process leaves what it had, and taken over b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 from inprocml.monitoring.quality import Counters, Quality, QualityReport
 from inprocml.monitoring.quality.record import Record, room_for
@@ -20,6 +21,8 @@ from inprocml.monitoring.watching.tallies import ALIVE_SECONDS, RETRY_SECONDS, i
 from inprocml.native import lock_maker
 
 __all__ = ["Labelled"]
+
+Tell: TypeAlias = Callable[[Sequence[DriftEvent]], None]
 
 _BEAT_SECONDS = 60.0  # after which a process that hears of no label says that it lives
 _JUDGE_SECONDS = 60.0  # cohorts are hours or days
@@ -77,24 +80,44 @@ class Labelled:
         report = self.quality.report(now, *(record.counters for record in shown))
         return replace(report, model=self.model, version=self.version, scope=scope, workers=living)
 
-    def decide(self) -> list[DriftEvent]:
-        """Return the event of an episode that begins or ends; for the one process that decides."""
+    def decide(self, tell: Tell) -> None:
+        """Tell of an episode that begins or ends, at least once; for the one process that decides."""
         now = self._clock()
         if self._judge_at - _JUDGE_SECONDS <= now < self._judge_at:
-            return []
+            return
         self._judge_at = now + _JUDGE_SECONDS
+        report, patience = self.report(), _CALM_COHORTS * self.quality.settings.length
+        silence = self.quality.settings.labels_within + patience
+        with self._lock:
+            episode = self._last_episode()
+            if episode.told:
+                episode = self._keep(episode, episode.step(report.state, now, patience, silence))
+        self._tell(report, episode, tell, report.why)
+
+    def retire(self, tell: Tell) -> None:
+        """End the episode that is open, and tell of it: another version serves in place of this one."""
         report = self.report()
         with self._lock:
             last = self._last_episode()
-            self._episode = last.step(report.state, now, _CALM_COHORTS * report.settings.length)
-            if self._shared is not None and self._episode != last:
-                self._shared.slots.write_state(self._episode.dump())
-            opened = self._episode.opened
-        if opened is not None and last.opened is None:
-            return [event_of(report, Action.OPENED, opened)]
-        if opened is None and last.opened is not None:
-            return [event_of(report, Action.CLOSED, last.opened)]
-        return []
+            episode = self._keep(last, last.over())
+        self._tell(report, episode, tell, "the version no longer serves")
+
+    def _tell(self, report: QualityReport, episode: Episode, tell: Tell, why: str) -> None:
+        """Tell of an episode, and then say that it was told: the process may be killed in between."""
+        if episode.told:
+            return
+        if episode.opened is not None:
+            tell([event_of(report, Action.OPENED, episode.opened)])
+        elif episode.ended is not None:
+            tell([event_of(report, Action.CLOSED, episode.ended, why)])
+        with self._lock:
+            self._keep(episode, episode.heard())
+
+    def _keep(self, before: Episode, episode: Episode) -> Episode:
+        self._episode = episode
+        if self._shared is not None and episode != before:
+            self._shared.slots.write_state(episode.dump())
+        return episode
 
     def close(self) -> None:
         """Leave; what was counted stays for the other processes."""

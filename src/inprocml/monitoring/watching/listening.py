@@ -7,7 +7,7 @@ from pathlib import Path
 
 from inprocml.monitoring.quality import QualityReport, Tally, report_of
 from inprocml.monitoring.quality.record import Record
-from inprocml.monitoring.verdict import Action, DriftEvent
+from inprocml.monitoring.verdict import Action, DriftEvent, State
 from inprocml.monitoring.watching.episode import Episode, event_of
 from inprocml.monitoring.watching.sharing import counts_file, labels_beside, labels_in
 from inprocml.monitoring.watching.tallies import ALIVE_SECONDS
@@ -41,9 +41,15 @@ def overheard(
 def worse(report: QualityReport, folder: Path, digest: str) -> DriftEvent | None:
     """Return the event of the episode that is open, as the servers told it; None where none is.
 
-    ``report`` is what was ``overheard`` of the version ``digest``.
+    ``report`` is what was ``overheard`` of the version ``digest``; episodes of other settings are not its.
+    Where labels are not worse, or say nothing any more, there is nothing to tell: who would end the episode
+    may be gone.
     """
-    files = [labels_in(path) for path in labels_beside(counts_file(folder, report.model, digest))]
+    if report.state not in {State.DRIFT, State.WATCH}:
+        return None
+    settings = report.settings.digest.hex()[:16]
+    beside = labels_beside(counts_file(folder, report.model, digest))
+    files = [labels_in(path) for path in beside if path.name.split(".")[1] == settings]
     episodes = [Episode.load(found[1]) for found in files if found is not None]
     last = max(episodes, key=lambda episode: episode.number, default=Episode())
     return None if last.opened is None else event_of(report, Action.OPENED, last.opened)

@@ -26,6 +26,7 @@ from inprocml.monitoring.watching.sampling import Sample
 from inprocml.monitoring.watching.settings import Monitoring
 from inprocml.monitoring.watching.slicing import Slices
 from inprocml.monitoring.watching.tallies import Tallies
+from inprocml.monitoring.watching.waiting import Waiting
 from inprocml.monitoring.watching.watcher import Watcher, watcher
 from inprocml.native import lock_maker
 from inprocml.values import Row, Tensors
@@ -77,15 +78,15 @@ class Monitor:
         self.model, self.version = model, version
         self._grumble = Complaints(model, version)
         self._form = Form(layout)
-        self._reading = Reading(inputs, outputs, glimpses, slices)
+        self._reading = reading = Reading(inputs, outputs, glimpses, slices)
         self._settings = settings
         self._recorder = recorder
         self.quality = quality
         self._prefix = prefix  # of the ids of this version's predictions
         self._clock = clock
         self._glimpses = glimpses
-        self._buffer = Buffer(heavy=heavy)
-        self._fetched: list[Seen] = []  # remembered for labels, not counted yet
+        self._buffer = buffer = Buffer(heavy=heavy)
+        self._waiting = Waiting(buffer, reading, quality, clock, self._grumble, self._breathe)
         self._lock = lock_maker()()  # guards all below
         folder = None if settings.folder is None else Path(settings.folder)
         self._tallies = Tallies(self._form, folder=folder, model=model, digest=digest, grumble=self._grumble)
@@ -161,16 +162,23 @@ class Monitor:
 
     def feedback(self, prediction_id: str, label: object) -> Feedback:
         """Take the truth of a prediction, of this version or of one before it; say what became of it."""
-        if self._buffer.holds(prediction_id):
-            with self._lock:  # what was answered a moment ago is not remembered yet
-                self._fetch()
-        owner = labels.owner(prediction_id) or self.labelled
+        try:
+            return self._feedback(prediction_id, label)
+        except Exception as error:  # noqa: BLE001 - as in saw
+            self._grumble("a label could not be taken", error)
+            return Feedback.FAILED if self.quality is None else self.quality.heard(Feedback.FAILED)
+
+    def _feedback(self, prediction_id: str, label: object) -> Feedback:
+        self._waiting.seek(prediction_id)  # what was answered a moment ago is not remembered yet
+        known = labels.owner(prediction_id)
+        owner = known or self.labelled
         if owner is None or self.quality is None:
             return Feedback.UNMATCHED
         if owner.model != self.model:
-            self.quality.heard(Feedback.UNMATCHED)
-            return Feedback.UNMATCHED
-        outcome = owner.quality.feedback(prediction_id, label, self._clock())
+            return self.quality.heard(Feedback.UNMATCHED)
+        # of another process, perhaps, and of a version that this one still knows
+        before = [each.quality for each in labels.retired(self.model)] if known is None else ()
+        outcome = owner.quality.feedback(prediction_id, label, self._clock(), *before)
         if self._watcher.asleep:
             self._watcher.rouse()
         if self._recorder is not None and outcome in {Feedback.MATCHED, Feedback.UNMATCHED}:
@@ -199,23 +207,23 @@ class Monitor:
                 self._tallies.mine.numbers["cpu_ns"] += time.thread_time_ns() - began
                 came, deciding = self._tallies.mine.numbers["seen"] > before, self._evaluation is not None
             self._tell(events)
-            self._tell(self._hear(deciding=deciding))
+            self._hear(deciding=deciding)
         except Exception as error:  # noqa: BLE001 - the others are looked at all the same
             self._grumble("a look failed", error)
             return False
         return came
 
-    def _hear(self, *, deciding: bool) -> list[DriftEvent]:
+    def _hear(self, *, deciding: bool) -> None:
         """Show what labels said, of this version and of those before it, and decide on this one."""
         if self.labelled is None:
-            return []
+            return
         began = time.thread_time_ns()
         for each in (self.labelled, *labels.retired(self.model)):
             each.look()
-        events = self.labelled.decide() if deciding else []
+        if deciding:
+            self.labelled.decide(self._tell)
         with self._lock:
             self._tallies.mine.numbers["cpu_ns"] += time.thread_time_ns() - began
-        return events
 
     def study(self) -> None:
         """Look at all columns together, once an hour, if it falls to this process; nobody waits meanwhile."""
@@ -254,6 +262,8 @@ class Monitor:
             if self.labelled is not None:
                 labels.forget(self._prefix)  # those of its predictions still come
             self._tallies.close(retired=retired)
+        if retired and last is not None and self.labelled is not None:
+            self.labelled.retire(self._tell)
         if self._recorder is not None:
             self._recorder.close()
 
@@ -306,18 +316,9 @@ class Monitor:
 
     # --- parts ----------------------------------------------------------------------------------------
 
-    def _fetch(self) -> None:
-        """Take the rows that came, and let them wait for their labels; they are counted at the next look."""
-        room = self._buffer.most - len(self._fetched)
-        seen = self._buffer.take(max(0, room))
-        self._fetched += seen
-        if self.quality is not None and seen:
-            self._remember(self.quality, seen)
-
     def _count(self) -> None:
         numbers = self._tallies.mine.numbers
-        self._fetch()
-        seen, self._fetched = self._fetched, []
+        seen = self._waiting.take()
         drops, failures = self._buffer.drops(), self._buffer.failures()
         chosen = self._sample.of(seen, self._looked_at)
         numbers["seen"] += len(seen) + drops + failures
@@ -333,15 +334,6 @@ class Monitor:
 
     def _breathe(self) -> None:
         self._breath.acquire(timeout=_BREATH)
-
-    def _remember(self, quality: Quality, seen: Sequence[Seen]) -> None:
-        """Let all rows wait for their labels, those too that are not counted."""
-        try:
-            answers, slices = self._reading.answers(seen), self._reading.slices(seen)
-        except Exception as error:  # noqa: BLE001 - as in _add
-            self._grumble("predictions could not be remembered", error)
-            return
-        quality.predicted([each.id for each in seen], answers, self._clock(), slices=slices)
 
     def _add(self, seen: Sequence[Seen]) -> None:
         """Count some rows; where one cannot be, the others are counted one by one."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from inprocml.monitoring.counting import Seen
 from inprocml.monitoring.glimpses import Glimpses
 from inprocml.monitoring.watching.slicing import Slices
-from inprocml.values import Tensors
+from inprocml.values import Tensors, joined
 
 __all__ = ["Columns", "Reading"]
 
@@ -37,7 +37,7 @@ class Reading:
 
     def rows(self, seen: Sequence[Seen]) -> tuple[Columns, Columns]:
         """Return the columns of rows, and of their outputs."""
-        outputs = _joined([each.outputs for each in seen])
+        outputs = joined([each.outputs for each in seen])
         noted = [] if self._glimpses is None else [self._glimpses.numbers([each.glimpse for each in seen])]
         return self._beside(self._inputs([each.row for each in seen]), noted), self._outputs(outputs)
 
@@ -45,25 +45,21 @@ class Reading:
         self, table: Any, outputs: Sequence[Tensors], noted: Sequence[Columns]
     ) -> tuple[Columns, Columns]:
         """Return the columns of a table, and of its outputs, which came in parts, as what was ``noted``."""
-        return self._beside(self._inputs(table), noted), self._outputs(_joined(outputs))
+        return self._beside(self._inputs(table), noted), self._outputs(joined(outputs))
 
     def _beside(self, columns: Columns, noted: Sequence[Columns]) -> Columns:
         """Return checked columns, and beside them those of the tensors."""
-        return columns if self._glimpses is None else self._glimpses.beside(columns, _joined(noted))
+        return columns if self._glimpses is None else self._glimpses.beside(columns, joined(noted))
 
     def answers(self, seen: Sequence[Seen]) -> NDArray[Any]:
         """Return probabilities, shape ``(rows, classes)`` or ``(rows,)`` of the second of two, or numbers."""
-        columns = self._outputs(_joined([each.outputs for each in seen]))
+        columns = self._outputs(joined([each.outputs for each in seen]))
         ordered = [column for _, column in sorted(columns.items(), key=lambda pair: _place(pair[0]))]
         return ordered[0] if len(ordered) == 1 else np.stack(ordered, axis=1)
 
     def slices(self, seen: Sequence[Seen]) -> Mapping[str, Sequence[object]]:
         """Return the values of the declared fields, one a row."""
         return {} if self._slices is None else self._slices.of(each.row for each in seen)
-
-
-def _joined(outputs: Sequence[Tensors]) -> Tensors:
-    return {name: np.concatenate([each[name] for each in outputs]) for name in outputs[0]}
 
 
 def _place(name: str) -> int:

@@ -159,6 +159,24 @@ def test_memory_is_bounded_whatever_comes():
     assert sum(hour.sample.nbytes for hour in sampled._hours) <= 49 * 80 * 3
 
 
+@pytest.mark.parametrize("wrong", [10 * 365 * 24, -10 * 365 * 24, 1])
+def test_a_look_at_a_wrong_clock_costs_hours_and_not_years(wrong):
+    sampled, draw = together(), np.random.default_rng(7)
+
+    def hours(first, end):
+        for hour in range(first, end):
+            sampled.due(START + hour * HOUR)
+            sampled.add(BASELINE.places(columns(draw, 100), {}), START + hour * HOUR)
+
+    hours(0, 50)
+    hours(50 + wrong, 51 + wrong)
+    hours(50, 75)
+    found = look(sampled, START + 75 * HOUR)
+    assert found[Reference.TRAIN].hours == 24
+    assert max(hour.number for hour in sampled._hours) == int(START // HOUR) + 74
+    assert len(sampled._hours) <= 49
+
+
 @pytest.mark.parametrize("of_hour", [0, 1, 99])
 def test_too_few_rows_say_nothing(of_hour):
     sampled, draw = together(), np.random.default_rng(8)

@@ -16,12 +16,11 @@ from inprocml.monitoring.quality.report import Scope
 from inprocml.monitoring.verdict import Action, DriftEvent
 from inprocml.monitoring.watching.episode import Episode, event_of
 from inprocml.monitoring.watching.sharing import Shared
-from inprocml.monitoring.watching.tallies import ALIVE_SECONDS
+from inprocml.monitoring.watching.tallies import ALIVE_SECONDS, RETRY_SECONDS, is_due
 from inprocml.native import lock_maker
 
 __all__ = ["Labelled"]
 
-_RETRY_SECONDS = 30.0
 _BEAT_SECONDS = 60.0  # after which a process that hears of no label says that it lives
 _JUDGE_SECONDS = 60.0  # cohorts are hours or days
 _CALM_COHORTS = 3  # after which an episode ends: a good day alone ends none
@@ -109,7 +108,7 @@ class Labelled:
         if self._shared is not None and not self._shared.sound:
             self._shared.close()
             self._shared, self._retry_at = None, 0.0
-        if self._shared is None and now >= self._retry_at:
+        if self._shared is None and is_due(self._retry_at, now):
             self._join(now)
         changes = self.quality.changes
         fresh = changes != self._shown
@@ -131,7 +130,7 @@ class Labelled:
                 state=_STATE,
             )
         except OSError as error:
-            self._retry_at = now + _RETRY_SECONDS
+            self._retry_at = now + RETRY_SECONDS
             self._grumble("this process counts labels for itself", error)
             return
         self._shown = -1

@@ -46,6 +46,7 @@ def test_every_door_is_counted(model, row, reference):
     model.predict_many(rows)
     list(model.predict_many(iter(rows)))
     report = model.drift(reference)
+    assert DriftReport.from_dict(report.to_dict()) == report
     assert report.health.sampled == report.health.seen == 101
     assert report.reference == reference
 

@@ -160,6 +160,7 @@ def _complete(found: Finding, known: Known, reference: Reference) -> Finding:
             found,
             rows=known.total.rows,
             labels=series.labels(),
+            folded=(),
             reference=series.reference.counts,
             current=tuple(counts.tolist()),
         )

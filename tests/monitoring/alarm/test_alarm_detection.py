@@ -84,7 +84,7 @@ def test_missing_values_that_are_gone_are_a_change():
     found = watched.events[0].findings[0]
     assert (found.test, found.why) == (
         Test.MISSING,
-        f"delay: 0 % missing, 30 % in training, since {clock(found.since)}",
+        f"delay: 0 % missing, 29.8 % in training, since {clock(found.since)}",
     )
 
 

@@ -127,6 +127,14 @@ def test_an_episode_that_came_and_went_between_two_looks_is_told_once(run, store
     assert (code, out.count("no rows came for a day")) == (0, 2)
 
 
+def test_private_fields_are_named_by_their_numbers_in_what_commands_show(run, store, counts):
+    for more, named in (([], True), (["--private", "country"], False)):
+        code, out, _ = run("drift", store, "--counts", counts, "--json", *more)
+        assert code == 3
+        labels = DriftReport.from_dict(json.loads(out))["country"].labels
+        assert ("=us" in labels, "category 1" in labels) == (named, not named)
+
+
 @pytest.mark.parametrize("command", [[sys.executable, "-c", "raise SystemExit(7)"], ["/no/such/command"]])
 def test_a_command_that_fails_is_told_by_the_exit_code_and_not_run_again(run, store, counts, command):
     assert run("watch", store, "--counts", counts, "--once", "--on-drift", *command)[0] == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -10,7 +11,7 @@ import pytest
 from tests.conftest import make_rows, wait_for
 
 import inprocml
-from inprocml import DriftReport, Model, Monitoring, Unavailable
+from inprocml import BundleError, DriftReport, Model, Monitoring, Unavailable
 from inprocml.model.watched import Exported
 from inprocml.monitoring import Feedback
 from inprocml.monitoring.quality.sqlite import SqliteStore
@@ -60,6 +61,50 @@ def test_values_that_training_never_saw_are_named(model, row):
     found = model.drift()["country"]
     assert dict(found.new_values) == {"Atlantis": 5}
     assert found.measures.unseen == 1.0
+
+
+def test_values_of_private_fields_are_named_nowhere(store, row, tmp_path):
+    settings = Monitoring(folder=tmp_path, private=["country"])
+    with Model(store, name="discreet", monitoring=settings) as model:
+        for _ in range(60):
+            model.predict({**row, "country": "jane.doe@example.org"})
+        for report in (model.drift(), model.drift([{**row, "country": "jane.doe@example.org"}] * 60)):
+            found = report["country"]
+            assert found.labels == ("category 1", "category 2", "category 3", "other", "unseen", "missing")
+            assert (found.measures.unseen, dict(found.new_values)) == (1.0, {})
+            told = report.text() + report.html() + json.dumps(report.to_dict())
+            assert "jane" not in told
+            assert "=us" not in told
+        assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"jane" in path.read_bytes()]
+
+
+def test_names_that_were_kept_before_a_field_was_private_are_not_told(store, row, tmp_path):
+    for private in ((), ("country",)):
+        with Model(store, monitoring=Monitoring(folder=tmp_path, private=private)) as model:
+            model.predict({**row, "country": "Atlantis"})
+            report = model.drift()
+    assert report.health.seen == 2
+    assert dict(report["country"].new_values) == {}
+
+
+@pytest.mark.parametrize(("name", "said"), [("town", "does not have"), ("amount", "have ends")])
+def test_a_private_field_that_hides_nothing_is_refused(store, row, name, said):
+    with Model(store, monitoring=Monitoring(private=[name])) as model, pytest.raises(BundleError, match=said):
+        model.predict(row)
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"private": "country"}, TypeError),
+        ({"private": [1]}, TypeError),
+        ({"private": 7}, TypeError),
+        ({"private": ["country"], "slices": {"country": ["us"]}}, ValueError),
+    ],
+)
+def test_private_is_names_of_fields_that_are_told_nowhere_else(given, error):
+    with pytest.raises(error, match="private"):
+        Monitoring(**given)
 
 
 def test_refused_rows_are_not_counted(model, row):

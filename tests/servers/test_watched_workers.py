@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -49,6 +50,31 @@ def test_every_worker_knows_what_all_have_answered(command, store, tmp_path):
         more = served(port, 100)
         assert victim not in {body["pid"] for body in more}
         assert settled(port, first["seen"] + 100)["seen"] == first["seen"] + 100
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_workers_of_a_server_that_is_process_1_of_its_container_share_too(server, store, tmp_path):
+    command = [*as_process_1(), *SERVERS[server]()]
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    with serving(command, store, tmp_path, TMPDIR=str(temporary)) as (port, _):
+        answers = served(port, 300)
+        assert len({body["pid"] for body in answers}) == 2
+        known = settled(port, 301)
+        assert known["scope"] == "host"
+        assert known["seen"] in {301, 302}, "here the parent is of the server too, with the row of its start"
+        (counts,) = temporary.glob("*/*.counts")
+        assert counts.is_file()
+
+
+def as_process_1():
+    """The command that runs another as a container does: process 1 of its namespace, session and group."""
+    command = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    try:
+        subprocess.run([*command, "true"], check=True, capture_output=True, timeout=20)
+    except (OSError, subprocess.SubprocessError) as error:
+        pytest.skip(f"namespaces of processes cannot be made here: {error}")
+    return [*command, "setsid"]
 
 
 def test_labels_reach_the_prediction_through_any_worker(store, tmp_path):

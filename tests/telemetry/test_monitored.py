@@ -8,8 +8,10 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections import Counter
 
 import pytest
+from opentelemetry.metrics import CallbackOptions
 from tests.conftest import wait_for
 from tests.telemetry.points import points
 
@@ -18,6 +20,8 @@ from inprocml.backends.onnx import OnnxBackend
 from inprocml.monitoring import Reference
 from inprocml.monitoring.verdict import Joint
 from inprocml.serving import Memory
+from inprocml.telemetry import Column, Score
+from inprocml.telemetry import monitored as telemetry
 from inprocml.telemetry.monitored import monitored
 
 
@@ -239,3 +243,80 @@ def test_a_monitor_that_cannot_be_read_hides_no_other(reader, store, row, tmp_pa
     said = [record for record in caplog.records if "could not be exported" in record.getMessage()]
     assert len(said) == 1
     model.close()
+
+
+def test_no_value_of_a_category_leaves_the_house_and_the_report_says_which_number_it_has(
+    reader, store, row, tmp_path
+):
+    model = served(store, row, "discreet", tmp_path)
+    labels = model.drift()["country"].labels
+    told = {
+        instrument: [
+            p.attributes["inprocml.feature.bin"]
+            for p in points(reader, f"inprocml.feature.{instrument}", "discreet")
+            if p.attributes["inprocml.feature.name"] == "country"
+        ]
+        for instrument in ("observations", "reference.ratio")
+    }
+    values = [label for label in labels if label.startswith("=")]
+    numbers = [f"category {place + 1}" for place in range(len(values))]
+    assert len(values) > 1
+    assert told["observations"] == told["reference.ratio"] == [*numbers, *labels[len(values) :]]
+    model.close()
+
+
+class Wide:
+    """A monitor of as many columns as one likes, each of ``bins`` bins; those named have drifted."""
+
+    model, version = "wide", "1"
+
+    def __init__(self, columns, bins, drifted):
+        self._columns, self._bins, self._drifted = columns, bins, drifted
+
+    def columns(self):
+        for place in range(self._columns):
+            labels = tuple(f"category {one}" for one in range(self._bins))
+            yield Column(f"c{place}", "input", labels, (1,) * self._bins, (1 / self._bins,) * self._bins)
+
+    def scores(self):
+        yield Score("", "model", "train", "state", 1.0, 10)
+        for place in range(self._columns):
+            name = f"c{place}"
+            yield Score(name, "input", "train", "drifted", float(name in self._drifted), 10)
+            for metric in ("z", "psi", "effect", "threshold", "missing", "unseen", "out_of_range"):
+                yield Score(name, "input", "train", metric, 0.0, 10)
+
+
+class Meter:
+    """Keeps what instruments would call."""
+
+    def __init__(self):
+        self.callbacks = {}
+
+    def __getattr__(self, _create):
+        return lambda name, callbacks, **_told: self.callbacks.setdefault(name, callbacks[0])
+
+    def observed(self, name):
+        found = self.callbacks[name](CallbackOptions())
+        return [one.attributes for one in found if one.attributes["inprocml.model.name"] == "wide"]
+
+
+@pytest.mark.parametrize(("columns", "bins", "whole"), [(60, 8, 50), (60, 67, 14), (3, 2_000, 0)])
+def test_what_is_exported_of_one_version_leaves_room_under_an_sdks_limit(monkeypatch, columns, bins, whole):
+    meter = Meter()
+    monkeypatch.setattr(telemetry.metrics, "get_meter", lambda _scope: meter)
+    telemetry._instruments.__wrapped__()
+    source = Wide(columns, bins, {"c1", "c55"})
+    monitored(source)
+    for name in ("inprocml.feature.observations", "inprocml.feature.reference.ratio"):
+        told = meter.observed(name)
+        assert len(told) == whole * bins <= 1_000
+        assert {each["inprocml.feature.name"] for each in told} == {f"c{place}" for place in range(whole)}
+    for name in ("inprocml.drift.score", "inprocml.drift.samples"):
+        told = meter.observed(name)
+        metrics = Counter(each["inprocml.drift.metric"] for each in told)
+        assert len(told) <= 1_000
+        assert metrics["state"] == 1
+        assert metrics["psi"] == min(columns, 50)
+        named = {each["inprocml.feature.name"] for each in told if each["inprocml.drift.metric"] == "drifted"}
+        assert {"c1", *(["c55"] if columns > 55 else [])} <= named

@@ -28,10 +28,17 @@ def with_counts(command: argparse.ArgumentParser, *, budget: bool = True) -> Non
     )
     command.add_argument("--name", help="the model's name, where Model(name=...) gives it another")
     if not budget:
-        command.set_defaults(budget=0.5)
+        command.set_defaults(budget=0.5, private=[])
         return
     command.add_argument(
         "--budget", type=float, default=0.5, help="as in Monitoring(budget=...) (default: %(default)s)"
+    )
+    command.add_argument(
+        "--private",
+        metavar="FIELD",
+        action="append",
+        default=[],
+        help="a field of which no value is named, as in Monitoring(private=...)",
     )
 
 
@@ -44,6 +51,7 @@ class Followed:
         Monitoring(budget=given.budget)  # whatever is wrong with it is said here
         self.folder = Path(given.counts).expanduser().absolute()
         self._place, self._name, self._budget = given.model, given.name, given.budget
+        self._private = tuple(given.private)
         self._store, self._version = split(given.model)
         self._known: tuple[tuple[str, str], Bundle] | None = None
 
@@ -68,7 +76,7 @@ class Followed:
 
         bundle = self.bundle
         onlooker = Onlooker(
-            layout_of(bundle.baseline),
+            layout_of(bundle.baseline, self._private),
             self.folder,
             model=self.model,
             version=bundle.version,

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Literal
 from inprocml.batching import Pool, Runner
 from inprocml.bundle import Bundle
 from inprocml.bundle.outputs import Classes
+from inprocml.errors import BundleError
 from inprocml.model.instances import close_all, open_instances, run_instances
 from inprocml.model.options import Options
 from inprocml.model.replayed import glimpses_of, input_columns, output_columns
 from inprocml.model.watched import Exported
-from inprocml.monitoring import Monitor, Monitoring, Quality, RowCounts, Slices, layout_of
+from inprocml.monitoring import Monitor, Monitoring, Quality, RowCounts, Slices, ValueBins, layout_of
 from inprocml.monitoring.scalars import heavy_fields
+from inprocml.monitoring.series import Layout
 from inprocml.protocols import Backend, Clock, Source
 from inprocml.serving import Leases, Servable, Sizes, Slot, prediction_ids
 from inprocml.telemetry import ModelTelemetry, Queue, caller
@@ -112,7 +114,7 @@ def _monitor(
         return None
     outputs, slices = partial(output_columns, bundle.output), _slices(bundle, options.watching)
     monitor = Monitor(
-        layout_of(bundle.baseline),
+        _layout(bundle, options.watching),
         model=bundle.name,
         version=bundle.version,
         digest=bundle.digest,
@@ -129,6 +131,25 @@ def _monitor(
     )
     telemetry.watch(Exported(monitor))
     return monitor
+
+
+def _layout(bundle: Bundle, settings: Monitoring) -> Layout:
+    layout = layout_of(bundle.baseline, settings.private)
+    fields = bundle.transform.schema.names
+    for name in settings.private:
+        if name not in fields:
+            raise BundleError(
+                f"Monitoring(private=...) names the field {name[:60]!r}, which {bundle.name} "
+                f"{bundle.version} does not have: its fields are {', '.join(sorted(fields))[:400]}. "
+                "Name one of these."
+            )
+    for series in layout.series:
+        if series.private and not isinstance(series.bins, ValueBins):
+            raise BundleError(
+                f"Monitoring(private=...) names the field {series.name[:60]!r}, whose bins have ends and not "
+                "names. Name categories and texts alone."
+            )
+    return layout
 
 
 def _recorder(

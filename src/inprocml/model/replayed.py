@@ -121,7 +121,8 @@ def compared(servable: Servable, tally: Tally) -> DriftReport:
 
 def tally_of(servable: Servable) -> Tally:
     """Return an empty one of the version's columns."""
-    return Tally(Form(layout_of(servable.baseline)))
+    monitor = servable.monitor  # knows what is private
+    return Tally(Form(layout_of(servable.baseline) if monitor is None else monitor.layout))
 
 
 def drift_of(host: Host, table: Any) -> DriftReport:

@@ -159,12 +159,12 @@ def _complete(found: Finding, known: Known, reference: Reference) -> Finding:
         found = replace(
             found,
             rows=known.total.rows,
-            labels=tuple(series.bins.labels()),
+            labels=series.labels(),
             reference=series.reference.counts,
             current=tuple(counts.tolist()),
         )
     names = known.total.names.get(place)
-    full = measured(found, series.bins)
+    full = measured(found, series.bins, reference)
     return full if names is None else replace(full, new_values=names.counts)
 
 
@@ -199,7 +199,7 @@ class Exported:
             yield Column(
                 series.name,
                 series.role,
-                tuple(series.bins.labels()),
+                series.untold(),
                 tuple(counts.tolist()),
                 tuple(count / max(reference.rows, 1) for count in reference.counts),
             )
@@ -221,11 +221,11 @@ class Exported:
         return self._monitor.numbers()
 
     def lag(self) -> float:
-        """Return how long the oldest row has waited to be counted, in seconds."""
+        """Return the seconds since rows were counted last, if some wait: none of them is older."""
         return self._monitor.lag()
 
     def memory(self) -> int:
-        """Return the bytes that watching takes at most."""
+        """Return the bytes that watching takes, without rows that wait to be counted."""
         return self._monitor.nbytes
 
 
@@ -241,7 +241,7 @@ def _scores(known: Known) -> list[Score]:
                 for metric, value in told.items()
             ]
         for found in alarm.findings(reference, known.now):
-            full = measured(found)
+            full = measured(found, reference=reference)
             values = {
                 "z": found.value,
                 "threshold": found.threshold,

@@ -216,6 +216,10 @@ class ValueBins:
         """Return a name for each bin."""
         return [*(f"={value}" for value in self.top), "other", "unseen", "missing"]
 
+    def numbered(self) -> list[str]:
+        """Return names that tell no value: ``category 1`` is the most frequent one of the reference."""
+        return [*(f"category {place + 1}" for place in range(len(self.top))), "other", "unseen", "missing"]
+
     def places(self, column: NDArray[Any]) -> NDArray[np.intp]:
         """Return the bin of each value of a canonical column of shape ``(rows,)``."""
         place, other = self._places.get, self.unlisted

@@ -134,13 +134,16 @@ class FindingDocument(Strict):
     why: str
     begins: NumberDocument | None = None
     ends: NumberDocument | None = None
+    folded: _Counts = []  # documents of earlier releases have none
 
     def finding(self) -> Finding:
         """Return it; ``ValueError`` where bins and counts do not belong together."""
         if not len(self.labels) == len(self.reference) == len(self.current):
             raise ValueError("there must be one label and two counts per bin")
+        if self.folded and {*self.folded} != {*range(len(self.labels))}:
+            raise ValueError("every label must be of some bins")
         parts = {name: getattr(self, name) for name in type(self).model_fields}
-        parts |= {name: tuple(parts[name]) for name in ("labels", "reference", "current")}
+        parts |= {name: tuple(parts[name]) for name in ("labels", "reference", "current", "folded")}
         parts["measures"] = Measures(**self.measures.model_dump())
         parts["new_values"] = MappingProxyType(self.new_values)
         return Finding(**parts)

@@ -6,7 +6,7 @@ everything that is decided or shown is computed from sums of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.monitoring.baseline import CALM, Baseline, Role, Unrest
-from inprocml.monitoring.bins import BinCounts, Bins
+from inprocml.monitoring.bins import BinCounts, Bins, ValueBins
 
 __all__ = ["Counts", "Layout", "Role", "Series", "layout_of"]
 
@@ -27,18 +27,28 @@ class Series:
     """One column that is watched: a field of the row, or a number of the model's output.
 
     ``reference`` is what new rows are held against: the training counts, and in the place of values that came
-    once as many that were never seen (``BinCounts.left_out``).
+    once as many that were never seen (``BinCounts.left_out``). ``private``: none of its values is named.
     """
 
     name: str
     role: Role
     reference: BinCounts
     unrest: Unrest = CALM
+    private: bool = False
 
     @property
     def bins(self) -> Bins:
         """How its values fall into bins, missing last."""
         return self.reference.bins
+
+    def labels(self) -> tuple[str, ...]:
+        """Return a name for each bin, for people of the house."""
+        return self.untold() if self.private else tuple(self.bins.labels())
+
+    def untold(self) -> tuple[str, ...]:
+        """Return a name for each bin, categories by number: for what leaves the house."""
+        bins = self.bins
+        return tuple(bins.numbered() if isinstance(bins, ValueBins) else bins.labels())
 
 
 @dataclass(frozen=True)
@@ -70,8 +80,11 @@ class Layout:
         return np.concatenate([np.zeros(0, np.int64), *[np.asarray(part, np.int64) for part in parts]])
 
 
-def layout_of(baseline: Baseline) -> Layout:
-    """Return the series of a baseline: its fields, then the columns of its outputs that are watched."""
+def layout_of(baseline: Baseline, private: Collection[str] = ()) -> Layout:
+    """Return the series of a baseline: its fields, then the columns of its outputs that are watched.
+
+    ``private``: names of fields of which no value is named.
+    """
     fields = {
         name: counted.left_out(baseline.once[name]) if name in baseline.once else counted
         for name, counted in baseline.fields.items()
@@ -82,7 +95,13 @@ def layout_of(baseline: Baseline) -> Layout:
     )
     return Layout(
         tuple(
-            Series(name, role, counted, baseline.unrest.get((role, name), CALM))
+            Series(
+                name,
+                role,
+                counted,
+                baseline.unrest.get((role, name), CALM),
+                private=role == "input" and name in private,
+            )
             for role, group in groups
             for name, counted in group.items()
         )

@@ -101,12 +101,14 @@ class Finding:
     """What one column shows against one reference.
 
     ``value`` is the largest z of its tests in one window, ``threshold`` what it must exceed, ``test`` the
-    one that it comes from, ``effect`` how far it moved (sigma for location and scale, debiased PSI for shape,
-    the change of a share for rates). All are of the window from ``begins`` to ``ends`` (None: of rows that
-    have no time): of what moved the one that tells most, else the last day. ``rows`` is how many rows it
-    holds; ``current`` are their counts, ``reference`` those compared with, on bins named ``labels``, missing
-    last. ``since`` is when drift began. ``why`` says it in words, or what is wanting for a verdict. Times
-    are seconds since 1970.
+    one that it comes from, ``effect`` how far it moved (sigma for location and scale, debiased PSI for
+    shape, the change of a share for rates). All are of the window from ``begins`` to ``ends`` (None: of
+    rows that have no time): of what moved the one that tells most, else the last day. ``rows`` is how
+    many rows it holds; ``current`` are their counts, ``reference`` those compared with, on bins named
+    ``labels``, missing last; where these are fewer than its own, ``folded`` has the place among them of
+    each of its own. ``new_values`` has the most frequent values never seen, of all rows counted so far
+    and not of the window. ``since`` is when drift began. ``why`` says it in words, or what is wanting for
+    a verdict. Times are seconds since 1970.
     """
 
     name: str
@@ -126,6 +128,7 @@ class Finding:
     why: str = ""
     begins: float | None = None
     ends: float | None = None
+    folded: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,8 @@ class Joint:
     It looks at all columns together, and sees what no column shows alone. ``auc``: the area under the curve
     on rows that it had not seen, 0.5 where nothing can be told. ``p_value``: the chance of as much without
     drift, of this look alone. The rows are a sample of the last ``hours`` hours. ``columns``: those that told
-    most, with their share in it.
+    most, with their share in it. Merged it is that of the host that tells most; ``watching`` of ``hosts``
+    that have a whole day are at watch.
     """
 
     auc: float
@@ -145,16 +149,30 @@ class Joint:
     hours: int
     at: float
     columns: tuple[tuple[str, float], ...]
+    hosts: int = 1
+    watching: int = 0
 
     @property
     def state(self) -> State:
         """``watch`` where chance has one of a day's 24 looks show as much on 1 % of the days (Bonferroni).
 
-        ``warming`` before there are rows of a whole day: the time of day alone may tell rows apart.
+        Of several hosts: as many of them, and a host is at watch as often. ``warming`` before there are rows
+        of a whole day: the time of day alone may tell rows apart.
         """
         if self.hours < _DAY:
             return State.WARMING
-        return State.WATCH if self.p_value * _DAY <= _CHANCE else State.OK
+        level = _CHANCE / _DAY
+        chance = self.p_value if self.hosts == 1 else _at_least(self.watching, self.hosts, level)
+        return State.WATCH if chance <= level else State.OK
+
+
+def _at_least(wanted: int, of: int, each: float) -> float:
+    """Return the chance that ``wanted`` or more happen of as many as ``of``, independent of one another."""
+    fewer, term = 0.0, (1 - each) ** of
+    for happened in range(wanted):
+        fewer += term
+        term *= (of - happened) / (happened + 1) * each / (1 - each)
+    return 1 - fewer
 
 
 @dataclass(frozen=True, slots=True)

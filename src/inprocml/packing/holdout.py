@@ -36,7 +36,8 @@ def count_holdout(
 
     ``classes`` is what the estimator was fitted on, ``training`` the digest of the training table. Raises
     ``InvalidRow`` for a bad row, and ``PackError`` for labels that do not fit, for no rows, and for the
-    training table itself: on that every model looks better than it is.
+    training table itself: on that every model looks better than it is. Its rows in another order, or a part
+    of them, are not recognised.
     """
     if not isinstance(holdout, tuple) or len(holdout) != 2:
         raise PackError(

@@ -12,6 +12,7 @@ import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from opentelemetry import metrics
@@ -27,7 +28,10 @@ Callback = Callable[[CallbackOptions], Iterable[Observation]]
 __all__ = ["Column", "Monitored", "Score", "monitored", "monitors_memory"]
 
 MOST_COLUMNS = 50
-"""Columns whose bins are exported; an SDK keeps 2,000 series for each instrument."""
+"""Columns whose bins and scores are exported, the first ones."""
+
+MOST_SERIES = 1_000
+"""Series of bins of one version; an SDK keeps 2,000 for each instrument, of versions that are gone too."""
 
 
 class Column(NamedTuple):
@@ -124,10 +128,29 @@ def _bins(value: Callable[[Column, int], float]) -> Callback:
                     names.FEATURE_BIN: label,
                 },
             )
-            for column in list(source.columns())[:MOST_COLUMNS]
+            for column in _exported(source)
             for place, label in enumerate(column.labels)
         ]
     )
+
+
+def _exported(source: Monitored) -> Iterable[Column]:
+    """Return the first columns as far as there is room, whole ones: shares are of all bins of a column."""
+    room = MOST_SERIES
+    for column in islice(source.columns(), MOST_COLUMNS):
+        room -= len(column.labels)
+        if room < 0:
+            return
+        yield column
+
+
+def _exported_scores(source: Monitored) -> Iterable[Score]:
+    """Return the scores of the model and of the first columns; of others, which of them drifted."""
+    first = {(column.name, column.role) for column in islice(source.columns(), MOST_COLUMNS)}
+    for score in source.scores():
+        drifted = score.metric == "drifted" and score.value > 0
+        if not score.name or (score.name, score.role) in first or drifted:
+            yield score
 
 
 def _scores(value: Callable[[Score], float]) -> Callback:
@@ -144,7 +167,7 @@ def _scores(value: Callable[[Score], float]) -> Callback:
                     names.DRIFT_SCOPE: score.scope,
                 },
             )
-            for score in source.scores()
+            for score in _exported_scores(source)
         ]
     )
 
@@ -242,5 +265,5 @@ def _create_health(meter: metrics.Meter) -> None:
         names.MONITORING_LAG,
         callbacks=[_of_each(_lag)],
         unit="s",
-        description="Age of the oldest row not yet counted.",
+        description="Time since rows were counted last, if some wait; none of them is older.",
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.monitoring.alarm.columns import MIDNIGHT, MINUTE, Stream, category, normal, numbers, shifted
@@ -290,3 +292,18 @@ def test_a_state_of_an_earlier_form_is_refused():
     earlier = stored.replace(b"ipmlalarm\x00\x02", b"ipmlalarm\x00\x01", 1)
     with pytest.raises(ValueError, match="another release"):
         Alarm.load(watched.layout, earlier, model="late", version="7")
+
+
+def test_events_name_no_value_of_a_private_field():
+    def most_aa(rng, rows):
+        return rng.choice(np.array(["UA", "AA", "B6"], object), rows, p=[0.2, 0.6, 0.2])
+
+    told = {}
+    for private in (False, True):
+        watched = Stream(normal("x"), replace(category("carrier", CARRIERS), private=private))
+        watched.blocks(520)
+        watched.blocks(60, carrier=most_aa)
+        told[private] = watched.events[0]
+    assert [event.why.replace("AA", "category 2") for event in told.values()] == [told[True].why] * 2
+    assert "category 2" in told[True].findings[0].labels
+    assert not any(name in told[True].to_json() for name in ("=UA", "=AA", "=B6", "AA"))

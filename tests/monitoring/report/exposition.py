@@ -13,6 +13,7 @@ from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import Histogram, InMemoryMetricReader, Sum
 
+from inprocml.monitoring import HourOfWeekBins
 from inprocml.telemetry import names
 
 ROWS = 10_000  # between two scrapes
@@ -21,16 +22,23 @@ UNITS = {"s": "_seconds", "By": "_bytes"}
 # Of 100 training rows, and of 100 rows now in two workers whose columns drifted.
 REFERENCE = {
     "amount": {"[-inf, 0)": 0, "[0, 10)": 30, "[10, 20)": 38, "[20, inf)": 30, "missing": 2},
-    "country": {"=de": 50, "=fr": 47, "other": 1, "unseen": 0, "missing": 2},
+    "country": {"category 1": 50, "category 2": 47, "other": 1, "unseen": 0, "missing": 2},
 }
+# Columns of the healthy model besides: a share for each hour of a week, and one whose values are often new.
+HOURS = HourOfWeekBins().labels()[:-1]
+EXPECTED = REFERENCE | {
+    "departed": dict.fromkeys(HOURS, 100 / 168) | {"missing": 0},
+    "tailnum": {"category 1": 30, "other": 48, "unseen": 20, "missing": 2},
+}
+HEALTHY = EXPECTED | {"departed": {label: 100 * (label == "Mon 10") for label in EXPECTED["departed"]}}
 DRIFTED = [
     {
         "amount": {"[-inf, 0)": 5, "[0, 10)": 10, "[10, 20)": 20, "[20, inf)": 50, "missing": 15},
-        "country": {"=de": 80, "=fr": 5, "other": 1, "unseen": 8, "missing": 6},
+        "country": {"category 1": 80, "category 2": 5, "other": 1, "unseen": 8, "missing": 6},
     },
     {
         "amount": {"[-inf, 0)": 0, "[0, 10)": 20, "[10, 20)": 20, "[20, inf)": 45, "missing": 15},
-        "country": {"=de": 70, "=fr": 15, "other": 1, "unseen": 4, "missing": 10},
+        "country": {"category 1": 70, "category 2": 15, "other": 1, "unseen": 4, "missing": 10},
     },
 ]
 
@@ -68,7 +76,7 @@ class Process:
 
     def __init__(self, worker: int, mark: str = "", *, provider: MeterProvider | None = None) -> None:
         self._late, self._calm = f"late{mark}", f"calm{mark}"
-        self._bins = {self._late: DRIFTED[worker], self._calm: REFERENCE}
+        self._bins = {self._late: DRIFTED[worker], self._calm: HEALTHY}
         self._ticks = 0
         self.reader = InMemoryMetricReader()
         self._meter = (provider or MeterProvider([self.reader])).get_meter(names.SCOPE)
@@ -131,7 +139,7 @@ class Process:
             for label, share in parts.items():
                 placed = {**column, names.FEATURE_BIN: label}
                 yield names.OBSERVATIONS, share * ROWS // 100 * self._ticks, placed
-                yield names.REFERENCE_RATIO, REFERENCE[feature][label] / 100, placed
+                yield names.REFERENCE_RATIO, EXPECTED[feature][label] / 100, placed
 
 
 def _plain(*, bad, ticks):

@@ -11,18 +11,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.monitoring.alarm.columns import Stream, category, normal
+from tests.monitoring.alarm.columns import Stream, category, normal, numbers
 from tests.monitoring.report.sample import NOW, flights
 
 from inprocml.errors import Corrupt, Unsupported
 from inprocml.monitoring import HourOfWeekBins, NumberBins, ValueBins, numeric_edges
 from inprocml.monitoring.alarm.folding import Folding
-from inprocml.monitoring.report import DriftReport, Health, measured, measures
+from inprocml.monitoring.report import DriftReport, Health, measured, measures, words
 from inprocml.monitoring.series import Layout, Series
 from inprocml.monitoring.verdict import (
     Action,
     DriftEvent,
     Finding,
+    Joint,
     Measures,
     Moment,
     Progress,
@@ -47,7 +48,7 @@ def findings(draw, numbers=NUMBERS, names=NAMES, rows=COUNTS):
     labels = {
         "number": ("[-inf, 0)", "[0, 1)", "[1, inf)", "missing"),
         "value": ("=a", "=b", "other", "unseen", "missing"),
-        "folded": ("[-inf, 1)", "missing"),
+        "folded": ("[-inf, 1)", "[1, inf)", "missing"),
     }[kind]
     bins = st.lists(rows, min_size=len(labels), max_size=len(labels)).map(tuple)
     return Finding(
@@ -61,6 +62,7 @@ def findings(draw, numbers=NUMBERS, names=NAMES, rows=COUNTS):
         since=draw(optional(numbers)),
         rows=draw(rows),
         labels=labels,
+        folded=(0, 0, 1, 2) if kind == "folded" else (),
         reference=draw(bins),
         current=draw(bins),
         measures=Measures(**{part.name: draw(optional(numbers)) for part in fields(Measures)}),
@@ -225,6 +227,14 @@ def test_hosts_may_be_merged_in_any_order(three, random):
     assert again.health.seen == once.health.seen
 
 
+def test_episodes_that_are_alike_but_for_their_beginning_have_one_order():
+    over = [
+        DriftEvent("a", Action.CLOSED, "late", "3", Reference.TRAIN, NOW, since, ()) for since in (1.0, 0.0)
+    ]
+    one, two = (replace(flights(others=0), ended=(event,)) for event in over)
+    assert one.merge(two).ended == two.merge(one).ended
+
+
 def test_one_report_merges_to_itself():
     report = flights(others=2)
     assert report.merge() is report
@@ -251,18 +261,20 @@ def test_counts_on_bins_of_another_baseline_are_not_added():
 
 
 @settings(max_examples=40)
-@given(st.sampled_from(["number", "many", "few", "time"]), st.integers(0, 2**32))
+@given(st.sampled_from(["number", "months", "many", "few", "time"]), st.integers(0, 2**32))
 def test_all_bins_of_one_host_and_cells_of_another_add_up_exactly(kind, seed):
     """A calm column is shown on all bins, one that moved on the cells of its window."""
     random = np.random.default_rng(seed)
     column = {
         "number": lambda: random.normal(size=1000).round(random.integers(0, 4)),
+        "months": lambda: random.integers(1, random.integers(2, 31), 1000).astype(np.float64),
         "many": lambda: np.array([f"v{value}" for value in random.zipf(1.4, 1000) % 500], object),
         "few": lambda: random.choice(np.array(["a", "b"], object), 1000),
         "time": lambda: np.datetime64("2023-10-02", "us") + random.integers(0, 10**6, 1000).astype("m8[s]"),
     }[kind]()
     bins = {
         "number": lambda: NumberBins(tuple(numeric_edges(column).tolist())),
+        "months": lambda: NumberBins(tuple(numeric_edges(column).tolist())),
         "time": HourOfWeekBins,
     }.get(kind, lambda: ValueBins.of(column))()
     series = Series("x", "input", bins.count(column))
@@ -278,7 +290,8 @@ def test_all_bins_of_one_host_and_cells_of_another_add_up_exactly(kind, seed):
         current=tuple(counts[0].tolist()),
         rows=300,
     )
-    two = replace(one, labels=tuple(label for _, label in names), reference=then, current=folded[1])
+    cells = tuple(label for _, label in names)
+    two = replace(one, labels=cells, reference=then, current=folded[1], folded=folding.places[0])
     for reference in Reference:
         first, second = on_hosts([(one,), (two,)], reference=reference)
         for merged in (first.merge(second), second.merge(first)):
@@ -287,6 +300,25 @@ def test_all_bins_of_one_host_and_cells_of_another_add_up_exactly(kind, seed):
             assert found.current == tuple(a + b for a, b in zip(*folded, strict=True))
             hosts = 1 if reference is Reference.TRAIN else 2
             assert found.reference == tuple(hosts * count for count in then)
+
+
+def test_a_host_that_drifted_and_one_that_did_not_add_up_on_whole_numbers():
+    months = np.random.default_rng(0).integers(1, 13, 20_000)
+    hosts = []
+    for seed in (1, 2):
+        stream = Stream(numbers("month", months), seed=seed)
+        moved = {"month": lambda rng, n: rng.integers(7, 13, n) * 1.0} if seed == 2 else {}
+        stream.blocks(300)
+        stream.blocks(300, **moved)
+        found = stream.alarm.findings(Reference.TRAIN, stream.now)
+        hosts.append(replace(flights(others=0), findings=found))
+    calm, moved = (report["month"] for report in hosts)
+    assert (calm.folded, len(set(moved.folded))) == ((), len(moved.labels))
+    merged = hosts[0].merge(hosts[1])["month"]
+    summed = np.bincount(moved.folded, weights=calm.current) + moved.current
+    assert merged.current == tuple(summed.astype(int).tolist())
+    assert merged.reference == moved.reference
+    assert hosts[1].merge(hosts[0])["month"] == merged
 
 
 def test_two_reports_against_the_time_before_add_up():
@@ -308,6 +340,53 @@ def test_what_is_empty_has_no_distance_and_no_rate():
     bins = ValueBins.of(np.array(["a", "b"], dtype=object))
     told = measures((0,) * bins.size, (0,) * bins.size, bins)
     assert told == Measures()
+
+
+def often_new():
+    """A column of which many values came once, and its training rows as they fall on its bins."""
+    random = np.random.default_rng(0)
+    names = np.array([f"N{value}" for value in random.zipf(1.3, 20_000) % 90_000], object)
+    bins = ValueBins.of(names)
+    once = sum(count == 1 for count in np.unique(names, return_counts=True)[1])
+    return bins, bins.count(names), bins.count(names).left_out(int(once))
+
+
+def test_training_rows_are_at_no_distance_from_training_though_many_values_came_once():
+    bins, rows, expected = often_new()
+    assert expected.counts[-2] > 0.05 * rows.rows
+    found = replace(
+        flights(others=0)["tailnum"],
+        labels=tuple(bins.labels()),
+        reference=expected.counts,
+        current=rows.counts,
+        measures=Measures(),
+        test=Test.UNSEEN,
+        state=State.WATCH,
+        why="",
+    )
+    told = measured(found, bins).measures
+    assert abs(told.psi) < 0.01
+    assert told.jensen_shannon == told.hellinger == told.total_variation == told.l_infinity == 0
+    assert told.unseen == 0
+    one, two = on_hosts([(found,), (found,)])
+    assert abs(one.merge(two).findings[0].measures.psi) < 0.01
+    assert "expected" in words.changed(found, Reference.TRAIN, NOW)
+    assert "expected" not in words.changed(found, Reference.LIVE, NOW)
+
+
+def test_values_that_are_new_are_far_from_an_earlier_period_that_had_fewer():
+    """Of rows that were served nothing is expected: what they had is what they had."""
+    bins, _, before = often_new()
+    now = list(before.counts)
+    now[-2], now[-3] = now[-2] + now[-3], 0
+    found = replace(
+        flights(others=0)["tailnum"],
+        labels=tuple(bins.labels()),
+        reference=before.counts,
+        current=tuple(now),
+    )
+    assert measured(found, bins, Reference.LIVE).measures.psi > 0.25
+    assert abs(measured(found, bins).measures.psi) < 0.01
 
 
 def test_order_is_for_numbers_alone():
@@ -349,3 +428,53 @@ def test_a_finding_keeps_what_the_counts_cannot_tell():
 
 def test_times_are_of_the_report_and_not_of_the_reader():
     assert flights().at == NOW
+
+
+def look(p_value, hours=24, **told):
+    return Joint(told.pop("auc", 0.7), p_value, 500, 500, hours, NOW, (("hour", 1.0),), **told)
+
+
+def together(looks):
+    one, *others = [replace(flights(others=0), joint=each) for each in looks]
+    return one.merge(*others).joint
+
+
+@pytest.mark.parametrize(
+    ("looks", "state", "watching"),
+    [
+        ([look(0.0004), look(0.0004, hours=2)], State.WATCH, 0),  # of one host: the other has no verdict yet
+        ([look(0.0004), look(0.0002, hours=2)], State.WATCH, 0),
+        ([look(0.5, hours=3), look(0.0004, hours=2)], State.WARMING, 0),
+        ([look(0.0004), *[look(0.5)] * 39], State.OK, 1),  # chance has one of so many show as much
+        ([look(0.0004), look(0.0004), *[look(0.5)] * 38], State.WATCH, 2),
+        ([look(0.0004), look(0.0004)], State.WATCH, 2),
+        ([look(0.5), look(0.6)], State.OK, 0),
+    ],
+)
+def test_what_hosts_see_together_is_judged_by_how_many_of_them_see_it(looks, state, watching):
+    found = together(looks)
+    assert (found.state, found.watching) == (state, watching)
+    assert together(list(reversed(looks))) == found
+    report = replace(flights(others=0), joint=found)
+    assert DriftReport.from_dict(json.loads(json.dumps(report.to_dict()))) == report
+    said = words.joint(report)
+    assert said.startswith("Watch") == (state is State.WATCH)
+    judged = found.hosts > 1 and state is not State.WARMING
+    assert (f"{watching} of {found.hosts} hosts" in said) == judged
+
+
+@given(
+    st.lists(
+        st.builds(look, st.sampled_from([0.0004, 0.5]), st.integers(1, 24), auc=st.floats(0.5, 1)),
+        min_size=1,
+        max_size=5,
+    ),
+    st.randoms(),
+)
+def test_hosts_that_look_at_all_columns_may_be_merged_one_by_one(looks, random):
+    whole = together(looks)
+    random.shuffle(looks)
+    one = looks[0]
+    for other in looks[1:]:
+        one = together([one, other])
+    assert one == whole

@@ -98,6 +98,13 @@ def hostile_report():
     return replace(report, model=HOSTILE[0], version=HOSTILE[4], findings=findings, timeline=slots)
 
 
+def test_names_of_new_values_are_said_to_be_of_all_rows():
+    report = flights()
+    assert "Unseen values of all rows counted so far: N901ZZ (9)" in read(report.html())
+    table = replace(report, health=replace(report.health, scope="table"))
+    assert "Unseen values: N901ZZ (9)" in read(table.html())
+
+
 def test_a_person_sees_state_columns_time_amount_and_gaps_at_a_glance():
     report = flights()
     for shown in (str(report), read(report.html())):
@@ -202,7 +209,7 @@ def test_words_are_made_where_the_decision_left_none():
     report = flights(others=0)
     bare = tuple(replace(found, why="") for found in report.findings)
     said = str(replace(report, findings=bare))
-    assert re.search(r"tailnum: 7\.\d % unseen, 0\.0 % training, since 09:05", said)
+    assert re.search(r"tailnum: 7\.\d % unseen, 0 % training, since 09:05", said)
     assert "wind_gust: up 0.60 sigma against training, since 11:35" in said
 
 

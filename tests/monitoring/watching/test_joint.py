@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -156,6 +157,24 @@ def test_memory_is_bounded_whatever_comes():
     assert len(sampled._hours) <= 49
     assert max(len(hour.keys) for hour in sampled._hours) == 80
     assert sum(hour.sample.nbytes for hour in sampled._hours) <= 49 * 80 * 3
+
+
+@pytest.mark.parametrize("wrong", [10 * 365 * 24, -10 * 365 * 24, 1])
+def test_a_look_at_a_wrong_clock_costs_hours_and_not_years(wrong):
+    sampled, draw = together(), np.random.default_rng(7)
+
+    def hours(first, end):
+        for hour in range(first, end):
+            sampled.due(START + hour * HOUR)
+            sampled.add(BASELINE.places(columns(draw, 100), {}), START + hour * HOUR)
+
+    hours(0, 50)
+    hours(50 + wrong, 51 + wrong)
+    hours(50, 75)
+    found = look(sampled, START + 75 * HOUR)
+    assert found[Reference.TRAIN].hours == 24
+    assert max(hour.number for hour in sampled._hours) == int(START // HOUR) + 74
+    assert len(sampled._hours) <= 49
 
 
 @pytest.mark.parametrize("of_hour", [0, 1, 99])
@@ -423,5 +442,6 @@ def test_it_is_said_in_text_and_on_pages():
 
 def test_of_several_hosts_the_most_certain_is_told():
     sure, unsure = (Joint(auc, p, 800, 800, 24, 1e9, ()) for auc, p in ((0.9, 0.0004), (0.5, 0.6)))
-    assert report_with(unsure).merge(report_with(sure), report_with(None)).joint == sure
+    merged = report_with(unsure).merge(report_with(sure), report_with(None)).joint
+    assert merged == replace(sure, hosts=2, watching=1)
     assert report_with(None).merge(report_with(None)).joint is None

@@ -20,6 +20,7 @@ from tests.monitoring.watching.watched import START, Clock, days, monitor_of, se
 
 from inprocml.monitoring import Monitoring, Reference
 from inprocml.monitoring.verdict import Action, State
+from inprocml.monitoring.watching import sharing
 from inprocml.monitoring.watching.watcher import Watcher
 
 ROWS = rows_of(np.random.default_rng(5), 600)
@@ -40,6 +41,8 @@ def test_what_was_answered_is_counted_once_and_exactly(tmp_path):
         "failed": 0,
         "cpu_ns": 0,
         "beat": 0,
+        "brought": 0,
+        "unread": 0,
     }
     monitor.close()
 
@@ -290,10 +293,31 @@ def test_workers_of_one_server_share_by_default_and_a_new_server_begins_anew(tmp
     assert folder.stat().st_mode & 0o777 == 0o700
     third.close()
     monkeypatch.setattr(os, "getppid", lambda: 1)  # as if a service of the system's: a server of its own
+    monkeypatch.setattr(os, "getpgid", lambda process: 1 if process == 1 else 77)
     fourth = monitor_of(None, Clock())
     assert totals(fourth)[0] == 0
     fourth.close()
     assert len(list(folder.iterdir())) == 1, "a server that ended leaves a file"
+
+
+def test_workers_of_a_server_that_is_process_1_of_its_container_share(tmp_path, monkeypatch):
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    monkeypatch.setattr(os, "getpgid", lambda process: 1)
+    first = monitor_of(None, Clock())
+    serve(first, ROWS[:10])
+    first.look()
+    monkeypatch.setattr(sharing, "_files", {})  # as if in another process, with a number of its own
+    another = os.getpid() + 1
+    monkeypatch.setattr(os, "getpid", lambda: another)
+    second = monitor_of(None, Clock())
+    assert totals(second)[0] == 10
+    (folder,) = tmp_path.iterdir()
+    assert len(list(folder.glob("*.counts"))) == 1
+    for monitor in (first, second):
+        monitor.close()
 
 
 def test_what_ended_servers_left_is_swept_and_what_living_ones_use_is_not(tmp_path, monkeypatch):
@@ -379,6 +403,39 @@ def test_a_clock_that_steps_back_stops_nothing(tmp_path):
     monitor.close()
 
 
+def test_a_file_that_is_deleted_again_and_again_leaves_nothing_open(tmp_path):
+    clock = Clock()
+    monitors = [monitor_of(tmp_path, clock) for _ in range(2)]
+
+    def look():
+        for monitor in monitors:
+            monitor.look()
+        return len(list(Path("/dev/fd").iterdir()))
+
+    before = look()
+    for _ in range(5):
+        (path,) = tmp_path.glob("*.counts")
+        path.unlink()
+        clock.now += 6.0
+        assert look() == before
+    for monitor in monitors:
+        monitor.close()
+    assert len(list(Path("/dev/fd").iterdir())) < before
+
+
+def test_a_clock_that_steps_back_keeps_no_process_from_the_others(tmp_path, monkeypatch):
+    clock = Clock(START + 86_400.0)
+    monitor = monitor_of(tmp_path, clock)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        assert totals(monitor)[2] == "worker"
+        clock.now += 29.0
+        assert totals(monitor)[2] == "worker"
+    clock.now = START
+    assert totals(monitor)[2] == "host"
+    monitor.close()
+
+
 def test_rows_after_the_end_are_lost_in_silence(tmp_path):
     monitor = monitor_of(tmp_path, Clock())
     monitor.close()
@@ -447,3 +504,26 @@ def comes(condition):
 def test_what_cannot_be_is_refused_where_it_is_written(how, error):
     with pytest.raises(error, match=next(iter(how))):
         Monitoring(**how)
+
+
+def test_of_two_monitors_in_one_process_one_decides_and_the_other_takes_over(tmp_path):
+    clock, events = Clock(), []
+    monitors = [monitor_of(tmp_path, clock) for _ in range(2)]
+    for monitor in monitors:
+        monitor.listen(events.append)
+    random = np.random.default_rng(3)
+    for look in range(130):
+        for monitor in monitors:
+            clock.now += 31.0
+            serve(monitor, rows_of(random, 75, shift=3.0 if look > 100 else 0.0))
+            monitor.look()
+    decide = [monitor.decided(lambda known: known.total.rows) is not None for monitor in monitors]
+    assert decide == [True, False]
+    opened = [event.reference for event in events]
+    assert opened
+    assert len(set(opened)) == len(opened), "an episode is told twice"
+    monitors[0].close()
+    clock.now += 6.0
+    monitors[1].look()
+    assert monitors[1].decided(lambda known: known.total.rows) == 130 * 150, "nobody took over"
+    monitors[1].close()

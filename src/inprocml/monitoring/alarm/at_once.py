@@ -116,7 +116,7 @@ def _finding(sight: Sight, place: int, counts: Counts) -> Finding:
         effect=effect,
         since=None,
         rows=int(counts.sum()),
-        labels=tuple(series.bins.labels()),
+        labels=series.labels(),
         reference=series.reference.counts,
         current=tuple(counts.tolist()),
         measures=measures_of(sight, place, cells),

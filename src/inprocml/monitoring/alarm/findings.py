@@ -68,6 +68,7 @@ def _finding(sight: Sight, place: int, shown: Shown, state: State) -> Finding:
         why=words,
         begins=shown.begins,
         ends=shown.ends,
+        folded=shown.folded,
     )
 
 

@@ -60,6 +60,13 @@ class Folding:
         """For each series the cells that some bin falls into, and their labels, missing last."""
         return tuple(_names(each) for each in self.layout.series)
 
+    @once
+    def places(self) -> tuple[tuple[int, ...], ...]:
+        """For each series the place of each bin among its ``names``; empty where these are its bins."""
+        return tuple(
+            _places(_cells(each), names) for each, names in zip(self.layout.series, self.names, strict=True)
+        )
+
 
 def _kind(series: Series) -> str:
     if isinstance(series.bins, HourOfWeekBins):
@@ -97,13 +104,19 @@ def _merged(counts: tuple[int, ...]) -> list[int]:
     return [place for place, group in enumerate(groups) for _ in group]
 
 
+def _places(cells: list[int], names: tuple[tuple[int, str], ...]) -> tuple[int, ...]:
+    order = {cell: place for place, (cell, _) in enumerate(names)}
+    places = tuple(order[cell] for cell in cells)
+    return () if places == tuple(range(len(names))) else places
+
+
 def _names(series: Series) -> tuple[tuple[int, str], ...]:
     if _kind(series) == "time":
         parts = [
             f"{days} {hour:02}-{hour + 4:02}" for days in ("Mon-Fri", "Sat-Sun") for hour in range(0, 24, 4)
         ]
         return (*enumerate(parts, start=1), (MISSING, "missing"))
-    labels, cells = series.bins.labels(), _cells(series)
+    labels, cells = series.labels(), _cells(series)
     names: dict[int, str] = {}
     for label, cell in zip(labels, cells, strict=True):
         if cell not in names:

@@ -57,6 +57,7 @@ class Shown:
     test: Test | None
     value: float
     effect: float
+    folded: tuple[int, ...] = ()
 
 
 def shown_of(sight: Sight, states: Sequence[State]) -> list[Shown]:
@@ -144,9 +145,9 @@ def _shown(
         ends = clock.open_since if clock.open_rows else clock.heard
     if whole:
         current = tuple(sight.folding.layout.parts(sight.recent)[place].tolist())
-        labels = tuple(series.bins.labels())
+        labels = series.labels()
         return Shown(labels, series.reference.counts, current, cells, begins, ends, *numbers)
     against = sight.tables.counts[place] if sight.tables else np.zeros(CELLS)
     labels = tuple(label for _, label in names)
     then, now = (tuple(int(side[cell]) for cell, _ in names) for side in (against, cells))
-    return Shown(labels, then, now, cells, begins, ends, *numbers)
+    return Shown(labels, then, now, cells, begins, ends, *numbers, sight.folding.places[place])

@@ -24,12 +24,12 @@ _WAY = {
 
 
 def clock(at: float, now: float, *, dated: bool = False) -> str:
-    """Return ``14:05`` (UTC), or the date where it is more than a day ago; with the time if ``dated``."""
+    """Return ``14:05`` (UTC), or the date where it is a day away or more; with the time if ``dated``."""
     try:
         moment = datetime.fromtimestamp(at, UTC)
-    except (OverflowError, OSError, ValueError):
-        return "long ago"
-    if now - at <= _DAY:
+    except (OverflowError, OSError, ValueError):  # not a time
+        return "?"
+    if abs(now - at) < _DAY:
         return f"{moment:%H:%M}"
     return f"{moment:%Y-%m-%d %H:%M}" if dated else f"{moment:%Y-%m-%d}"
 
@@ -50,8 +50,8 @@ def lasting(seconds: float) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share with two digits that tell: ``7.2 %``, ``0.03 %``, ``0 %``, ``100 %``."""
-    return f"{float(f'{100 * share:.2g}') if share < 0.995 else round(100 * share):g} %"
+    """Return a share to a tenth, smaller ones with two digits that tell: ``17.3 %``, ``0.034 %``, ``0 %``."""
+    return f"{float(f'{100 * share:.2g}') if share < 0.001 else round(100 * share, 1):g} %"
 
 
 def why(

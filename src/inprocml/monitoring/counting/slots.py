@@ -61,8 +61,14 @@ class Slots:
         self._descriptor = descriptor
         self._count, self._record, self._state = count, record, state
         self._digest = digest
-        self._map = mmap.mmap(descriptor, self._size())
+        self._map = mmap.mmap(descriptor, self.size(record, state, count))
         self._mine: set[int] = set()
+        self._elected: dict[str, int | None] = {}  # "slot": who of this process evaluates
+
+    @staticmethod
+    def size(record: int, state: int, count: int = 64) -> int:
+        """Return how many bytes such a file takes."""
+        return _HEAD + _area(state) + count * _area(record)
 
     @classmethod
     def open(cls, path: Path, *, digest: bytes, record: int, state: int, count: int = 64) -> Self:
@@ -100,7 +106,7 @@ class Slots:
         except FileNotFoundError:
             return None
         header = _HEADER.pack(_MAGIC, digest, count, record, state)
-        size = _HEAD + _area(state) + count * _area(record)
+        size = cls.size(record, state, count)
         try:
             if os.fstat(descriptor).st_size == size and os.pread(descriptor, _HEADER.size, 0) == header:
                 return cls(path, descriptor, digest, count, record, state)
@@ -134,7 +140,7 @@ class Slots:
         if not _is(path, descriptor):
             return False
         header = _HEADER.pack(_MAGIC, digest, count, record, state)
-        size = _HEAD + _area(state) + count * _area(record)
+        size = cls.size(record, state, count)
         if os.fstat(descriptor).st_size == size and os.pread(descriptor, _HEADER.size, 0) == header:
             return True
         fresh = temporary_in(path.parent)
@@ -152,9 +158,6 @@ class Slots:
             os.close(made)
         return False
 
-    def _size(self) -> int:
-        return _HEAD + _area(self._state) + self._count * _area(self._record)
-
     # --- slots -------------------------------------------------------------------------------------
 
     def claim(self) -> int | None:
@@ -167,7 +170,8 @@ class Slots:
         return None
 
     def release(self, slot: int) -> None:
-        """Leave a slot to the next process; what was counted stays."""
+        """Leave a slot to the next process; what was counted stays. Who evaluated does so no more."""
+        self.resign(slot)
         self._mine.discard(slot)
         self._unlock(slot)
 
@@ -181,8 +185,12 @@ class Slots:
 
     def all(self) -> list[bytes]:
         """Return the last record of every slot that was ever used."""
-        found = [self.read(slot) for slot in range(self._count)]
-        return [record for record in found if record is not None]
+        return [record for record in self.used() if record is not None]
+
+    def used(self) -> list[bytes | None]:
+        """Return the last record of every slot that was ever used; None for one that is damaged."""
+        used = [slot for slot in range(self._count) if self._turn(self._place(slot))]
+        return [self.read(slot) for slot in used]
 
     def alone(self) -> bool:
         """Whether no other process has a slot or evaluates."""
@@ -205,13 +213,23 @@ class Slots:
 
     # --- the one who evaluates ---------------------------------------------------------------------
 
-    def elect(self) -> bool:
-        """Become the one process that evaluates, if no living process is, or stay it."""
-        return self._lock(self._count)
+    def elect(self, slot: int | None = None) -> bool:
+        """Become the one that evaluates, if nobody that lives is, or stay it; for the user of ``slot``.
 
-    def resign(self) -> None:
-        """Let another process evaluate."""
-        self._unlock(self._count)
+        The lock is the process's own: of those that share this object one alone evaluates.
+        """
+        if self._elected.setdefault("slot", slot) != slot:
+            return False
+        won = self._lock(self._count)
+        if not won:
+            self._elected.clear()
+        return won
+
+    def resign(self, slot: int | None = None) -> None:
+        """Let another evaluate, if it is the user of ``slot`` that does."""
+        if self._elected.get("slot", -1) == slot:
+            self._unlock(self._count)
+            self._elected.clear()
 
     def write_state(self, state: bytes) -> None:
         """Write what the evaluation has learnt; only the one who evaluates does."""
@@ -220,6 +238,16 @@ class Slots:
     def read_state(self) -> bytes | None:
         """Return what the last evaluation has learnt, if any."""
         return self._get(_HEAD, self._state)
+
+    @property
+    def users(self) -> int:
+        """How many slots this process has."""
+        return len(self._mine)
+
+    @property
+    def decided(self) -> bool:
+        """Whether a state was ever written here, though it may be damaged by now."""
+        return bool(self._turn(_HEAD))
 
     @property
     def gone(self) -> bool:

@@ -23,10 +23,11 @@ from inprocml.schema.once import once
 
 __all__ = ["NUMBERS", "Form", "Tally"]
 
-NUMBERS = ("rows", "seen", "sampled_out", "dropped", "failed", "cpu_ns", "beat")
+NUMBERS = ("rows", "seen", "sampled_out", "dropped", "failed", "cpu_ns", "beat", "brought", "unread")
 """What is counted besides bins: rows on the bins; rows answered; of these, rows not counted by choice
 (``most_rows``), for want of room, and because they could not be; nanoseconds of CPU; the second, since 1970,
-of the last look."""
+of the last look; rows that this process had counted elsewhere before it came to this file; processes whose
+records cannot be read."""
 
 _NAMES = 1024  # bytes of unseen values' names for each column
 _LONGEST = 64  # characters of a name
@@ -111,7 +112,7 @@ class Tally:
             if len(finite):
                 with np.errstate(over="ignore"):  # numbers near the end of float64
                     self._add_moments(place, (finite.sum(), finite @ finite, finite.min(), finite.max()))
-        elif place in self.names:
+        elif place in self.names and not series.private:
             unseen = column[where == series.bins.size - 2]
             if len(unseen):
                 values, times = np.unique([str(value)[:_LONGEST] for value in unseen], return_counts=True)
@@ -163,7 +164,8 @@ class Tally:
             raise ValueError("counts below zero, or sums that are not numbers")
         end += 32 * series + 4
         for at, place in enumerate(form.named):
-            tally.names[place] = _unpacked(record[end + at * _NAMES : end + (at + 1) * _NAMES])
+            if not form.layout.series[place].private:  # it may not have been so when they were written
+                tally.names[place] = _unpacked(record[end + at * _NAMES : end + (at + 1) * _NAMES])
         return tally
 
 

@@ -45,6 +45,11 @@ class Hooks:
             line.put(event)
 
     @property
+    def idle(self) -> bool:
+        """Whether this process has told every event, as well as it can be told."""
+        return all(line.idle for line in self._mine())
+
+    @property
     def counts(self) -> Mapping[str, int]:
         """What became of the events in this process."""
         every = Counter({"told": 0, "failed": 0, "dropped": 0})
@@ -71,6 +76,11 @@ class _Line:
         self._running = False
         self._said = False
         self.counts: Counter[str] = Counter()
+
+    @property
+    def idle(self) -> bool:
+        with self._lock:
+            return not self._events and not self._running
 
     def put(self, event: DriftEvent) -> None:
         key = event.key

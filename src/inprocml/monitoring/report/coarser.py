@@ -1,32 +1,40 @@
-"""Counts on all bins of a column, put on the cells that are kept of it for a window: exact, by name alone.
+"""Counts on all bins of a column, put on the cells that are kept of it for a window: exact.
 
 A host shows a calm column on all bins, and one that moved on some sixteen cells, each of which is some bins.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
-__all__ = ["onto", "put"]
+from inprocml.monitoring.report.shares import is_numeric
 
-_RANGE = re.compile(r"\[(\S+), (\S+)\)")
-_HOUR = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun) ([01]\d|2[0-3])")
+__all__ = ["Grid", "onto", "put"]
 
 
-def onto(fine: Sequence[str], coarse: Sequence[str]) -> list[int] | None:
-    """Return the place among ``coarse`` of each bin of ``fine``; ``None`` where these are none of those."""
-    if tuple(fine) == tuple(coarse):
-        return list(range(len(fine)))
-    if not fine or not coarse or fine[-1] != coarse[-1] or len(set(coarse)) != len(coarse):
+class Grid(NamedTuple):
+    """What counts lie on: ``labels`` and ``folded`` of a finding."""
+
+    labels: tuple[str, ...]
+    folded: tuple[int, ...]
+
+
+def onto(fine: Grid, coarse: Grid) -> Sequence[int] | None:
+    """Return the place on ``coarse`` of each bin of ``fine``; ``None`` where these are none of those.
+
+    Names of ends do not tell where a bin belongs: of integers, ``[5, 5)`` lies beside ``[5, 6)``.
+    """
+    if fine.labels == coarse.labels:
+        return range(len(fine.labels))
+    if fine.folded or len(fine.labels) != len(coarse.folded):
         return None
-    if _RANGE.fullmatch(fine[0]):
-        return _ranges(fine, coarse)
-    names = {label: place for place, label in enumerate(coarse)}
-    places = [names.get(_named(label, names)) for label in fine]
-    found = [place for place in places if place is not None]
-    # the others of cells are more than those of all bins: each coarser bin must be made of finer ones
-    return found if len(found) == len(places) and len(set(found)) == len(coarse) else None
+    groups: list[list[str]] = [[] for _ in coarse.labels]
+    for label, place in zip(fine.labels, coarse.folded, strict=True):
+        groups[place].append(label)
+    name = _range if is_numeric(fine.labels) else _single
+    named = zip(groups, coarse.labels, strict=True)
+    return coarse.folded if all(name(group, whole) == whole for group, whole in named) else None
 
 
 def put(counts: Sequence[int], places: Sequence[int], size: int) -> tuple[int, ...]:
@@ -37,28 +45,13 @@ def put(counts: Sequence[int], places: Sequence[int], size: int) -> tuple[int, .
     return tuple(total)
 
 
-def _named(label: str, coarse: dict[str, int]) -> str:
-    """Return the coarser bin of a category or an hour of the week."""
-    if label in coarse:
-        return label
-    if label.startswith("="):
-        return "other"
-    hour = _HOUR.fullmatch(label)
-    if hour is None:
-        return label
-    days, first = "Sat-Sun" if hour[1] in {"Sat", "Sun"} else "Mon-Fri", int(hour[2]) // 4 * 4
-    return f"{days} {first:02}-{first + 4:02}"
+def _range(group: Sequence[str], _whole: str) -> str:
+    """Return what neighbours are called together: from where the first begins to where the last ends."""
+    if len(group) == 1:
+        return group[0]
+    return f"{group[0].partition(',')[0]},{group[-1].partition(',')[2]}"
 
 
-def _ranges(fine: Sequence[str], coarse: Sequence[str]) -> list[int] | None:
-    """Neighbours that were merged begin where the first began and end where the last ended."""
-    places, wanted = [], 0
-    begins = True
-    for label in fine[:-1]:
-        part, whole = _RANGE.fullmatch(label), _RANGE.fullmatch(coarse[min(wanted, len(coarse) - 1)])
-        if part is None or whole is None or (begins and part[1] != whole[1]):
-            return None
-        places.append(wanted)
-        begins = part[2] == whole[2]
-        wanted += begins
-    return [*places, wanted] if begins and wanted == len(coarse) - 1 else None
+def _single(group: Sequence[str], whole: str) -> str:
+    """Return what is called by its own name still; what others are called together is not in their names."""
+    return group[0] if len(group) == 1 else whole

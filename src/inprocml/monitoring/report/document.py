@@ -32,6 +32,7 @@ _KIND = "drift_report@1"
 _WHAT = "the drift report"
 _MOST_MOMENTS = 10_000
 _MOST_ENDED = 1_000
+_MOST_HOSTS = 100_000
 
 
 def write(report: DriftReport) -> dict[str, Any]:
@@ -93,6 +94,8 @@ class _Joint(Strict):
     hours: CountDocument
     at: NumberDocument
     columns: Annotated[list[_Told], Field(max_length=MOST_COLUMNS), Field(fail_fast=True)]
+    hosts: Annotated[int, Field(ge=1, le=_MOST_HOSTS)] = 1
+    watching: Annotated[int, Field(ge=0, le=_MOST_HOSTS)] = 0
 
     def joint(self) -> Joint:
         return Joint(**{**dict(self), "columns": tuple(self.columns)})

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from inprocml.monitoring.bins import Bins, NumberBins
-from inprocml.monitoring.report.shares import ends, is_numeric, rates
+from inprocml.monitoring.report.shares import ends, is_numeric, rates, unseen
 from inprocml.monitoring.statistics import (
     Undefined,
     bin_centres,
@@ -23,20 +23,31 @@ from inprocml.monitoring.statistics import (
     total_variation,
     wasserstein,
 )
-from inprocml.monitoring.verdict import Finding, Measures
+from inprocml.monitoring.verdict import Finding, Measures, Reference
 
 __all__ = ["measured", "measures"]
 
 
-def measures(reference: Sequence[int], current: Sequence[int], bins: Bins | Sequence[str]) -> Measures:
+def measures(
+    reference: Sequence[int],
+    current: Sequence[int],
+    bins: Bins | Sequence[str],
+    *,
+    expected: bool = False,
+) -> Measures:
     """Return the distances of ``current`` from ``reference``: counts on ``bins``, or on bins of these names.
 
     ``None`` where a distance is undefined. Those that need an order (Kolmogorov-Smirnov, Wasserstein,
     location, scale) are of numbers alone and leave missing values out. Names of bins tell their ends to six
-    digits: Wasserstein is not more exact then. Raises ``ValueError`` for what are no counts on these bins.
+    digits: Wasserstein is not more exact then. ``expected``: ``reference`` holds what is expected of values
+    never seen (``BinCounts.left_out``), so these are one with other rare values in all distances: the
+    training rows themselves have none that are new. Raises ``ValueError`` for what are no counts on these
+    bins.
     """
     labels = bins if isinstance(bins, Sequence) else bins.labels()
     missing, unseen, outside = rates(labels, current)
+    if expected:
+        reference, current = _together(labels, reference, current)
     index = psi(reference, current, debias=True)
     told = Measures(
         jensen_shannon=_value(jensen_shannon(reference, current)),
@@ -52,19 +63,40 @@ def measures(reference: Sequence[int], current: Sequence[int], bins: Bins | Sequ
     return _ordered(told, reference, current, bins) if is_numeric(labels) else told
 
 
-def measured(found: Finding, bins: Bins | None = None) -> Finding:
+def measured(found: Finding, bins: Bins | None = None, reference: Reference = Reference.TRAIN) -> Finding:
     """Return a finding with all measures of its counts; ``bins`` where these are the bins of its column.
 
     What it measured and these counts do not tell stays, as the location of a category's ranks.
     """
     fits = bins is not None and bins.size == len(found.labels)
-    again = measures(found.reference, found.current, bins if fits and bins is not None else found.labels)
+    again = measures(
+        found.reference,
+        found.current,
+        bins if fits and bins is not None else found.labels,
+        expected=reference is Reference.TRAIN,
+    )
     kept = {
         name: getattr(found.measures, name)
         for name in Measures.__dataclass_fields__
         if getattr(again, name) is None
     }
     return replace(found, measures=replace(again, **kept))
+
+
+def _together(
+    labels: Sequence[str], reference: Sequence[int], current: Sequence[int]
+) -> tuple[Sequence[int], Sequence[int]]:
+    """Count values never seen with others, and with those that came once, where some are expected."""
+    new = unseen(labels)
+    if not new or len(reference) != len(labels) or len(current) != len(labels) or not reference[new]:
+        return reference, current
+    rare = {place for place, count in enumerate(reference[: new - 1]) if not count} | {new - 1, new}
+    kept = [place for place in range(len(labels)) if place not in rare]
+    sides = [
+        [*(side[place] for place in kept), sum(side[place] for place in rare)]
+        for side in (reference, current)
+    ]
+    return sides[0], sides[1]
 
 
 def _ordered(

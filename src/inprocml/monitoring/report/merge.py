@@ -13,18 +13,21 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
-from inprocml.monitoring.report.coarser import onto, put
+from inprocml.monitoring.report.coarser import Grid, onto, put
 from inprocml.monitoring.report.core import DriftReport, Health, beyond, graver, ranked
 from inprocml.monitoring.report.measures import measures
 from inprocml.monitoring.report.shares import rates
 from inprocml.monitoring.verdict import (
     DriftEvent,
     Finding,
+    Joint,
     Measures,
     Moment,
     Progress,
     Reference,
+    State,
     Test,
 )
 
@@ -57,10 +60,25 @@ def merged(reports: Sequence[DriftReport]) -> DriftReport:
         findings=_findings(reports, first.reference),
         timeline=_timeline(moment for report in reports for moment in report.timeline),
         health=_health([report.health for report in reports]),
-        joint=min((one.joint for one in reports if one.joint), key=lambda one: one.p_value, default=None),
+        joint=_joint([report.joint for report in reports if report.joint is not None]),
         progress=min((report.progress for report in reports if report.progress), key=_behind, default=None),
         ended=_ended([event for report in reports for event in report.ended]),
     )
+
+
+def _joint(looks: Sequence[Joint]) -> Joint | None:
+    """The look that tells most, of those that have a whole day if there are any; and how many hosts watch."""
+    judged = [look for look in looks if look.state is not State.WARMING] or looks
+    if not judged:
+        return None
+    hosts = sum(look.hosts for look in judged)
+    watching = sum(look.watching if look.hosts > 1 else look.state is State.WATCH for look in judged)
+    return replace(min(judged, key=_telling), hosts=hosts, watching=watching if hosts > 1 else 0)
+
+
+def _telling(look: Joint) -> tuple[Any, ...]:
+    """What is most certain comes first; of looks alike any, but the same one in any order."""
+    return (look.p_value, -look.auc, -look.rows, -look.compared, -look.hours, -look.at, look.columns)
 
 
 def _behind(progress: Progress) -> tuple[float, ...]:
@@ -71,7 +89,7 @@ def _behind(progress: Progress) -> tuple[float, ...]:
 
 def _ended(events: Sequence[DriftEvent]) -> tuple[DriftEvent, ...]:
     """Each host has episodes of its own."""
-    return tuple(sorted(events, key=lambda event: (event.at, event.id, event.why)))
+    return tuple(sorted(events, key=lambda event: (event.at, event.to_json())))
 
 
 def _findings(reports: Sequence[DriftReport], reference: Reference) -> tuple[Finding, ...]:
@@ -90,21 +108,23 @@ def _finding(group: Sequence[Finding], reference: Reference) -> Finding:
     if len(group) == 1:
         return group[0]
     certain = min(group, key=_certainty)
-    labels = _most_rows(group)
-    alike = [fits for found in group if (fits := _coarser(found, labels)) is not None]
+    target = _most_rows(group)
+    labels = target.labels
+    alike = [fits for found in group if (fits := _coarser(found, target)) is not None]
     current = _summed([found.current for found in alike])
     counted = [found.reference for found in alike]
     # Training rows are the same on every host; each has healthy rows of its own.
     compared = max(counted, key=lambda counts: (sum(counts), counts))
     if reference is Reference.LIVE:
         compared = _summed(counted)
-    again = measures(compared, current, labels)
+    again = measures(compared, current, labels, expected=reference is Reference.TRAIN)
     began = [found.since for found in group if found.state is certain.state and found.since is not None]
     return replace(
         certain,
         since=min(began, default=None),
         rows=sum(found.rows for found in group),
         labels=labels,
+        folded=target.folded,
         reference=compared,
         current=current,
         measures=again,
@@ -115,13 +135,17 @@ def _finding(group: Sequence[Finding], reference: Reference) -> Finding:
     )
 
 
-def _coarser(found: Finding, labels: tuple[str, ...]) -> Finding | None:
-    """Return a finding with its counts on bins of these names; ``None`` where they cannot be put there."""
-    places = onto(found.labels, labels)
+def _coarser(found: Finding, target: Grid) -> Finding | None:
+    """Return a finding with its counts on these bins; ``None`` where they cannot be put there."""
+    places = onto(_grid(found), target)
     if places is None:
         return None
-    then, now = (put(counts, places, len(labels)) for counts in (found.reference, found.current))
-    return replace(found, labels=labels, reference=then, current=now)
+    then, now = (put(counts, places, len(target.labels)) for counts in (found.reference, found.current))
+    return replace(found, labels=target.labels, folded=target.folded, reference=then, current=now)
+
+
+def _grid(found: Finding) -> Grid:
+    return Grid(found.labels, found.folded)
 
 
 def _certainty(found: Finding) -> tuple[int, float, float, str, str, float, float]:
@@ -137,14 +161,14 @@ def _certainty(found: Finding) -> tuple[int, float, float, str, str, float, floa
     )
 
 
-def _most_rows(group: Sequence[Finding]) -> tuple[str, ...]:
-    """Return the names of the bins on which most rows can be put; of several the most bins."""
-    rows = {
-        labels: sum(sum(found.current) for found in group if onto(found.labels, labels) is not None)
-        for labels in {found.labels for found in group}
+def _most_rows(group: Sequence[Finding]) -> Grid:
+    """Return the bins on which most rows can be put; of several the most bins."""
+    fitting = {
+        grid: [found for found in group if onto(_grid(found), grid) is not None]
+        for grid in {_grid(found) for found in group}
     }
-    hosts = {labels: sum(onto(found.labels, labels) is not None for found in group) for labels in rows}
-    return max(rows, key=lambda labels: (rows[labels], hosts[labels], len(labels), labels))
+    rows = {grid: sum(sum(found.current) for found in found_on) for grid, found_on in fitting.items()}
+    return max(rows, key=lambda grid: (rows[grid], len(fitting[grid]), len(grid.labels), grid))
 
 
 def _summed(counts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:

@@ -117,7 +117,7 @@ def _row(report: DriftReport, found: Finding) -> list[str]:
         _day(report, found),
         _unbroken(words.psi(found)),
         _now_and_then(words.missing(found), rival),
-        _now_and_then(words.outside(found), rival),
+        _now_and_then(words.outside(found), words.unheard(found, report.reference)),
         _rows(found, words.window(found, report.at)),
     ]
 
@@ -164,7 +164,7 @@ def _day(report: DriftReport, found: Finding) -> Markup:
 
 def _now_and_then(shares: tuple[str, str], rival: str) -> Markup:
     now, then = shares
-    if now == then or (now, then) == ("< 0.1 %", "0.0 %"):
+    if now == then:
         return _unbroken(now)
     return Markup(f"{_unbroken(now)}<br><small>{_unbroken(f'{rival} {then}')}</small>")
 
@@ -178,7 +178,7 @@ def _told(report: DriftReport) -> list[Markup]:
         if told:
             parts += [_about(found), table(("values", rival, "now", ""), [_move(move) for move in told])]
         if found.new_values:
-            parts.append(_new_values(found))
+            parts.append(_new_values(found, words.so_far(report)))
     if len(report.drifted) > _TOLD:
         parts.append(paragraph(f"and {len(report.drifted) - _TOLD} more"))
     return [heading("Where shares moved most"), *parts] if parts else []
@@ -200,11 +200,11 @@ def _move(move: Move) -> list[str]:
     return [label, words.percent(move.reference), words.percent(move.current), rise]
 
 
-def _new_values(found: Finding) -> Markup:
+def _new_values(found: Finding, so_far: str) -> Markup:
     most = sorted(found.new_values.items(), key=lambda one: (-one[1], one[0]))[:_MOVES]
     shown = ", ".join(f"{apart(value)} ({times:,})" for value, times in most)
     more = f" and {len(found.new_values) - len(most)} more" if len(found.new_values) > len(most) else ""
-    return Markup(f'<p style="margin:0.2em 0">Unseen values: {shown}{more}</p>')
+    return Markup(f'<p style="margin:0.2em 0">Unseen values{so_far}: {shown}{more}</p>')
 
 
 def _timeline(report: DriftReport) -> Markup:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from inprocml.drawing import clean
+from inprocml.monitoring.alarm import words as alarm
 from inprocml.monitoring.alarm.words import lasting
 from inprocml.monitoring.report.core import DriftReport
 from inprocml.monitoring.report.shares import is_numeric, rates
@@ -29,9 +29,11 @@ __all__ = [
     "outside",
     "percent",
     "psi",
+    "so_far",
     "standing",
     "strength",
     "title",
+    "unheard",
     "unjudged",
     "window",
 ]
@@ -70,13 +72,7 @@ def began(found: Finding, now: float) -> str:
 
 def clock(when: float | None, now: float) -> str:
     """Return a time of day, with the date where it is a day away from ``now`` or more; UTC."""
-    if when is None:
-        return "-"
-    try:
-        told = datetime.fromtimestamp(when, UTC)
-    except (ValueError, OverflowError, OSError):  # not a time
-        return "?"
-    return f"{told:%H:%M}" if abs(now - when) < _DAY else f"{told:%Y-%m-%d %H:%M}"
+    return "-" if when is None else alarm.clock(when, now, dated=True)
 
 
 def window(found: Finding, now: float) -> str:
@@ -91,9 +87,7 @@ def window(found: Finding, now: float) -> str:
 
 def percent(part: float | None) -> str:
     """Return a share as percent, ``-`` where there is none."""
-    if part is None:
-        return "-"
-    return "< 0.1 %" if 0 < part < 0.001 else f"{part * 100:.1f} %"
+    return "-" if part is None else alarm.percent(part)
 
 
 def title(report: DriftReport) -> str:
@@ -207,7 +201,14 @@ def changed(found: Finding, reference: Reference, now: float) -> str:
     if place is None:
         return f"{clean(found.name)}: {amount(found)} against {rival}{since}"
     is_, was = (percent(rates(found.labels, counts)[place]) for counts in (found.current, found.reference))
-    return f"{clean(found.name)}: {is_} {found.test.replace('_', ' ')}, {was} {rival}{since}"
+    against_it = unheard(found, reference) if found.test is Test.UNSEEN else rival
+    return f"{clean(found.name)}: {is_} {found.test.replace('_', ' ')}, {was} {against_it}{since}"
+
+
+def unheard(found: Finding, reference: Reference) -> str:
+    """Return what the share of values unknown to the reference is compared with, in a word."""
+    known = rates(found.labels, found.reference)[1]
+    return "expected" if known and reference is Reference.TRAIN else against(reference)[1]
 
 
 def outside(found: Finding) -> tuple[str, str]:
@@ -220,6 +221,11 @@ def outside(found: Finding) -> tuple[str, str]:
 def missing(found: Finding) -> tuple[str, str]:
     """Return the share of missing values, now and in the reference."""
     return percent(rates(found.labels, found.current)[0]), percent(rates(found.labels, found.reference)[0])
+
+
+def so_far(report: DriftReport) -> str:
+    """Return of which rows the names of unseen values are: names are kept for no window."""
+    return "" if report.health.scope == "table" else " of all rows counted so far"
 
 
 def unjudged(report: DriftReport) -> list[str]:
@@ -263,6 +269,12 @@ def joint(report: DriftReport) -> str:
             f"All columns together: {found.hours} of the 24 hours that a verdict needs ({chance}, where the "
             "time of day may tell)."
         )
+    if found.hosts > 1:
+        chance = f"{found.watching} of {found.hosts} hosts can, of the clearest {chance}"
+        if found.state is not State.WATCH and found.watching:
+            return (
+                f"All columns together: chance alone may tell rows of the last day from {rival} ({chance})."
+            )
     if found.state is not State.WATCH:
         return f"All columns together: rows of the last day cannot be told from {rival} ({chance})."
     told = f" {_named([name for name, _ in found.columns])} tell most." if found.columns else ""

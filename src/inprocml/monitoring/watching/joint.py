@@ -62,9 +62,11 @@ class Together:
         if not self._taken or not len(places[0]):
             return
         number = int(now // _HOUR)
-        if not self._hours or number > self._hours[-1].number:  # a clock that steps back: of the last hour
-            self._hours = [hour for hour in self._hours if hour.number >= number - 2 * _DAY]
-            self._hours.append(_Hour(number, len(self._taken)))
+        if not self._hours or number != self._hours[-1].number:
+            past = [hour for hour in self._hours if hour.number <= number]  # what lies ahead never was
+            if not past or past[-1].number < number:
+                past = [*past[-2 * _DAY :], _Hour(number, len(self._taken))]
+            self._hours = past
         self._hours[-1].add([places[place] for place in self._taken], self._draw)
 
     def due(self, now: float, effect: float = 1.0) -> Callable[[Callable[[], object]], Found] | None:
@@ -171,6 +173,6 @@ def loaded(text: bytes) -> Found:
 
 
 def _joint(parts: Any) -> Joint:
-    auc, p_value, rows, compared, hours, at, columns = parts
+    auc, p_value, rows, compared, hours, at, columns = parts[:7]  # those of several hosts are in no file
     told = tuple((str(name), float(weight)) for name, weight in columns)
     return Joint(float(auc), float(p_value), int(rows), int(compared), int(hours), float(at), told)

@@ -5,6 +5,8 @@ Every version of every model in a process has ids of its own prefix; a label is 
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import weakref
 from collections import OrderedDict
@@ -55,3 +57,12 @@ def owner(prediction_id: object) -> Labelled | None:
     known = _known.get(os.getpid())
     prefix = prediction_id.partition("-")[0]
     return None if known is None else known.serving.get(prefix) or known.retired.get(prefix)
+
+
+@atexit.register
+def _leave() -> None:
+    """Close what still got labels: their files are of no use when the process has ended."""
+    known = _known.get(os.getpid())
+    for each in [] if known is None else known.retired.values():
+        with contextlib.suppress(Exception):
+            each.close()

@@ -221,7 +221,7 @@ class Monitor:
         for each in (self.labelled, *labels.retired(self.model)):
             each.look()
         if deciding:
-            self.labelled.decide(self._tell)
+            self.labelled.decide(self._tell, self._idle)
         with self._lock:
             self._tallies.mine.numbers["cpu_ns"] += time.thread_time_ns() - began
 
@@ -250,18 +250,20 @@ class Monitor:
         self.look()
         self._watcher.forget(self)
         with self._lock:
-            events: list[DriftEvent] = []
-            evaluation = self._evaluation if retired and not self._closed else None
-            if evaluation is not None:
-                events = evaluation.alarm.retire(self._clock())
-                self._tallies.write_state(evaluation.dump())
+            last = None if self._closed else self._evaluation
             self._closed = True
+            events = last.alarm.retire(self._clock()) if last and retired else []
+        self._tell(events)
+        if last is not None and retired and self.labelled is not None:
+            self.labelled.retire(self._tell, self._idle)
+        with self._lock:
+            if last is not None:
+                if self._idle():
+                    last.told()
+                self._tallies.write_state(last.dump())
             if self.labelled is not None:
                 labels.forget(self._prefix)  # those of its predictions still come
-            self._tallies.close(deciding=self._evaluation is not None)
-        self._tell(events)
-        if evaluation is not None and self.labelled is not None:
-            self.labelled.retire(self._tell)
+            self._tallies.close(retired=retired)
         if self._recorder is not None:
             self._recorder.close()
 
@@ -287,7 +289,6 @@ class Monitor:
             evaluation = self._evaluation
             if evaluation is None:
                 evaluation = self._new_evaluation()
-                self._take_over(evaluation)
             answer = question(self._known(evaluation, now))
         self._tell(events)
         return answer
@@ -358,19 +359,11 @@ class Monitor:
             return []
         if self._evaluation is None:
             self._evaluation = self._new_evaluation()
-            self._take_over(self._evaluation)
+        elif self._idle():
+            self._evaluation.told()
         events = self._evaluation.add(self._tallies.total(), now)
         self._tallies.write_state(self._evaluation.dump())
         return events
-
-    def _take_over(self, evaluation: Evaluation) -> None:
-        """Go on where the process that decided before has ended."""
-        state = self._tallies.read_state()
-        try:
-            if state is not None:
-                evaluation.load(state)
-        except ValueError as error:
-            self._grumble("what was learnt so far cannot be read", error)
 
     def _known(self, evaluation: Evaluation, now: float) -> Known:
         tallies = self._tallies
@@ -378,7 +371,11 @@ class Monitor:
 
     def _new_evaluation(self) -> Evaluation:
         budget = float(self._settings.budget)
-        return Evaluation(self._form, model=self.model, version=self.version, budget=budget)
+        fresh = Evaluation(self._form, model=self.model, version=self.version, budget=budget)
+        return self._tallies.taken_over(fresh)
+
+    def _idle(self) -> bool:
+        return self._settings.hooks.idle
 
     def _tell(self, events: Sequence[DriftEvent]) -> None:
         for event in events:

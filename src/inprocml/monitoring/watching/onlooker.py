@@ -63,7 +63,7 @@ class Onlooker:
 
     def _decide(self, slots: Slots) -> None:
         evaluation = self._evaluation(slots)
-        total = self._total(self._tallies(slots))
+        total = self._total(slots)
         if total.rows == evaluation.total.rows:
             return  # nothing new: a server that comes back finds what it left
         evaluation.add(total, self._clock())
@@ -72,20 +72,20 @@ class Onlooker:
     def _known(self, slots: Slots) -> Known:
         now, tallies = self._clock(), self._tallies(slots)
         living = [tally for tally in tallies if now - tally.numbers["beat"] < ALIVE_SECONDS]
-        return Known(self._evaluation(slots), self._total(tallies), "host", max(1, len(living)), now)
+        return Known(self._evaluation(slots), self._total(slots), "host", max(1, len(living)), now)
 
     def _evaluation(self, slots: Slots) -> Evaluation:
         evaluation = Evaluation(self._form, model=self._model, version=self._version, budget=self._budget)
-        state = slots.read_state()
-        if state is not None:
-            evaluation.load(state)
+        if slots.decided:
+            evaluation.load(slots.read_state() or b"")
         return evaluation
 
     def _tallies(self, slots: Slots) -> list[Tally]:
         return [Tally.from_bytes(self._form, record) for record in slots.all()]
 
-    def _total(self, tallies: list[Tally]) -> Tally:
+    def _total(self, slots: Slots) -> Tally:
         total = Tally(self._form)
-        for tally in tallies:
+        for tally in self._tallies(slots):
             total.merge(tally)
+        total.numbers["unread"] = slots.used().count(None)
         return total

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
@@ -37,6 +37,9 @@ class Monitoring:
     at most 4 fields of 16 values. In ``store`` predictions wait for their labels where all processes find
     them; else each remembers its own, the last 100,000.
 
+    Of the fields in ``private`` no value is named in files of counts, reports and events: categories have
+    numbers there, the most frequent one of training first.
+
     Raises ``TypeError`` or ``ValueError`` that names the argument.
     """
 
@@ -50,6 +53,7 @@ class Monitoring:
     usual_labels: float | None = None
     slices: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     store: PredictionStore | None = None
+    private: Collection[str] = ()
 
     def __post_init__(self) -> None:
         _check_above("budget", self.budget, math.inf)
@@ -68,6 +72,7 @@ class Monitoring:
         if self.folder is not None:
             object.__setattr__(self, "folder", Path(self.folder).expanduser().absolute())
         _check_capture(self.capture)
+        object.__setattr__(self, "private", _names(self.private, self.slices))
         given: Any = (self.on_drift,) if callable(self.on_drift) else self.on_drift
         if not isinstance(given, Sequence) or not all(callable(hook) for hook in given):
             raise TypeError("on_drift must be a callable that takes a DriftEvent, or several of them")
@@ -85,6 +90,16 @@ class Monitoring:
             usual=self.usual_labels,
             budget=float(self.budget),
         )
+
+
+def _names(private: object, slices: Mapping[str, object]) -> tuple[str, ...]:
+    if isinstance(private, str) or not isinstance(private, Collection):
+        raise TypeError("private must be several names of fields, as in private=('email',)")
+    if not all(isinstance(name, str) for name in private):
+        raise TypeError("private must be several names of fields, as in private=('email',)")
+    if both := sorted({*private} & {*slices}):
+        raise ValueError(f"{both[0]!r} is in private and in slices, whose values are told; leave one out")
+    return tuple(private)
 
 
 def _check_capture(capture: object) -> None:

@@ -1,7 +1,8 @@
 """Where the processes of a host add up what they count: a file for each version of a model.
 
 By default in a folder of this user's in the place for temporary files, one file for the processes of one
-server: those of one parent and one process group. It stays while the parent lives, whoever of them ends.
+server: those of one parent and one process group. It stays while the parent lives, whoever of them ends, or
+until all of them serve another version. In a folder of the host's the last versions of a model stay.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ _OLD = 3600.0  # seconds after which the file of a server that was killed is swe
 _SUFFIX = ".counts"
 _LABELS = ".labels"
 _SLOTS = 64  # processes
+_MOST_BYTES = (
+    2**27
+)  # of a file: some 2,000 columns; it is written in full, where memory may be what it lies in
+_MODEL = 12  # characters of a file's name that tell models apart
+_VERSIONS = 8  # of a model, in a folder of the host's
 
 
 class _Taken(OSError):
@@ -39,7 +45,7 @@ class _Files:
 
     def __init__(self) -> None:
         self.lock = lock_maker()()
-        self.open: dict[_Key, tuple[Slots, int]] = {}
+        self.open: dict[_Key, Slots] = {}
 
 
 _files: dict[int, _Files] = {}  # by process id; what a parent has open is never touched in its child
@@ -65,9 +71,16 @@ class Shared:
 
         Raises ``OSError`` where there is none to be had: the process then counts for itself.
         """
+        size = Slots.size(form.size, state, _SLOTS)
+        if size > _MOST_BYTES:
+            columns = len(form.layout.series)
+            raise OSError(f"counts of {columns} columns take {size:,} bytes; {_MOST_BYTES:,} are the most")
         path = _path(folder, name, digest)
         shape = {"digest": form.digest, "record": form.size, "state": state, "count": _SLOTS}
-        return cls._claimed(path, shape, passing=folder is None)
+        shared = cls._claimed(path, shape, passing=folder is None)
+        if folder is not None:
+            _thin(path)
+        return shared
 
     @classmethod
     def open_own(
@@ -83,22 +96,22 @@ class Shared:
         for number in range(_SLOTS):
             path = counts.with_name(f"{counts.stem}.{settings.hex()[:16]}.{number}{_LABELS}")
             with contextlib.suppress(_Taken):
-                return cls._claimed(path, shape, passing=False)
+                return cls._claimed(path, shape, passing=folder is None)
         raise OSError(f"{counts.parent}: all files of labels are taken")
 
     @classmethod
     def _claimed(cls, path: Path, shape: dict[str, Any], *, passing: bool) -> Shared:
         files, key = _mine(), _key(path)
         with files.lock:
-            slots, users = files.open.get(key, (None, 0))
+            slots = files.open.get(key)
             if slots is None or slots.gone:
-                slots, users = Slots.open(path, **shape), 0
+                slots = Slots.open(path, **shape)
             slot = slots.claim()
             if slot is None:
-                if not users:
+                if not slots.users:
                     slots.close()
                 raise _Taken(f"{path}: all slots are taken")
-            files.open[key] = slots, users + 1
+            files.open[key] = slots
         return cls(path, key, slots, slot, passing=passing)
 
     @property
@@ -113,6 +126,10 @@ class Shared:
             if path != self._path and (found := labels_in(path)) is not None:
                 yield found
 
+    def elect(self) -> bool:
+        """Become the one that decides, if nobody that lives does, or stay it."""
+        return self.slots.elect(self._slot)
+
     def read(self) -> bytes | None:
         """Return this slot's record: one's own, or what a process that ended has left."""
         return self.slots.read(self._slot)
@@ -121,21 +138,31 @@ class Shared:
         """Show what was counted."""
         self.slots.write(self._slot, record)
 
-    def close(self) -> None:
-        """Leave the slot, with what was counted, to the next process."""
+    def close(self, *, retired: bool = False) -> None:
+        """Leave the slot, with what was counted, to the next process.
+
+        ``retired``: there will be none in this server. The last one to leave deletes the file, if it is of
+        no use elsewhere; labels still come, and their files go when they do no more.
+        """
         files = _mine()
         with files.lock:
             self.slots.release(self._slot)
-            slots, users = files.open.get(self._key, (None, 0))
-            if slots is not self.slots:
+            if self.slots.users:
                 return
-            if users > 1:
-                files.open[self._key] = slots, users - 1
-                return
-            del files.open[self._key]
-            if self._passing and not _living(self._path) and slots.alone() and not slots.gone:
-                _remove(self._path)
-            slots.close()
+            if files.open.get(self._key) is self.slots:  # not of a file that was deleted
+                del files.open[self._key]
+                if self._passing and self.slots.alone() and not self.slots.gone:
+                    self._tidy(retired=retired)
+            self.slots.close()
+
+    def _tidy(self, *, retired: bool) -> None:
+        if self._path.suffix == _LABELS:
+            if not _counts_of(self._path).exists():
+                self._path.unlink(missing_ok=True)
+        elif retired:
+            self._path.unlink(missing_ok=True)
+        elif not _living(self._path):
+            _remove(self._path)
 
 
 def _remove(counts: Path) -> None:
@@ -144,10 +171,14 @@ def _remove(counts: Path) -> None:
             path.unlink()
 
 
+def _counts_of(labels: Path) -> Path:
+    return labels.with_name(labels.name.split(".")[0] + _SUFFIX)
+
+
 def counts_file(folder: Path, name: str, digest: str, whose: str = "") -> Path:
     """Return the file of the version ``digest`` of the model ``name``."""
-    key = hashlib.sha256(f"{name}\0{digest}".encode()).hexdigest()[:24]
-    return folder / f"{key}{whose}{_SUFFIX}"
+    model, version = (hashlib.sha256(text.encode()).hexdigest() for text in (name, f"{name}\0{digest}"))
+    return folder / f"{model[:_MODEL]}{version[:24]}{whose}{_SUFFIX}"
 
 
 def labels_in(path: Path) -> tuple[bytes | None, bytes | None] | None:
@@ -157,7 +188,7 @@ def labels_in(path: Path) -> tuple[bytes | None, bytes | None] | None:
     """
     files = _mine()
     with files.lock:  # to close a file of one's own would give up its lock
-        held, _ = files.open.get(_key(path), (None, 0))
+        held = files.open.get(_key(path))
         if held is not None:
             return held.read(0), held.read_state()
         slots = Slots.found(path)
@@ -202,10 +233,19 @@ def _server() -> str:
     """Return what the workers of one server have in common, and no later server has: their parent.
 
     A process whose parent is the system's first one is a server of its own, as is each group of processes.
+    Process 1 of a container may be the server itself: then its workers are of its group, and what a first
+    process starts as services never is.
     """
     parent = os.getppid()
-    who = parent if parent > 1 else os.getpid()
+    who = parent if parent > 1 or (parent == 1 and _of_my_group(1)) else os.getpid()
     return f"-{os.getpgid(0)}-{who}-{_started(who)}"
+
+
+def _of_my_group(process: int) -> bool:
+    try:
+        return os.getpgid(process) == os.getpgid(0)
+    except OSError:  # it is hidden, or no more
+        return False
 
 
 def _started(process: int) -> str:
@@ -226,7 +266,7 @@ def _started(process: int) -> str:
 
 def _living(path: Path) -> bool:
     """Whether the server of a file goes on; one's own process, which asks when it ends, does not."""
-    *_, who, started = path.stem.split("-")
+    who, started = (*path.stem.split("-"), *4 * ("",))[2:4]  # behind a group
     return who.isdecimal() and int(who) != os.getpid() and bool(started) and _started(int(who)) == started
 
 
@@ -244,23 +284,42 @@ def _check(folder: Path) -> None:
 def _sweep(folder: Path) -> None:
     """Delete the files of servers that ended long ago."""
     for path in folder.glob(f"*{_SUFFIX}"):
-        with contextlib.suppress(OSError):
-            if not held_here(path) and not _living(path) and not _held(path):
-                path.unlink()
-    for path in folder.glob(f"*{_LABELS}"):
-        if not path.with_name(path.name.split(".")[0] + _SUFFIX).exists():
-            with contextlib.suppress(OSError):
-                path.unlink()
+        if not _living(path):
+            _remove_unheld(path)
+    _sweep_labels(folder)
     for path in folder.glob(".tmp-*"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > _OLD:
                 path.unlink()
 
 
-def _held(path: Path) -> bool:
-    """Whether a process has the file; it may have written nothing for days."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        return Slots.held(descriptor)
-    finally:
-        os.close(descriptor)
+def _sweep_labels(folder: Path, model: str = "") -> None:
+    """Delete files of labels of which the counts are gone, once nobody has them."""
+    for path in folder.glob(f"{model}*{_LABELS}"):
+        if not _counts_of(path).exists():
+            _remove_unheld(path)
+
+
+def _thin(counts: Path) -> None:
+    """Delete what nobody has of a model's versions, but for the last ones that were counted."""
+    found: list[tuple[float, Path]] = []
+    for path in counts.parent.glob(f"{counts.name[:_MODEL]}*{_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            found.append((path.stat().st_mtime, path))
+    for _, path in sorted(found)[:-_VERSIONS]:
+        _remove_unheld(path)
+    _sweep_labels(counts.parent, counts.name[:_MODEL])
+
+
+def _remove_unheld(path: Path) -> None:
+    """Delete a file that no process has; one that has it may have written nothing for days."""
+    files = _mine()
+    with files.lock, contextlib.suppress(OSError):  # to close a file of one's own would give up its locks
+        if _key(path) in files.open:
+            return
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            if not Slots.held(descriptor):
+                path.unlink()
+        finally:
+            os.close(descriptor)

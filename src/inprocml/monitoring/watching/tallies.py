@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 from inprocml.monitoring.counting import Form, Tally
 from inprocml.monitoring.series import Counts
-from inprocml.monitoring.watching.evaluation import room_for
+from inprocml.monitoring.watching.evaluation import Evaluation, room_for
 from inprocml.monitoring.watching.sharing import Shared
 
-__all__ = ["ALIVE_SECONDS", "Tallies"]
+__all__ = ["ALIVE_SECONDS", "RETRY_SECONDS", "Tallies", "is_due"]
 
-_RETRY_SECONDS = 30.0
+RETRY_SECONDS = 30.0
 ALIVE_SECONDS = 120.0
+
+
+def is_due(retry_at: float, now: float) -> bool:
+    """Whether to try again: at ``retry_at``, infinite for never, or as soon as a clock has stepped back."""
+    return retry_at != math.inf and not retry_at - RETRY_SECONDS <= now < retry_at
 
 
 class Tallies:
@@ -40,6 +46,7 @@ class Tallies:
         self._inherited = Tally(form)  # what a process that ended had counted in this one's slot
         self._shared: Shared | None = None
         self._retry_at = 0.0
+        self._elsewhere = False  # whether rows were counted in a file that is lost, or in none
 
     @property
     def scope(self) -> Literal["worker", "host"]:
@@ -47,20 +54,23 @@ class Tallies:
         return "worker" if self._shared is None else "host"
 
     def publish(self, now: float) -> bool:
-        """Show what was counted; False where the place for it was lost, and with it what was decided."""
+        """Show what was counted; False where others have decided meanwhile: what this process has is void."""
         self.mine.numbers["beat"] = max(0, int(now))
-        lost = self._shared is not None and not self._shared.sound
-        if self._shared is not None and lost:
+        if self._shared is not None and not self._shared.sound:
             self._shared.close()
-            self._shared, self._retry_at = None, 0.0
-        if self._shared is None and now >= self._retry_at:
+            self._shared, self._retry_at, self._elsewhere = None, 0.0, True
+        joins = self._shared is None and is_due(self._retry_at, now)
+        if joins:
             self._join(now)
-        if self._shared is not None:
-            self._shared.write(self.mine.to_bytes())
-        return not lost
+        if self._shared is None:
+            return True
+        self._shared.write(self.mine.to_bytes())
+        return not (joins and self._shared.slots.decided)
 
     def _join(self, now: float) -> None:
         """Find a slot among the other processes, and go on where the one before ended."""
+        if self._elsewhere:  # those rows are not of now
+            self.mine.numbers["brought"] = self.mine.rows
         try:
             self._shared = Shared.open(
                 self._form,
@@ -70,9 +80,10 @@ class Tallies:
                 state=room_for(self._form),
             )
         except OSError as error:
-            self._retry_at = now + _RETRY_SECONDS
+            self._retry_at, self._elsewhere = now + RETRY_SECONDS, True
             self._grumble("this process counts for itself", error)
             return
+        self._elsewhere = False
         left = self._shared.read()
         if left is not None:
             try:
@@ -85,24 +96,26 @@ class Tallies:
     def total(self) -> Tally:
         """Return what all processes have counted."""
         total = Tally(self._form)
-        for tally in self._all():
+        found, total.numbers["unread"] = self._all()
+        for tally in found:
             total.merge(tally)
         return total
 
     def workers(self, now: float) -> int:
         """Return how many processes count."""
-        return max(1, sum(now - tally.numbers["beat"] < ALIVE_SECONDS for tally in self._all()))
+        return max(1, sum(now - tally.numbers["beat"] < ALIVE_SECONDS for tally in self._all()[0]))
 
-    def _all(self) -> list[Tally]:
+    def _all(self) -> tuple[list[Tally], int]:
+        """Return the tallies that can be read, and how many cannot."""
         if self._shared is None:
-            return [self.mine]
-        found = []
-        for record in self._shared.slots.all():
+            return [self.mine], 0
+        found, records = [], self._shared.slots.used()
+        for record in records:
             try:
-                found.append(Tally.from_bytes(self._form, record))
+                found.append(Tally.from_bytes(self._form, record or b""))
             except ValueError as error:
                 self._grumble("what another process counts cannot be read", error)
-        return found
+        return found, len(records) - len(found)
 
     def own(self) -> Counts:
         """Return what this process itself has counted: without what it went on from."""
@@ -115,21 +128,25 @@ class Tallies:
 
     def elect(self) -> bool:
         """Whether it falls to this process to decide."""
-        return self._shared is None or self._shared.slots.elect()
+        return self._shared is None or self._shared.elect()
 
-    def read_state(self) -> bytes | None:
-        """Return what was decided last, by whichever process."""
-        return None if self._shared is None else self._shared.slots.read_state()
+    def taken_over(self, fresh: Evaluation) -> Evaluation:
+        """Return it as the process that decided before has left it; where that is lost, from here on."""
+        try:
+            if self._shared is not None and self._shared.slots.decided:
+                fresh.load(self._shared.slots.read_state() or b"")
+        except ValueError as error:
+            fresh.total = self.total()  # what was counted until now is not of now
+            self._grumble("what was learnt so far cannot be read", error)
+        return fresh
 
     def write_state(self, state: bytes) -> None:
         """Keep what was decided for the next process."""
         if self._shared is not None:
             self._shared.slots.write_state(state)
 
-    def close(self, *, deciding: bool) -> None:
-        """Leave; what was counted stays for the other processes."""
+    def close(self, *, retired: bool = False) -> None:
+        """Leave, to decide no more; what was counted stays for the other processes, if it is of use."""
         if self._shared is not None:
-            if deciding:
-                self._shared.slots.resign()
-            self._shared.close()
+            self._shared.close(retired=retired)
             self._shared = None

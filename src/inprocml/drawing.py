@@ -80,7 +80,7 @@ def spark(counts: Sequence[float], *, most: float | None = None, ascii_only: boo
     blocks = _ASCII_BLOCKS if ascii_only else _BLOCKS
     tallest = most or max(counts, default=0) or 1
     return "".join(
-        blocks[min(int(count / tallest * len(blocks)), len(blocks) - 1)] if count > 0 else " "
+        blocks[min(int(min(count / tallest, 1.0) * len(blocks)), len(blocks) - 1)] if count > 0 else " "
         for count in counts
     )
 

@@ -276,6 +276,10 @@ def test_a_line_of_bars_has_a_letter_a_count_and_hides_none(counts, ascii_only):
     assert [letter == " " for letter in drawn] == [count == 0 for count in counts]
 
 
+def test_a_bar_that_is_taller_than_any_number_is_as_tall_as_all():
+    assert spark([1e300, 0.0], most=1e-300) == "\u2588 "
+
+
 def test_the_picture_in_the_docs_is_what_the_code_draws():
     path = Path(__file__).parents[3] / "scripts" / "drift_picture.py"
     spec = importlib.util.spec_from_file_location("drift_picture", path)

@@ -589,11 +589,30 @@ def test_hooks_hear_of_quality(tmp_path):
     monitor = watched(tmp_path, clock)
     monitor.listen(heard.append)
     monitor.look()
-    monitor.labelled.decide = lambda tell: tell(["worse"])
+    monitor.labelled.decide = lambda tell, _: tell(["worse"])
     clock.now += 100
     monitor.look()
     assert heard == ["worse"]
     monitor.close()
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_an_event_that_a_hook_has_not_heard_is_told_again_by_the_next_process(tmp_path, heard):
+    clock, events, busy = Clock(), [], [True]
+    labelled, _ = worse_of(tmp_path, clock)
+    for _ in range(5):  # the hook is at it for days
+        labelled.retire(events.extend, lambda: not busy[0])
+        clock.now += DAY
+        labelled.decide(events.extend, lambda: not busy[0])
+    assert [event.action for event in events] == [Action.CLOSED], "this process tells it once"
+    busy[0] = not heard
+    clock.now += DAY
+    labelled.decide(events.extend, lambda: not busy[0])
+    labelled._shared.close()
+    heir = labelled_of(tmp_path, clock, usual=1.0, labels_within=2 * DAY)
+    heir.decide(events.extend)
+    assert [event.key for event in events] == [events[0].key] * (1 if heard else 2)
+    heir.close()
 
 
 def test_an_episode_of_quality_ends_with_its_version(tmp_path):

@@ -23,6 +23,7 @@ from inprocml.native import lock_maker
 __all__ = ["Labelled"]
 
 Tell: TypeAlias = Callable[[Sequence[DriftEvent]], None]
+Idle: TypeAlias = Callable[[], bool]
 
 _BEAT_SECONDS = 60.0  # after which a process that hears of no label says that it lives
 _JUDGE_SECONDS = 60.0  # cohorts are hours or days
@@ -59,6 +60,7 @@ class Labelled:
         self._retry_at = 0.0
         self._judge_at = 0.0
         self._episode = Episode()
+        self._said = -1  # the number of the episode that this process told last
 
     def look(self) -> bool:
         """Show what was counted since the last look; whether there was anything."""
@@ -80,8 +82,11 @@ class Labelled:
         report = self.quality.report(now, *(record.counters for record in shown))
         return replace(report, model=self.model, version=self.version, scope=scope, workers=living)
 
-    def decide(self, tell: Tell) -> None:
-        """Tell of an episode that begins or ends, at least once; for the one process that decides."""
+    def decide(self, tell: Tell, idle: Idle = lambda: True) -> None:
+        """Tell of an episode that begins or ends, at least once; for the one process that decides.
+
+        ``idle`` says whether what was told has been heard.
+        """
         now = self._clock()
         if self._judge_at - _JUDGE_SECONDS <= now < self._judge_at:
             return
@@ -90,28 +95,33 @@ class Labelled:
         silence = self.quality.settings.labels_within + patience
         with self._lock:
             episode = self._last_episode()
+            if episode.number == self._said and idle():
+                episode = self._keep(episode, episode.heard())
             if episode.told:
                 episode = self._keep(episode, episode.step(report.state, now, patience, silence))
-        self._tell(report, episode, tell, report.why)
+        self._tell(report, episode, (tell, idle), report.why)
 
-    def retire(self, tell: Tell) -> None:
+    def retire(self, tell: Tell, idle: Idle = lambda: True) -> None:
         """End the episode that is open, and tell of it: another version serves in place of this one."""
         report = self.report()
         with self._lock:
             last = self._last_episode()
             episode = self._keep(last, last.over())
-        self._tell(report, episode, tell, "the version no longer serves")
+        self._tell(report, episode, (tell, idle), "the version no longer serves")
 
-    def _tell(self, report: QualityReport, episode: Episode, tell: Tell, why: str) -> None:
-        """Tell of an episode, and then say that it was told: the process may be killed in between."""
-        if episode.told:
+    def _tell(self, report: QualityReport, episode: Episode, hooks: tuple[Tell, Idle], why: str) -> None:
+        """Tell of an episode, and say so when it was heard: the process may be killed in between."""
+        tell, idle = hooks
+        if episode.told or episode.number == self._said:
             return
         if episode.opened is not None:
             tell([event_of(report, Action.OPENED, episode.opened)])
         elif episode.ended is not None:
             tell([event_of(report, Action.CLOSED, episode.ended, why)])
-        with self._lock:
-            self._keep(episode, episode.heard())
+        self._said = episode.number
+        if idle():
+            with self._lock:
+                self._keep(episode, episode.heard())
 
     def _keep(self, before: Episode, episode: Episode) -> Episode:
         self._episode = episode

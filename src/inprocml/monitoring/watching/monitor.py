@@ -221,7 +221,7 @@ class Monitor:
         for each in (self.labelled, *labels.retired(self.model)):
             each.look()
         if deciding:
-            self.labelled.decide(self._tell)
+            self.labelled.decide(self._tell, self._idle)
         with self._lock:
             self._tallies.mine.numbers["cpu_ns"] += time.thread_time_ns() - began
 
@@ -254,16 +254,16 @@ class Monitor:
             self._closed = True
             events = last.alarm.retire(self._clock()) if last and retired else []
         self._tell(events)
+        if last is not None and retired and self.labelled is not None:
+            self.labelled.retire(self._tell, self._idle)
         with self._lock:
             if last is not None:
-                if self._settings.hooks.idle:
+                if self._idle():
                     last.told()
                 self._tallies.write_state(last.dump())
             if self.labelled is not None:
                 labels.forget(self._prefix)  # those of its predictions still come
             self._tallies.close(retired=retired)
-        if retired and last is not None and self.labelled is not None:
-            self.labelled.retire(self._tell)
         if self._recorder is not None:
             self._recorder.close()
 
@@ -359,7 +359,7 @@ class Monitor:
             return []
         if self._evaluation is None:
             self._evaluation = self._new_evaluation()
-        elif self._settings.hooks.idle:
+        elif self._idle():
             self._evaluation.told()
         events = self._evaluation.add(self._tallies.total(), now)
         self._tallies.write_state(self._evaluation.dump())
@@ -373,6 +373,9 @@ class Monitor:
         budget = float(self._settings.budget)
         fresh = Evaluation(self._form, model=self.model, version=self.version, budget=budget)
         return self._tallies.taken_over(fresh)
+
+    def _idle(self) -> bool:
+        return self._settings.hooks.idle
 
     def _tell(self, events: Sequence[DriftEvent]) -> None:
         for event in events:

@@ -172,3 +172,40 @@ def test_rows_from_before_the_first_look_are_rows_of_now(tmp_path, taken):
     assert sum(taken) == 2 * len(FEW), "what came first is never looked at"
     for monitor in monitors:
         monitor.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 100, None])
+def test_a_file_that_is_cut_short_or_overwritten_under_its_processes_costs_none_of_them(
+    tmp_path, caplog, content
+):
+    """Of a mapped file, what is not there any more would end the process (SIGBUS)."""
+    clock = Clock()
+    one, other = monitor_of(tmp_path, clock), monitor_of(tmp_path, clock)
+    looked(one, clock, [FEW])
+    looked(other, clock, [FEW])
+    (path,) = tmp_path.glob("*.counts")
+    with path.open("r+b") as stream:
+        stream.write(b"\xff" * path.stat().st_size if content is None else content)
+        stream.truncate()
+    with caplog.at_level("WARNING"):
+        looked(one, clock, [FEW])
+        looked(other, clock, [FEW])
+    assert totals(one)[0] == totals(other)[0] == 4 * len(FEW)
+    assert "the file was deleted, replaced or damaged" in caplog.text
+    one.close()
+    other.close()
+
+
+def test_a_file_that_was_damaged_between_two_servers_is_told(tmp_path, caplog):
+    clock = Clock()
+    before = monitor_of(tmp_path, clock)
+    looked(before, clock, [FEW])
+    before.close()
+    (path,) = tmp_path.glob("*.counts")
+    path.write_bytes(b"garbage")
+    with caplog.at_level("WARNING"):
+        monitor = monitor_of(tmp_path, clock)
+        looked(monitor, clock, [FEW])
+    assert totals(monitor)[0] == len(FEW)
+    assert "what was counted before is lost" in caplog.text
+    monitor.close()

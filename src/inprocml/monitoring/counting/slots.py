@@ -5,14 +5,13 @@ a process that is killed in between leaves the half that was whole. A slot belon
 on its byte, which the system gives back when a process dies: the next one goes on where it ended, so that
 nothing that was counted is lost. The same for the one process that evaluates, and keeps its state here too.
 
-The file is written in full when it is made, for to write into a hole of a mapped file on a full disk ends the
-process; and it is never cut short or made anew in place, for others have it mapped.
+The file is written in full when it is made, so that a disk that fills up later takes nothing away. It is read
+and written by position, not mapped: where somebody cuts a mapped file short, the system ends the process.
 """
 
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import struct
 import threading
@@ -61,8 +60,9 @@ class Slots:
         self._descriptor = descriptor
         self._count, self._record, self._state = count, record, state
         self._digest = digest
-        self._map = mmap.mmap(descriptor, self.size(record, state, count))
         self._mine: set[int] = set()
+        self.replaced = False
+        """Whether a damaged file, or one of another form, was in its place when it was opened."""
         self._elected: dict[str, int | None] = {}  # "slot": who of this process evaluates
 
     @staticmethod
@@ -79,6 +79,7 @@ class Slots:
         if _fcntl is None:
             raise OSError("this system has no locks of bytes")
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        replaced = False
         for _ in range(_TRIES):
             descriptor = os.open(path, flags, 0o600)
             try:
@@ -86,8 +87,10 @@ class Slots:
                 made = cls._sound(path, descriptor, digest, count, record, state)
                 if made:
                     slots = cls(path, descriptor, digest, count, record, state)
+                    slots.replaced = replaced
                     _locks().lockf(descriptor, _locks().LOCK_UN, 1, _LOCKS + count + 1)
                     return slots
+                replaced = replaced or os.fstat(descriptor).st_size > 0
             except BaseException:
                 os.close(descriptor)
                 raise
@@ -105,10 +108,8 @@ class Slots:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
         except FileNotFoundError:
             return None
-        header = _HEADER.pack(_MAGIC, digest, count, record, state)
-        size = cls.size(record, state, count)
         try:
-            if os.fstat(descriptor).st_size == size and os.pread(descriptor, _HEADER.size, 0) == header:
+            if cls._whole(descriptor, digest, count, record, state):
                 return cls(path, descriptor, digest, count, record, state)
         except BaseException:
             os.close(descriptor)
@@ -132,6 +133,13 @@ class Slots:
         return cls.existing(path, digest=digest, record=record, state=state, count=count)
 
     @classmethod
+    def _whole(cls, descriptor: int, digest: bytes, count: int, record: int, state: int) -> bool:
+        """Whether the open file is one of this form, at its full length."""
+        header = _HEADER.pack(_MAGIC, digest, count, record, state)
+        size = cls.size(record, state, count)
+        return os.fstat(descriptor).st_size == size and os.pread(descriptor, _HEADER.size, 0) == header
+
+    @classmethod
     def _sound(cls, path: Path, descriptor: int, digest: bytes, count: int, record: int, state: int) -> bool:
         """Whether the open file is what is wanted; if not, put a new one in its place, to be opened.
 
@@ -141,7 +149,7 @@ class Slots:
             return False
         header = _HEADER.pack(_MAGIC, digest, count, record, state)
         size = cls.size(record, state, count)
-        if os.fstat(descriptor).st_size == size and os.pread(descriptor, _HEADER.size, 0) == header:
+        if cls._whole(descriptor, digest, count, record, state):
             return True
         fresh = temporary_in(path.parent)
         made = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -251,12 +259,13 @@ class Slots:
 
     @property
     def gone(self) -> bool:
-        """Whether the file was deleted or replaced: then others no longer see what is written here."""
-        return not _is(self.path, self._descriptor)
+        """Whether the file was deleted, replaced or damaged: others no longer see what is written here."""
+        return not _is(self.path, self._descriptor) or not self._whole(
+            self._descriptor, self._digest, self._count, self._record, self._state
+        )
 
     def close(self) -> None:
         """Give up all locks. A forked child must not call this for what it inherited: it has no locks."""
-        self._map.close()
         os.close(self._descriptor)
 
     # --- bytes -------------------------------------------------------------------------------------
@@ -265,7 +274,8 @@ class Slots:
         return _HEAD + _area(self._state) + slot * _area(self._record)
 
     def _turn(self, place: int) -> int:
-        turn: int = _TURN.unpack_from(self._map, place)[0]
+        found = os.pread(self._descriptor, _TURN.size, place)
+        turn: int = _TURN.unpack(found)[0] if len(found) == _TURN.size else 0  # cut short: nothing is there
         return turn
 
     def _put(self, place: int, most: int, record: bytes) -> None:
@@ -273,9 +283,9 @@ class Slots:
             raise ValueError(f"{len(record)} bytes, where {most} have room")
         turn = self._turn(place) + 1
         start = place + _TURN.size + (turn % 2) * (_SEAL.size + most)
-        self._map[start : start + _SEAL.size] = _SEAL.pack(len(record), zlib.crc32(record, 1))
-        self._map[start + _SEAL.size : start + _SEAL.size + len(record)] = record
-        self._map[place : place + _TURN.size] = _TURN.pack(turn)
+        sealed = _SEAL.pack(len(record), zlib.crc32(record, 1)) + record
+        if os.pwrite(self._descriptor, sealed, start) == len(sealed):
+            os.pwrite(self._descriptor, _TURN.pack(turn), place)
 
     def _get(self, place: int, most: int) -> bytes | None:
         for _ in range(_TRIES):
@@ -283,10 +293,13 @@ class Slots:
             if not turn:
                 return None
             start = place + _TURN.size + (turn % 2) * (_SEAL.size + most)
-            length, checksum = _SEAL.unpack_from(self._map, start)
-            record = self._map[start + _SEAL.size : start + _SEAL.size + min(length, most)]
+            sealed = os.pread(self._descriptor, _SEAL.size + most, start)
+            if len(sealed) < _SEAL.size:
+                return None
+            length, checksum = _SEAL.unpack_from(sealed)
+            record = sealed[_SEAL.size : _SEAL.size + length]
             if zlib.crc32(record, 1) == checksum and len(record) == length:
-                return bytes(record)
+                return record
         return None
 
     def _lock(self, byte: int) -> bool:

@@ -57,6 +57,7 @@ class Tallies:
         """Show what was counted; False where others have decided meanwhile: what this process has is void."""
         self.mine.numbers["beat"] = max(0, int(now))
         if self._shared is not None and not self._shared.sound:
+            self._grumble("its counts begin anew", OSError("the file was deleted, replaced or damaged"))
             self._shared.close()
             self._shared, self._retry_at, self._elsewhere = None, 0.0, True
         joins = self._shared is None and is_due(self._retry_at, now)
@@ -84,6 +85,10 @@ class Tallies:
             self._grumble("this process counts for itself", error)
             return
         self._elsewhere = False
+        if self._shared.slots.replaced:
+            self._grumble(
+                "what was counted before is lost", OSError("the file was damaged, or of another release")
+            )
         left = self._shared.read()
         if left is not None:
             try:

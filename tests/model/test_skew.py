@@ -17,7 +17,7 @@ from inprocml.monitoring.verdict import State
 
 @pytest.fixture
 def model(store):
-    with Model(store, name="given") as model:
+    with Model(store, name="logged") as model:
         yield model
 
 

@@ -336,6 +336,15 @@ def test_without_sqlalchemy_the_error_says_what_to_install(monkeypatch):
         SqlStore("sqlite://", model="m")
 
 
+def test_the_sqlite_file_is_read_by_nobody_else(tmp_path):
+    store = SqliteStore(tmp_path / "predictions.db", model="m")
+    store.remember([Remembered("a", 1.0, 0.5, 0, 0)])
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert "predictions.db" in modes
+    assert set(modes.values()) == {0o600}
+    store.close()
+
+
 def test_the_sqlite_file_stays_within_its_bound(tmp_path):
     store = SqliteStore(tmp_path / "predictions.db", model="m", largest=200_000)
     began = time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from inprocml.native import lock_maker
@@ -34,7 +34,7 @@ _inherited: list[sqlite3.Connection] = []  # never closed: that would drop the l
 
 
 class SqliteStore:
-    """A ``PredictionStore`` in one file, made when first used; several models may share it.
+    """A ``PredictionStore`` in one file, made when first used (0600); several models may share it.
 
     ``model`` names the model and version whose predictions these are. ``largest`` bounds the file, in bytes:
     a full one refuses predictions, which then stay in memory. ``patience``: seconds to wait for another
@@ -104,6 +104,9 @@ class SqliteStore:
         self._lock, self._connection, self._process = lock_maker()(), None, os.getpid()
 
     def _open(self) -> sqlite3.Connection:
+        # this user's alone; SQLite gives its log the rights of the file, and tells itself what cannot be made
+        with suppress(OSError):
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(
             self._path, timeout=self._patience, isolation_level=None, check_same_thread=False
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -241,7 +243,13 @@ def test_what_was_mended_is_not_told_again_when_longer_windows_are_full():
         now = played(
             quality, 1, share=lambda scores, worse=worse: scores * worse, first=day, seed=day, rows=400
         )
-        told[day] = quality.report(now + DAY).state
+        report = quality.report(now + DAY)
+        told[day] = report.state
+        if report.state is State.OK and day >= 8:  # never of labels that were not as promised
+            rows, since = re.match(r"(\d+) labels since (.{16}) UTC are as", report.why).groups()
+            began = datetime.strptime(since + "+0000", "%Y-%m-%d %H:%M%z").timestamp()
+            assert began >= START + 8 * DAY
+            assert 50 <= int(rows) <= 400
     assert {told[day] for day in range(6, 8)} == {State.DRIFT}
     assert {told[day] for day in range(12, 40)} == {State.OK}
 

@@ -375,6 +375,8 @@ def test_labels_worse_than_promised_are_told_once_by_whoever_decides(tmp_path):
     (finding,) = opened.findings
     assert (finding.name, finding.role, finding.state) == ("quality", "output", State.DRIFT)
     assert "worse than promised" in finding.why
+    assert opened.why == finding.why
+    assert closed.why
     assert finding.value > finding.threshold > 0
     assert START + 3 * DAY < finding.since < START + 8 * DAY
     assert type(opened).from_dict(json.loads(opened.to_json())) == opened

@@ -251,12 +251,30 @@ def _compared(
     settings: Settings, mature: list[Cohort], residual: Residual, before: Residual | None
 ) -> tuple[State, str]:
     if not _tells(settings, residual):
-        return State.OK, f"{residual.rows} labels are as the reference promised"
+        rows, start = _latest(settings, mature)
+        return State.OK, f"{rows} labels since {_moment(start)} are as the reference promised"
     again = before is not None and _tells(settings, before)
-    since = datetime.fromtimestamp(mature[-residual.cohorts].start, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    since = _moment(mature[-residual.cohorts].start)
     worse = f"{residual.effect:.3g} a row" if residual.test == "loss" else f"{residual.effect:.1%} of rows"
     why = f"labels are worse than promised ({residual.test}: {worse}), {residual.rows} labels since {since}"
     return (State.DRIFT if again else State.WATCH), why
+
+
+def _latest(settings: Settings, mature: list[Cohort]) -> tuple[int, float]:
+    """Return how many labels the newest cohorts have that say something, and where these begin.
+
+    Longer windows may hold what was worse and is mended.
+    """
+    rows = 0
+    for each in reversed(mature):
+        rows += each.labelled
+        if rows >= LEAST * settings.dependence:
+            break
+    return rows, each.start
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _tells(settings: Settings, residual: Residual) -> bool:

@@ -106,5 +106,5 @@ def event_of(report: QualityReport, action: Action, opened: float, why: str = ""
         at=report.at,
         since=opened,
         findings=(finding,),
-        why=why,
+        why=why or finding.why,
     )

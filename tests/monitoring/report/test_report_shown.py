@@ -227,7 +227,19 @@ def test_words_are_made_where_the_decision_left_none():
 def test_amounts_are_told_in_units_of_their_test(test, effect, said):
     report = flights(others=0)
     found = replace(report["wind_gust"], test=test, effect=effect)
+    if test is Test.SHAPE:  # the test saw larger bins than the table
+        found = replace(found, effect=2 * effect, measures=replace(found.measures, psi=effect))
     assert said in str(replace(report, findings=(found,)))
+
+
+def test_a_calm_column_of_times_is_not_said_to_have_moved():
+    """A part of a week is far from all weeks, and no verdict."""
+    report = flights(others=0)
+    calm = replace(report["wind_gust"], state=State.OK, test=Test.SHAPE, effect=5.0, why="")
+    calm = replace(calm, measures=replace(calm.measures, psi=5.0))
+    said = str(replace(report, findings=(calm,), timeline=()))
+    assert "by whole days" in said
+    assert "major" not in said
 
 
 def test_a_calm_column_has_no_time_since_when():

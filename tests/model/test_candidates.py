@@ -57,26 +57,31 @@ class _Patient:
 # --- shares ---------------------------------------------------------------------------------------------
 
 
+def shared(shares):
+    """Candidates that no pause of this machine takes back: here it is dealt, not judged."""
+    return [Rollout(version, share=share, latency=math.inf) for version, share in shares.items()]
+
+
 def test_a_share_of_the_keys_gets_the_candidate_and_keeps_it_everywhere(make, row):
-    one, other = (on_trial(make(rollout={"2": 0.3}), row) for _ in range(2))
+    one, other = (on_trial(make(rollout=shared({"2": 0.3})), row) for _ in range(2))
     keys = [f"user-{number}" for number in range(300)]
     dealt = [one.predict(row, key=key).version for key in keys]
     assert set(dealt) == {"1", "2"}
     assert 50 < dealt.count("2") < 130
     assert [other.predict(row, key=key).version for key in reversed(keys)] == dealt[::-1]
-    grown = on_trial(make(rollout={"2": 0.6}), row)
+    grown = on_trial(make(rollout=shared({"2": 0.6})), row)
     assert all(grown.predict(row, key=k).version == "2" for k, v in zip(keys, dealt, strict=True) if v == "2")
 
 
 def test_requests_without_a_key_are_dealt_by_chance(make, row):
-    model = on_trial(make(rollout={"2": 0.5}), row)
+    model = on_trial(make(rollout=shared({"2": 0.5})), row)
     versions = [model.predict(row).version for _ in range(200)]
     assert 50 < versions.count("2") < 150
 
 
 def test_two_candidates_share_what_they_are_given(store, make, row):
     pack_small(store, seed=2, version="3")
-    model = make(rollout={"2": 0.3, "3": 0.3})
+    model = make(rollout=shared({"2": 0.3, "3": 0.3}))
     model.predict(row)
     wait_for(lambda: len(model.rollout.candidates) == 2)
     versions = [model.predict(row, key=f"user-{n}").version for n in range(600)]
@@ -85,7 +90,7 @@ def test_two_candidates_share_what_they_are_given(store, make, row):
 
 
 def test_coroutines_are_dealt_as_threads_are(make, row):
-    model = on_trial(make(rollout={"2": 0.5}), row)
+    model = on_trial(make(rollout=shared({"2": 0.5})), row)
     keys = [f"user-{number}" for number in range(100)]
 
     async def gather():
@@ -95,7 +100,7 @@ def test_coroutines_are_dealt_as_threads_are(make, row):
 
 
 def test_the_variant_is_on_record(make, row):
-    model = on_trial(make(rollout={"2": 1.0}), row)
+    model = on_trial(make(rollout=shared({"2": 1.0})), row)
     before = model.predict(row, version="1")
     assert model.predict(row).version == "2"
     assert model.predict(row).probability != before.probability

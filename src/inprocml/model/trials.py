@@ -237,6 +237,7 @@ class Trials:
         candidates = tuple(
             Candidate(trial.servable.version, trial.course.share, now - trial.course.since, trial.evidence)
             for trial in process.trials
+            if trial.servable.version != serving  # it took over a moment ago
         )
         under_way = {trial.rollout for trial in process.trials}
         absent = [told for rollout, told in dict(process.absent).items() if rollout not in under_way]

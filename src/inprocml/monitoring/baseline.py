@@ -24,7 +24,6 @@ from inprocml.monitoring.baseline_parts import (
     Number,
     Number2,
     Planes,
-    Strict,
     Value,
     Value2,
     Value3,
@@ -36,7 +35,7 @@ from inprocml.monitoring.holdout import Holdout, HoldoutDocument
 from inprocml.monitoring.places import Rows, taken
 from inprocml.monitoring.planes import Plane
 from inprocml.schema import Kind, Schema, dump, parse
-from inprocml.schema.sound import sound
+from inprocml.schema.sound import Strict, sound
 from inprocml.schema.strict_json import LARGEST_TEXT, corrupt
 from inprocml.schema.text import LONGEST
 

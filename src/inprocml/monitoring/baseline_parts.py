@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
 from inprocml.monitoring.bins import (
     LONGEST_KNOWN,
@@ -17,7 +17,7 @@ from inprocml.monitoring.bins import (
     ValueBins,
 )
 from inprocml.monitoring.planes import LARGEST, MOST_PLANES, Plane
-from inprocml.schema.sound import no_crowd
+from inprocml.schema.sound import Strict
 from inprocml.schema.text import canonical_text
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "Number2",
     "PlaneDocument",
     "Planes",
-    "Strict",
     "Value",
     "Value2",
     "Value3",
@@ -46,15 +45,6 @@ MOST_COUNTED = 10_000
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 _Counts = Annotated[list[Count], Field(max_length=TOP + MOST_KNOWN + 3), Field(fail_fast=True)]
 _Known = Annotated[list[str], Field(fail_fast=True)] | Annotated[list[int], Field(fail_fast=True)]
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_crowd(cls, document: object) -> object:
-        return no_crowd(document, len(cls.model_fields))
 
 
 FEW = (Field(max_length=MOST_COUNTED), Field(fail_fast=True))

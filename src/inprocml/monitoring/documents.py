@@ -8,12 +8,13 @@ from dataclasses import fields, is_dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from inprocml.errors import Unsupported
 from inprocml.monitoring.series import Role
 from inprocml.monitoring.verdict import Action, DriftEvent, Finding, Measures, Reference, State, Test
-from inprocml.schema.sound import no_crowd, sound
+from inprocml.schema.sound import Strict as Finite
+from inprocml.schema.sound import sound
 
 __all__ = [
     "MOST_COLUMNS",
@@ -86,15 +87,10 @@ ReferenceDocument = Annotated[Reference, Field(strict=False)]
 _Test = Annotated[Test, Field(strict=False)]
 
 
-class Strict(BaseModel):
-    """An object of known members, each of its type."""
+class Strict(Finite):
+    """An object of known members, each of its type; its numbers may be infinite, as text."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_crowd(cls, document: object) -> object:
-        return no_crowd(document, len(cls.model_fields))
+    model_config = ConfigDict(allow_inf_nan=True)
 
 
 class _Measures(Strict):
@@ -134,7 +130,7 @@ class FindingDocument(Strict):
     why: str
     begins: NumberDocument | None = None
     ends: NumberDocument | None = None
-    folded: _Counts = []  # documents of earlier releases have none
+    folded: _Counts = Field(default_factory=list)  # documents of earlier releases have none
 
     def finding(self) -> Finding:
         """Return it; ``ValueError`` where bins and counts do not belong together."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
-from inprocml.schema.sound import no_crowd
+from inprocml.schema.sound import Strict
 
 __all__ = ["KINDS", "Holdout", "HoldoutDocument"]
 
@@ -23,22 +23,13 @@ _Counts = Annotated[
 _Sums = Annotated[list[float], Field(min_length=8, max_length=8), Field(fail_fast=True)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_crowd(cls, document: object) -> object:
-        return no_crowd(document, len(cls.model_fields))
-
-
-class _Classes(_Strict):
+class _Classes(Strict):
     kind: Literal["classes@1"]
     classes: Annotated[int, Field(ge=2, le=65_536)]
     counts: _Counts
 
 
-class _Numbers(_Strict):
+class _Numbers(Strict):
     kind: Literal["numbers@1"]
     counts: _Sums
 

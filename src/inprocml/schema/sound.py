@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from inprocml.schema.refusal import Refused
 from inprocml.schema.strict_json import corrupt
 
-__all__ = ["first_issue", "no_crowd", "sound"]
+__all__ = ["Strict", "first_issue", "no_crowd", "sound"]
 
 T = TypeVar("T")
 
@@ -39,6 +39,17 @@ def no_crowd(document: object, members: int) -> object:
     if isinstance(document, dict) and len(document) > members:
         raise ValueError(f"an object has {len(document)} members where at most {members} are known")
     return document
+
+
+class Strict(BaseModel):
+    """A document of which nothing is unknown, coerced, or infinite."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_crowd(cls, document: object) -> object:
+        return no_crowd(document, len(cls.model_fields))
 
 
 def first_issue(error: ValidationError) -> str:

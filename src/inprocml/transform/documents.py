@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
-from inprocml.schema.sound import no_crowd
+from inprocml.schema.sound import Strict
 from inprocml.transform.arguments import WIDEST
 from inprocml.transform.binned import BinnedStep
 from inprocml.transform.category import category_step
@@ -21,7 +21,7 @@ from inprocml.transform.step import Entry
 from inprocml.transform.timestamp import TimestampStep
 from inprocml.transform.vector import VectorStep
 
-__all__ = ["MODELS", "EntryModel", "Strict"]
+__all__ = ["MODELS", "EntryModel"]
 
 Slot: TypeAlias = Literal["slot"] | None
 Pair: TypeAlias = Annotated[list[float], Field(min_length=2, max_length=2)]
@@ -30,17 +30,6 @@ Numbers: TypeAlias = Annotated[list[float], Field(max_length=WIDEST), Field(fail
 Categories: TypeAlias = (
     Annotated[list[str], Field(fail_fast=True)] | Annotated[list[int], Field(fail_fast=True)]
 )
-
-
-class Strict(BaseModel):
-    """A document of which nothing is unknown, coerced, or infinite."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_crowd(cls, document: object) -> object:
-        return no_crowd(document, len(cls.model_fields))
 
 
 class EntryModel(Strict):

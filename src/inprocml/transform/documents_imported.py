@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
+from inprocml.schema.sound import Strict
 from inprocml.transform.arguments import WIDEST
 from inprocml.transform.coded import CodedStep
-from inprocml.transform.documents import EntryModel, Strict
+from inprocml.transform.documents import EntryModel
 from inprocml.transform.formula import FormulaStep
 from inprocml.transform.specs_imported import MOST_PARTS, Coded, Formula, Operand, Output, Row
 from inprocml.transform.step import Entry

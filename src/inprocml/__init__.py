@@ -5,8 +5,9 @@ Names are resolved on first use (PEP 562): importing the package loads no framew
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from inprocml.lazy import lazily
 
 if TYPE_CHECKING:
     from inprocml.bundle import Bundle, Classes, Regression
@@ -136,14 +137,5 @@ __all__ = [
     "pack",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        value = getattr(importlib.import_module(_HOME.get(name, "inprocml.errors")), name)
-        globals()[name] = value  # the next access skips this function
-        return value
-    raise AttributeError(f"module 'inprocml' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+_LAZY = {name: _HOME.get(name, "inprocml.errors") for name in __all__ if name != "__version__"}
+__getattr__, __dir__ = lazily(__name__, _LAZY)

@@ -5,8 +5,9 @@ Names are resolved on first use (PEP 562): a process that serves loads no report
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from inprocml.lazy import lazily
 
 if TYPE_CHECKING:
     from inprocml.monitoring.baseline import Baseline, build_baseline
@@ -21,33 +22,33 @@ if TYPE_CHECKING:
     from inprocml.monitoring.watching import Known, Monitor, Monitoring, Slices
 
 _HOME = {
-    "Baseline": "baseline",
-    "BinCounts": "bins",
-    "Bins": "bins",
-    "Capture": "capture",
-    "Difference": "report",
-    "DriftEvent": "verdict",
-    "DriftReport": "report",
-    "Feedback": "quality",
-    "Health": "report",
-    "HourOfWeekBins": "bins",
-    "Known": "watching",
-    "Monitor": "watching",
-    "Monitoring": "watching",
-    "NumberBins": "bins",
-    "Quality": "quality",
-    "QualityReport": "quality",
-    "Reference": "verdict",
-    "RowCounts": "counts",
-    "SkewReport": "report",
-    "Slices": "watching",
-    "ValueBins": "bins",
-    "Webhook": "hooks",
-    "build_baseline": "baseline",
-    "captured": "capture",
-    "layout_of": "series",
-    "measured": "report",
-    "numeric_edges": "bins",
+    "Baseline": "inprocml.monitoring.baseline",
+    "BinCounts": "inprocml.monitoring.bins",
+    "Bins": "inprocml.monitoring.bins",
+    "Capture": "inprocml.monitoring.capture",
+    "Difference": "inprocml.monitoring.report",
+    "DriftEvent": "inprocml.monitoring.verdict",
+    "DriftReport": "inprocml.monitoring.report",
+    "Feedback": "inprocml.monitoring.quality",
+    "Health": "inprocml.monitoring.report",
+    "HourOfWeekBins": "inprocml.monitoring.bins",
+    "Known": "inprocml.monitoring.watching",
+    "Monitor": "inprocml.monitoring.watching",
+    "Monitoring": "inprocml.monitoring.watching",
+    "NumberBins": "inprocml.monitoring.bins",
+    "Quality": "inprocml.monitoring.quality",
+    "QualityReport": "inprocml.monitoring.quality",
+    "Reference": "inprocml.monitoring.verdict",
+    "RowCounts": "inprocml.monitoring.counts",
+    "SkewReport": "inprocml.monitoring.report",
+    "Slices": "inprocml.monitoring.watching",
+    "ValueBins": "inprocml.monitoring.bins",
+    "Webhook": "inprocml.monitoring.hooks",
+    "build_baseline": "inprocml.monitoring.baseline",
+    "captured": "inprocml.monitoring.capture",
+    "layout_of": "inprocml.monitoring.series",
+    "measured": "inprocml.monitoring.report",
+    "numeric_edges": "inprocml.monitoring.bins",
 }
 
 __all__ = [
@@ -80,14 +81,4 @@ __all__ = [
     "numeric_edges",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-        globals()[name] = value  # the next access skips this function
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazily(__name__, _HOME)

@@ -5,8 +5,9 @@ Names are resolved on first use (PEP 562).
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from inprocml.lazy import lazily
 
 if TYPE_CHECKING:
     from inprocml.monitoring.capture.reading import captured
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
     from inprocml.monitoring.capture.settings import Capture
 
 _HOME = {
-    "Capture": "settings",
-    "Recorder": "recorder",
-    "captured": "reading",
+    "Capture": "inprocml.monitoring.capture.settings",
+    "Recorder": "inprocml.monitoring.capture.recorder",
+    "captured": "inprocml.monitoring.capture.reading",
 }
 
 __all__ = [
@@ -25,14 +26,4 @@ __all__ = [
     "captured",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-        globals()[name] = value  # the next access skips this function
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazily(__name__, _HOME)

@@ -5,8 +5,9 @@ Names are resolved on first use (PEP 562).
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from inprocml.lazy import lazily
 
 if TYPE_CHECKING:
     from inprocml.monitoring.hooks.line import Hook, Hooks
@@ -14,13 +15,13 @@ if TYPE_CHECKING:
     from inprocml.monitoring.hooks.webhook import Webhook
 
 _HOME = {
-    "EVENT_HEADER": "signature",
-    "Hook": "line",
-    "Hooks": "line",
-    "SIGNATURE_HEADER": "signature",
-    "TIMESTAMP_HEADER": "signature",
-    "Webhook": "webhook",
-    "verify": "signature",
+    "EVENT_HEADER": "inprocml.monitoring.hooks.signature",
+    "Hook": "inprocml.monitoring.hooks.line",
+    "Hooks": "inprocml.monitoring.hooks.line",
+    "SIGNATURE_HEADER": "inprocml.monitoring.hooks.signature",
+    "TIMESTAMP_HEADER": "inprocml.monitoring.hooks.signature",
+    "Webhook": "inprocml.monitoring.hooks.webhook",
+    "verify": "inprocml.monitoring.hooks.signature",
 }
 
 __all__ = [
@@ -33,14 +34,4 @@ __all__ = [
     "verify",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-        globals()[name] = value  # the next access skips this function
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazily(__name__, _HOME)

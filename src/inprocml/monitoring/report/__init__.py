@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from inprocml.lazy import lazily
 from inprocml.monitoring.report.core import DriftReport, Health
 from inprocml.monitoring.report.measures import measured, measures
 
@@ -12,10 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Difference", "DriftReport", "Health", "SkewReport", "measured", "measures"]
 
+_SKEW = "inprocml.monitoring.report.skew"  # only who replays a log needs it
 
-def __getattr__(name: str) -> Any:
-    if name in {"Difference", "SkewReport"}:  # only who replays a log needs them
-        from inprocml.monitoring.report import skew
-
-        return getattr(skew, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazily(__name__, {"Difference": _SKEW, "SkewReport": _SKEW})

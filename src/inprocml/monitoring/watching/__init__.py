@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from inprocml.lazy import lazily
 from inprocml.monitoring.watching.evaluation import Known
 from inprocml.monitoring.watching.monitor import Monitor
 from inprocml.monitoring.watching.settings import Monitoring
 from inprocml.monitoring.watching.slicing import Slices
 
-_HOME = {"Onlooker": "onlooker", "overheard": "listening", "worse": "listening"}  # for the command line alone
+_HOME = {  # for the command line alone
+    "Onlooker": "inprocml.monitoring.watching.onlooker",
+    "overheard": "inprocml.monitoring.watching.listening",
+    "worse": "inprocml.monitoring.watching.listening",
+}
 
 if TYPE_CHECKING:
     from inprocml.monitoring.watching.listening import overheard, worse
@@ -18,8 +22,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Known", "Monitor", "Monitoring", "Onlooker", "Slices", "overheard", "worse"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__, __dir__ = lazily(__name__, _HOME)

@@ -39,7 +39,7 @@ from inprocml.schema.sound import Strict, sound
 from inprocml.schema.strict_json import LARGEST_TEXT, corrupt
 from inprocml.schema.text import LONGEST
 
-__all__ = ["CALM", "MOST_COUNTED", "Baseline", "Role", "Unrest", "build_baseline"]
+__all__ = ["CALM", "MOST_COUNTED", "Baseline", "Role", "Unrest", "build_baseline", "came_once"]
 
 _WHAT = "the baseline"
 _KIND = "baseline@3"
@@ -201,7 +201,7 @@ def build_baseline(
     rows = {len(column) for column in (*columns.values(), *given.values())}
     if len(rows) != 1:
         raise ValueError("columns and outputs must have the same number of rows")
-    once = {name: _once(columns[name]) for name, bins in fields.items() if _lists_all(bins)}
+    once = {name: int(came_once(columns[name]).sum()) for name, bins in fields.items() if _lists_all(bins)}
     return Baseline(
         rows.pop(),
         {name: bins.count(columns[name]) for name, bins in fields.items()},
@@ -215,9 +215,11 @@ def _lists_all(bins: Bins) -> bool:
     return isinstance(bins, ValueBins) and bins.complete
 
 
-def _once(column: NDArray[Any]) -> int:
-    """Return how many values came once, as ``Baseline.once`` keeps it."""
-    return sum(count == 1 for value, count in Counter(column.tolist()).items() if value is not None)
+def came_once(column: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which rows hold a value that no other holds, shape ``(rows,)``; missing is no value."""
+    values = column.tolist()
+    times = Counter(values)
+    return np.array([value is not None and times[value] == 1 for value in values], np.bool_)
 
 
 def _mirrored(outputs: Mapping[str, BinCounts]) -> bool:

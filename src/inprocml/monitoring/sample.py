@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from inprocml.monitoring.baseline import Baseline
+from inprocml.monitoring.baseline import Baseline, came_once
 from inprocml.monitoring.places import MOST_ROWS, in_rows, taken
 
 __all__ = ["with_sample"]
@@ -36,11 +35,5 @@ def with_sample(
     )
     for place, (name, counted) in enumerate(baseline.fields.items()):
         if name in baseline.once:  # to all other rows, its value is one never seen
-            places[place][_came_once(columns[name])[chosen]] = counted.bins.size - 2
+            places[place][came_once(columns[name])[chosen]] = counted.bins.size - 2
     return replace(baseline, sample=in_rows([places[place] for place in taken(bins)]).tobytes())
-
-
-def _came_once(column: NDArray[Any]) -> NDArray[np.bool_]:
-    values = column.tolist()
-    times = Counter(values)
-    return np.array([value is not None and times[value] == 1 for value in values], np.bool_)

@@ -22,10 +22,7 @@ def opened(
     """Return the event of an episode that is on."""
     told = _of(folding, found, np.flatnonzero(episode.joined).tolist())
     why = words.opened([each.why or each.name for each in told])
-    reference, name = (
-        episode.reference,
-        name_of(model, version, episode.reference, episode.opened, episode.at),
-    )
+    name, reference = _name(episode, model, version), episode.reference
     return DriftEvent(name, Action.OPENED, model, version, reference, at, episode.began, told, why)
 
 
@@ -42,10 +39,13 @@ def joined(
     told = _of(folding, found, places)
     others = _names(folding, np.flatnonzero(episode.joined).tolist(), places)
     why = words.joined([each.why or each.name for each in told], others)
-    reference = episode.reference
-    name = name_of(model, version, reference, episode.opened, episode.at)
+    name, reference = _name(episode, model, version), episode.reference
     since = float(episode.since[list(places)].min())
     return DriftEvent(name, Action.JOINED, model, version, reference, at, since, told, why)
+
+
+def _name(episode: Episode, model: str, version: str) -> str:
+    return name_of(model, version, episode.reference, episode.opened, episode.at)
 
 
 def _names(folding: Folding, places: Collection[int], but: Collection[int]) -> list[str]:

@@ -26,7 +26,7 @@ from inprocml.monitoring.quality.settings import Settings
 from inprocml.monitoring.quality.tally import ClassTally, NumberTally, Tally, added, empty
 from inprocml.monitoring.verdict import State
 
-__all__ = ["QualityReport", "Scope", "report_of"]
+__all__ = ["QualityReport", "Scope", "clock", "report_of"]
 
 Scope = Literal["worker", "host", "hosts"]
 
@@ -252,9 +252,9 @@ def _compared(
 ) -> tuple[State, str]:
     if not _tells(settings, residual):
         rows, start = _latest(settings, mature)
-        return State.OK, f"{rows} labels since {_moment(start)} are as the reference promised"
+        return State.OK, f"{rows} labels since {clock(start)} UTC are as the reference promised"
     again = before is not None and _tells(settings, before)
-    since = _moment(mature[-residual.cohorts].start)
+    since = f"{clock(mature[-residual.cohorts].start)} UTC"
     worse = f"{residual.effect:.3g} a row" if residual.test == "loss" else f"{residual.effect:.1%} of rows"
     why = f"labels are worse than promised ({residual.test}: {worse}), {residual.rows} labels since {since}"
     return (State.DRIFT if again else State.WATCH), why
@@ -273,8 +273,12 @@ def _latest(settings: Settings, mature: list[Cohort]) -> tuple[int, float]:
     return rows, each.start
 
 
-def _moment(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+def clock(at: float) -> str:
+    """Return a moment, UTC; of one that no calendar has, its seconds since 1970."""
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return f"{at:g} s"
 
 
 def _tells(settings: Settings, residual: Residual) -> bool:

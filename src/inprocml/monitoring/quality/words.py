@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from inprocml.drawing import clean
 from inprocml.monitoring.quality.interval import Estimate
-from inprocml.monitoring.quality.report import QualityReport
+from inprocml.monitoring.quality.report import QualityReport, clock
 
-__all__ = ["clock", "cohorts", "figures", "health", "number", "sliced", "standing", "title", "upcoming"]
+__all__ = ["cohorts", "figures", "health", "number", "sliced", "standing", "title", "upcoming"]
 
 _NAMES = {
     "auc": "AUC",
@@ -91,14 +90,6 @@ def health(report: QualityReport) -> str:
 def number(value: float | None) -> str:
     """Return a figure, or a dash where there is none."""
     return "-" if value is None else f"{value:.4g}"
-
-
-def clock(at: float) -> str:
-    """Return a moment, UTC; of one that no calendar has, its seconds since 1970."""
-    try:
-        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
-    except (ValueError, OverflowError, OSError):
-        return f"{at:g} s"
 
 
 def _interval(each: Estimate) -> str:

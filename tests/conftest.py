@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import textwrap
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,6 +123,17 @@ def move_alias(store: Path, alias: str, version: str, *, digest: str | None = No
 def row() -> dict[str, Any]:
     """A row the small model accepts."""
     return {"amount": 80.0, "country": "us"}
+
+
+def elsewhere(script: str) -> subprocess.CompletedProcess[str]:
+    """Run ``script`` in another interpreter, to its end."""
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
 
 
 def wait_for(condition: Any, seconds: float = 20.0) -> None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from tests.batching.callers import PATIENCE
+from tests.conftest import elsewhere
 
 from inprocml.batching import Runner, calls
 from inprocml.errors import DeadlineExceeded
@@ -368,13 +366,7 @@ PATCHED = """
 
 
 def run_script(script):
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+    done = elsewhere(script)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
 

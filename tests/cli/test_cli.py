@@ -24,16 +24,6 @@ def path(tmp_path, _packed):
     return folder
 
 
-@pytest.fixture
-def run(capsys):
-    def run(*arguments):
-        code = main([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
-
-
 def test_versions(run, path):
     Store(path).promote("2")
     code, out, err = run("versions", path)

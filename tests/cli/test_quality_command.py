@@ -12,21 +12,10 @@ from tests.monitoring.watching.test_labelled import DAY, answer
 from tests.monitoring.watching.watched import Clock
 
 from inprocml import Bundle
-from inprocml.cli import main
 from inprocml.monitoring import DriftEvent, Quality, QualityReport
 from inprocml.monitoring.quality import Settings
 from inprocml.monitoring.verdict import State
 from inprocml.monitoring.watching.labelled import Labelled
-
-
-@pytest.fixture
-def run(capfd):
-    def run(*arguments):
-        code = main([str(argument) for argument in arguments])
-        printed = capfd.readouterr()
-        return code, printed.out, printed.err
-
-    return run
 
 
 def told(store, folder, *, share, days=8):

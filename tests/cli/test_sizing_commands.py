@@ -12,16 +12,6 @@ from inprocml import Store
 from inprocml.cli import main
 
 
-@pytest.fixture
-def run(capsys):
-    def run(*arguments):
-        code = main([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
-
-
 def test_bench_reports_and_draws(run, store, tmp_path):
     drawing = tmp_path / "load.svg"
     code, out, err = run(

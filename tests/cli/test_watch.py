@@ -16,7 +16,6 @@ from tests.monitoring.hooks.receiver import until
 from tests.monitoring.watching.watched import Clock
 
 from inprocml import DriftReport, Store
-from inprocml.cli import main
 from inprocml.monitoring import DriftEvent, Reference
 from inprocml.monitoring.counting import Slots
 from inprocml.monitoring.verdict import Action
@@ -38,16 +37,6 @@ def _drifted(tmp_path_factory, _packed):
 @pytest.fixture
 def counts(_drifted, tmp_path):
     return Path(shutil.copytree(_drifted, tmp_path / "counts"))
-
-
-@pytest.fixture
-def run(capfd):
-    def run(*arguments):
-        code = main([str(argument) for argument in arguments])
-        printed = capfd.readouterr()
-        return code, printed.out, printed.err
-
-    return run
 
 
 @contextlib.contextmanager

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
+from tests.conftest import elsewhere
 
 FORBIDDEN = (
     "http.client",
@@ -56,13 +54,7 @@ def loaded(store, row, then=""):
         print(*(name for name in {FORBIDDEN!r} if name in sys.modules))
         model.close()
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+    done = elsewhere(script)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 

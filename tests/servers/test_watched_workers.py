@@ -22,16 +22,24 @@ def served(port, count):
     return [body for _, body in answers]
 
 
-def settled(port, rows):
-    """What the workers know once each has looked: within a second or two."""
+def known_of(port, path, name, least):
+    """What any worker knows once each has looked, within a second or two: ``least`` of ``name``."""
     pause = threading.Event()
     for _ in range(200):
-        status, known = ask(port, path="/watched")
+        status, known = ask(port, path=path)
         assert status == 200
-        if known["seen"] >= rows:
+        if known[name] >= least:
             return known
         pause.wait(0.05)
-    pytest.fail(f"{known} where {rows} rows were answered")
+    pytest.fail(f"{known} where {name} must reach {least}")
+
+
+def settled(port, rows):
+    return known_of(port, "/watched", "seen", rows)
+
+
+def judged(port, matched):
+    return known_of(port, "/judged", "matched", matched)
 
 
 @pytest.mark.parametrize(
@@ -88,18 +96,6 @@ def test_labels_reach_the_prediction_through_any_worker(store, tmp_path):
         assert again["outcome"] == "duplicate"
         elsewhere = [body["pid"] != answer["pid"] for body, answer in zip(told, answers, strict=True)]
         assert any(elsewhere)
-
-
-def judged(port, matched):
-    """What any worker knows of labels, once each has looked."""
-    pause = threading.Event()
-    for _ in range(200):
-        status, known = ask(port, path="/judged")
-        assert status == 200
-        if known["matched"] >= matched:
-            return known
-        pause.wait(0.05)
-    pytest.fail(f"{known} where {matched} labels were matched")
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
-import subprocess
-import sys
-import textwrap
 import threading
 from collections import Counter
 
 import pytest
 from opentelemetry.metrics import CallbackOptions
-from tests.conftest import wait_for
+from tests.conftest import elsewhere, wait_for
 from tests.telemetry.points import points
 
 from inprocml import Model, Monitoring
@@ -98,13 +95,7 @@ def test_another_process_exports_its_own_rows_and_no_score(store, row, tmp_path,
         rows = points(reader, "inprocml.monitoring.rows", "shared")
         print(sum(point.value for point in rows), len(points(reader, "inprocml.drift.score", "shared")))
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+    done = elsewhere(script)
     assert done.stdout.split() == ["7", "0"], done.stderr
     assert sum(p.value for p in points(reader, "inprocml.monitoring.rows", "shared")) == 30
     assert model.drift().health.seen == 37

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.conftest import elsewhere
 from tests.monitoring.counting.kit import rows_of, tally_of
 from tests.monitoring.watching.watched import START, Clock, days, monitor_of, serve, totals
 
@@ -152,13 +153,7 @@ def test_one_folder_by_two_names_is_one_file(tmp_path):
         serve(monitor, rows_of(np.random.default_rng(5), 7))
         print(totals(monitor)[0], totals(monitor)[3])
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+    done = elsewhere(script)
     assert done.stdout.split()[:1] == ["157"], done.stderr
     serve(one, ROWS[:1])
     assert totals(one)[0] == 158

@@ -120,7 +120,6 @@ def report_of(known: Known, model: str, version: str, reference: Reference) -> D
     """Return what is known as a report."""
     alarm, total = known.evaluation.alarm, known.total
     findings = tuple(_complete(found, known, reference) for found in alarm.findings(reference, known.now))
-    begins = [found.since for found in findings if found.state is State.DRIFT and found.since]
     numbers = total.numbers
     return DriftReport(
         model=model,
@@ -128,7 +127,7 @@ def report_of(known: Known, model: str, version: str, reference: Reference) -> D
         reference=reference,
         state=alarm.state(reference, known.now),
         at=known.now,
-        since=min(begins, default=None),
+        since=alarm.since(reference),
         rows=max((found.rows for found in findings), default=0),
         findings=findings,
         timeline=alarm.timeline(),

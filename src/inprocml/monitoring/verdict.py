@@ -107,8 +107,8 @@ class Finding:
     many rows it holds; ``current`` are their counts, ``reference`` those compared with, on bins named
     ``labels``, missing last; where these are fewer than its own, ``folded`` has the place among them of
     each of its own. ``new_values`` has the most frequent values never seen, of all rows counted so far
-    and not of the window. ``since`` is when drift began. ``why`` says it in words, or what is wanting for
-    a verdict. Times are seconds since 1970.
+    and not of the window. ``since`` is when that began, an estimate; it stays the same while drift is on.
+    ``why`` says it in words, or what is wanting for a verdict. Times are seconds since 1970.
     """
 
     name: str
@@ -206,6 +206,7 @@ class Progress:
 class DriftEvent:
     """An episode of drift opened, was joined by more columns, or closed; ``id`` is the same for all.
 
+    ``since`` is when the drift began that opened the episode, an estimate, and the same in all its events.
     ``findings`` are ranked: of all columns that drifted in it so far, as they are at the event; of one that
     was joined, of those that joined. ``why`` says in words what they show or, of an episode that is over,
     what it was, how long, and how it ended.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -16,6 +17,7 @@ from inprocml.monitoring.alarm.folding import Folding
 from inprocml.monitoring.alarm.history import End, Over
 from inprocml.monitoring.alarm.judging import Floors, Look, Past, Terms, judge
 from inprocml.monitoring.alarm.memory import Memory, kept_whole
+from inprocml.monitoring.alarm.onset import onsets
 from inprocml.monitoring.alarm.progress import progress_of
 from inprocml.monitoring.alarm.season import between_days, hours_differ, left_yesterday
 from inprocml.monitoring.alarm.shown import Sight
@@ -144,12 +146,16 @@ class Alarm:
             look,
             self._past(),
             self._tables.get(reference),
-            self._recent(),
+            self._memory.recent(self._whole),
             self._deff,
             self._still(),
             now,
         )
         return findings_of(sight)
+
+    def since(self, reference: Reference) -> float | None:
+        """Return when the drift began that is on; it stays the same while the episode lasts."""
+        return self._memory.episodes[reference].on_since
 
     def episodes(self) -> tuple[DriftEvent, ...]:
         """Return the episodes that are on, as the events that opened them; their findings as of now."""
@@ -307,16 +313,17 @@ class Alarm:
             return []
         episode = self._memory.episodes[reference]
         drifting = episode.drifting.copy()
-        starts = np.array([window.since for window in self._past().windows()])
-        action = episode.step(look, starts, self._limit, self._memory.clock.last)
+        past, now = self._past(), self._memory.clock.last
+        starts = np.array([window.since for window in past.windows()])
+        began = partial(onsets, self._memory, past, look, self._tables[reference], self._deff)
+        action = episode.step(look, starts, self._limit, now, began)
         if action is None:
             return []
-        if action is Action.OPENED:
-            return [self._opened(reference, self._memory.clock.last)]
-        if action is Action.JOINED:
-            return [self._joined(reference, self._memory.clock.last)]
-        over = self._memory.history.push(episode, self._memory.clock.last, End.CALM)
-        event = self._closed(over, self._memory.clock.last)
+        if action is not Action.CLOSED:
+            tell = self._opened if action is Action.OPENED else self._joined
+            return [tell(reference, now)]
+        over = self._memory.history.push(episode, now, End.CALM)
+        event = self._closed(over, now)
         self._start_anew(look, drifting, over.since)
         return [event]
 
@@ -391,9 +398,3 @@ class Alarm:
         unsettled = not memory.dependence.known and not memory.clock.settled
         still: NDArray[np.bool_] = memory.flags[0] | self._weekly | unsettled
         return still
-
-    def _recent(self) -> NDArray[np.int64]:
-        """Return the counts of the last day on all bins; those that are not kept are 0."""
-        whole = np.zeros(self._folding.layout.size, np.int64)
-        whole[self._whole] = self._memory.full
-        return whole

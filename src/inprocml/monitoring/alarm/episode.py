@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,18 +40,28 @@ class Episode:
         self.at = self.began = 0.0
         self.open = False
 
-    def step(self, look: Look, starts: _Floats, limit: float, at: float) -> Action | None:
-        """Take in one block; ``starts`` are when each window began.
+    @property
+    def on_since(self) -> float | None:
+        """When the drift began that is on."""
+        return self.began if self.open else None
+
+    def step(
+        self, look: Look, starts: _Floats, limit: float, at: float, onsets: Callable[[], _Floats]
+    ) -> Action | None:
+        """Take in one block; ``starts`` are when each window began, ``onsets`` what each column shows.
 
         Calm counts only in a window that began after the drift did: a longer one is calm because it is old.
+        ``began`` is what it is when the episode opens, whoever joins later.
         """
         if not self.open:
             self.joined, self.began = np.zeros_like(self.joined), at
         fresh = (look.strong > limit) & (self.before > limit - _CONFIRMED) & ~self.drifting
         self.before = look.near
         self.drifting |= fresh
-        self.since = np.where(fresh, starts[look.window], self.since)
-        self.began = float(self.since[fresh].min(initial=self.began))
+        if fresh.any():
+            self.since = np.where(fresh, np.minimum(onsets(), at), self.since)
+        if not self.open:
+            self.began = float(self.since[fresh].min(initial=at))
         self.untold |= fresh & (self.joined == 0)
         self.joined = np.where(fresh & (self.joined == 0), code(look), self.joined).astype(np.int8)
         calm = look.calm & self.drifting & ~fresh & (starts[look.clearing] > self.since)

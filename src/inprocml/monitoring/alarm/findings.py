@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inprocml.monitoring.alarm.evidence import LEAST, Tables
 from inprocml.monitoring.alarm.folding import MISSING, Folding
+from inprocml.monitoring.alarm.onset import onsets
 from inprocml.monitoring.alarm.shown import Shown, Sight, shown_of
 from inprocml.monitoring.alarm.slots import HOUR, Slots
 from inprocml.monitoring.alarm.words import clock, why
@@ -23,8 +25,9 @@ ORDER = [State.DRIFT, State.WATCH, State.OK, State.WARMING, State.INSUFFICIENT, 
 def findings_of(sight: Sight) -> tuple[Finding, ...]:
     """Return a finding for each column, the most telling first."""
     states = [_state(sight, place) for place in range(len(sight.folding.layout.series))]
+    since = _since(sight, states)
     found = [
-        _finding(sight, place, shown, state)
+        _finding(sight, place, shown, state, float(since[place]))
         for place, (state, shown) in enumerate(zip(states, shown_of(sight, states), strict=True))
     ]
     return tuple(sorted(found, key=lambda each: (ORDER.index(each.state), -each.value)))
@@ -43,14 +46,22 @@ def _state(sight: Sight, place: int) -> State:
     return State.OK if sight.memory.dependence.known else State.WARMING
 
 
-def _finding(sight: Sight, place: int, shown: Shown, state: State) -> Finding:
+def _since(sight: Sight, states: Sequence[State]) -> NDArray[np.float64]:
+    """Return since when: of what drifts as it was told, of what is watched as it looks now."""
+    since = sight.memory.episodes[sight.reference].since
+    if State.WATCH not in states or sight.look is None or sight.tables is None:
+        return since
+    now = onsets(sight.memory, sight.past, sight.look, sight.tables, sight.deff)
+    watched = np.array([state is State.WATCH for state in states])
+    return np.where(watched, now, since)
+
+
+def _finding(sight: Sight, place: int, shown: Shown, state: State, began: float) -> Finding:
     series = sight.folding.layout.series[place]
     words, since = _wanting(sight, place, state), None
     if state in {State.DRIFT, State.WATCH} and shown.test is not None:
-        episode = sight.memory.episodes[sight.reference]
-        since = float(episode.since[place]) if state is State.DRIFT else shown.begins
-        began = None if since is None else clock(since, sight.now)
-        words = words_of(sight, place, shown.cells, shown.test, shown.effect, began)
+        since = began
+        words = words_of(sight, place, shown.cells, shown.test, shown.effect, clock(since, sight.now))
     return Finding(
         series.name,
         series.role,

@@ -40,6 +40,11 @@ class Clock:
     ill: float = 0.0  # when the last episode that is over began
     anew: float = 0.0  # no window reaches back beyond this
 
+    @property
+    def closed(self) -> float:
+        """When the last block was closed."""
+        return self.open_since if self.open_rows else self.heard
+
     def values(self) -> list[float]:
         """Return all, in their order."""
         return [getattr(self, each.name) for each in fields(self)]
@@ -88,6 +93,12 @@ class Memory:
         if self.clock.live_blocks > _OLD:
             self.live //= 2
             self.clock.live_blocks //= 2
+
+    def recent(self, kept: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Return the counts of the last day on all bins; 0 of those that are not ``kept``."""
+        whole = np.zeros(len(kept), np.int64)
+        whole[kept] = self.full
+        return whole
 
     def arrays(self) -> list[tuple[object, str]]:
         """Return the owner and the name of every array, in the order of the file."""

@@ -141,8 +141,7 @@ def _shown(
     )
     begins, ends = (None, None) if window is None else (window.since, window.until)
     if window is not None and ends is None:
-        clock = sight.memory.clock
-        ends = clock.open_since if clock.open_rows else clock.heard
+        ends = sight.memory.clock.closed
     if whole:
         current = tuple(sight.folding.layout.parts(sight.recent)[place].tolist())
         labels = series.labels()

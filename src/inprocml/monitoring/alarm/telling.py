@@ -40,8 +40,7 @@ def joined(
     others = _names(folding, np.flatnonzero(episode.joined).tolist(), places)
     why = words.joined([each.why or each.name for each in told], others)
     name, reference = _name(episode, model, version), episode.reference
-    since = float(episode.since[list(places)].min())
-    return DriftEvent(name, Action.JOINED, model, version, reference, at, since, told, why)
+    return DriftEvent(name, Action.JOINED, model, version, reference, at, episode.began, told, why)
 
 
 def _name(episode: Episode, model: str, version: str) -> str:

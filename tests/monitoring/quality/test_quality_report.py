@@ -17,6 +17,7 @@ from tests.monitoring.report.test_report_shown import HOSTILE, Reader
 from inprocml.drawing import cells
 from inprocml.errors import Corrupt, Unsupported
 from inprocml.monitoring.quality import Quality, QualityReport, Settings, reference, report_of
+from inprocml.monitoring.quality.report import clock
 from inprocml.monitoring.verdict import State
 
 
@@ -265,3 +266,29 @@ def test_a_weak_change_that_lasts_is_told_though_days_waver():
         states.append(quality.report(now + DAY).state)
     assert State.DRIFT not in states[:16]
     assert states[40:].count(State.DRIFT) >= 6
+
+
+def test_since_is_the_day_from_which_answers_are_worse_and_not_that_of_a_window():
+    """Windows double as days pass, and what they begin with was fine."""
+    quality, told = Quality(Settings(**TWO, reference=known(20_000), usual=0.9, labels_within=2 * DAY)), []
+    for day in range(26):
+        worse = 0.6 if day >= 11 else 1.0
+        now = played(
+            quality, 1, share=lambda scores, worse=worse: scores * worse, first=day, seed=day, rows=500
+        )
+        report = quality.report(now + DAY)
+        assert (report.since is None) == (report.state not in {State.DRIFT, State.WATCH})
+        if report.since is not None:
+            told.append(report.since)
+            assert QualityReport.from_dict(report.to_dict()).since == report.since
+    assert len(told) > 10
+    first = (START + 11 * DAY) // DAY * DAY
+    assert {since for since in told[2:]} == {first}
+
+
+def test_since_stays_as_it_was_told():
+    report = report_two(share=lambda scores: scores * 0.6)
+    again = report_of(report.settings, report.counters, report.at, report.since - 3 * DAY)
+    assert again.since == report.since - 3 * DAY
+    assert clock(again.since) in again.why
+    assert report.merge(again).since == again.since

@@ -127,12 +127,15 @@ class Quality:
         """Bytes of the predictions remembered."""
         return self._pending.nbytes
 
-    def report(self, now: float, *others: Counters) -> QualityReport:
-        """Return what is known at ``now``, seconds since 1970, of this process and of ``others`` together."""
+    def report(self, now: float, *others: Counters, since: float | None = None) -> QualityReport:
+        """Return what is known at ``now``, seconds since 1970, of this process and of ``others`` together.
+
+        ``since``: from when on labels are worse, where that has been told already.
+        """
         total = self.counters()
         for other in others:
             total += other
-        return report_of(self.settings, total, now)
+        return report_of(self.settings, total, now, since)
 
     def merge(self, *others: Counters) -> None:
         """Add the counts of others to this one's, for good; ``ValueError`` for other classes or slices."""

@@ -29,6 +29,7 @@ def write(report: QualityReport) -> dict[str, Any]:
         "state": str(report.state),
         "why": report.why,
         "at": report.at,
+        "since": report.since,
         "rows": report.rows,
         "coverage": report.coverage,
         "metrics": {name: asdict(each) for name, each in report.metrics.items()},
@@ -63,7 +64,7 @@ def read(document: Mapping[str, Any]) -> QualityReport:
         counters = Counters.from_document(document["counters"], len(settings.classes), settings.slice_names)
         _check_times(counters, settings.length)
         told = _said(document)
-        return replace(report_of(settings, counters, told.pop("at")), **told)
+        return replace(report_of(settings, counters, told.pop("at"), told.pop("since")), **told)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise corrupt(_WHAT, f"it holds what cannot be ({type(error).__name__})") from error
 
@@ -74,10 +75,11 @@ def _check_times(counters: Counters, length: float) -> None:
 
 
 def _said(document: Mapping[str, Any]) -> dict[str, Any]:
-    told = {name: document[name] for name in ("at", "model", "version", "scope", "workers", "hosts")}
+    told = {name: document[name] for name in ("at", "since", "model", "version", "scope", "workers", "hosts")}
     sound = (
         type(told["at"]) in {int, float}
         and 0 <= told["at"] <= _LATEST
+        and (told["since"] is None or (type(told["since"]) in {int, float} and 0 <= told["since"] <= _LATEST))
         and all(type(told[name]) is str and len(told[name]) <= _MOST_NAME for name in ("model", "version"))
         and told["scope"] in {"worker", "host", "hosts"}
         and all(type(told[name]) is int and 1 <= told[name] < 2**31 for name in ("workers", "hosts"))

@@ -14,6 +14,7 @@ from inprocml.monitoring.quality.counters import Counters
 from inprocml.monitoring.quality.expected import expected_metrics
 from inprocml.monitoring.quality.interval import Estimate
 from inprocml.monitoring.quality.number_metrics import number_metrics
+from inprocml.monitoring.quality.onset import worse_from
 from inprocml.monitoring.quality.residual import (
     LEAST,
     TESTS,
@@ -41,8 +42,9 @@ class QualityReport:
     intervals and beside what scores alone led to expect; ``upcoming``: what they lead to expect of cohorts
     whose labels are not there yet. ``slices``: slice -> value -> figures, of all labels that ever came.
     ``rows``: labels behind ``metrics``; ``coverage``: the usual share of predictions with a label, None
-    before it is known. ``scope`` and ``workers`` say whose labels these are: one process's, those of all
-    processes of a host, or of several hosts.
+    before it is known. ``since``: where the cohort begins from which labels are worse, an estimate that stays
+    the same as long as they are; None where they are not. ``scope`` and ``workers`` say whose labels these
+    are: one process's, those of all processes of a host, or of several hosts.
     """
 
     state: State
@@ -62,15 +64,10 @@ class QualityReport:
     scope: Scope = "worker"
     workers: int = 1
     hosts: int = 1
+    since: float | None = None
 
     def __getitem__(self, name: str) -> Estimate:
         return self.metrics[name]
-
-    @property
-    def since(self) -> float | None:
-        """When the cohorts begin that ``residual`` is of, in seconds since 1970."""
-        mature = [each for each in self.cohorts if each.mature]
-        return None if self.residual is None else mature[-self.residual.cohorts].start
 
     def text(self, width: int = 100, *, ascii_only: bool = False) -> str:
         """Return the report as plain text of lines no longer than ``width`` cells, 40 at least.
@@ -118,7 +115,8 @@ class QualityReport:
     def merge(self, *others: QualityReport) -> QualityReport:
         """Return the report of several hosts, on the sum of their counters; nothing is averaged.
 
-        As of the latest. ``ValueError`` for reports on another model, version, cohort, class or slice.
+        As of the latest; worse since the host where that came first. ``ValueError`` for reports on another
+        model, version, cohort, class or slice.
         """
         total, every = self.counters, (self, *others)
         for other in others:
@@ -128,7 +126,12 @@ class QualityReport:
                 raise ValueError("reports on other classes, slices or cohorts do not add up")
             total += other.counters
         return replace(
-            report_of(self.settings, total, max(each.at for each in every)),
+            report_of(
+                self.settings,
+                total,
+                max(each.at for each in every),
+                min((each.since for each in every if each.since is not None), default=None),
+            ),
             model=self.model,
             version=self.version,
             scope="hosts" if others else self.scope,
@@ -137,8 +140,13 @@ class QualityReport:
         )
 
 
-def report_of(settings: Settings, counters: Counters, now: float) -> QualityReport:
-    """Return what the counters say at ``now`` (seconds since 1970)."""
+def report_of(
+    settings: Settings, counters: Counters, now: float, since: float | None = None
+) -> QualityReport:
+    """Return what the counters say at ``now`` (seconds since 1970).
+
+    ``since``: from when on labels are worse, where that has been told already.
+    """
     counted = {number: (tally.seen, tally.labelled) for number, tally in counters.cohorts.items()}
     cohorts, usual = judged(
         counted, now, length=settings.length, within=settings.labels_within, usual=settings.usual
@@ -150,7 +158,9 @@ def report_of(settings: Settings, counters: Counters, now: float) -> QualityRepo
     coming = [counters.cohorts[each.number] for each in cohorts if each.number > after]
     residual = _residual(settings, tallies)
     before = _residual(settings, tallies[:-1])
-    state, why = _verdict(settings, cohorts, usual, residual, before, now)
+    if residual is not None and since is None:
+        since = mature[_worse_from(settings, tallies, residual)].start
+    state, why = _verdict(settings, cohorts, usual, (residual, before, since), now)
     return QualityReport(
         state=state,
         why=why,
@@ -164,6 +174,7 @@ def report_of(settings: Settings, counters: Counters, now: float) -> QualityRepo
         residual=residual,
         settings=settings,
         counters=counters,
+        since=since if state in {State.DRIFT, State.WATCH} else None,
     )
 
 
@@ -211,14 +222,21 @@ def _residual(settings: Settings, tallies: Sequence[Tally]) -> Residual | None:
     return worst_number_residual(numbers, reference, z, dependence=settings.dependence)
 
 
+def _worse_from(settings: Settings, tallies: Sequence[Tally], residual: Residual) -> int:
+    reference = settings.reference
+    promised = calibrate(reference) if isinstance(reference, ClassTally) else reference
+    return worse_from(tallies, residual, promised, dependence=settings.dependence)
+
+
 def _verdict(
     settings: Settings,
     cohorts: tuple[Cohort, ...],
     usual: float | None,
-    residual: Residual | None,
-    before: Residual | None,
+    told: tuple[Residual | None, Residual | None, float | None],
     now: float,
 ) -> tuple[State, str]:
+    """Return state and reason; ``told`` are what labels show, what they showed before, and since when."""
+    residual, before, since = told
     mature = [each for each in cohorts if each.mature]
     if not cohorts:
         return State.INSUFFICIENT, "no prediction was made yet"
@@ -234,7 +252,7 @@ def _verdict(
         return State.STALE, "no cohort of late has enough labels: labels, or predictions, have stopped coming"
     if residual is None:
         return State.INSUFFICIENT, _lacking(settings, mature)
-    return _compared(settings, mature, residual, before)
+    return _compared(settings, mature, residual, before, since)
 
 
 def _lacking(settings: Settings, mature: list[Cohort]) -> str:
@@ -248,15 +266,20 @@ def _lacking(settings: Settings, mature: list[Cohort]) -> str:
 
 
 def _compared(
-    settings: Settings, mature: list[Cohort], residual: Residual, before: Residual | None
+    settings: Settings,
+    mature: list[Cohort],
+    residual: Residual,
+    before: Residual | None,
+    since: float | None,
 ) -> tuple[State, str]:
     if not _tells(settings, residual):
         rows, start = _latest(settings, mature)
         return State.OK, f"{rows} labels since {clock(start)} UTC are as the reference promised"
     again = before is not None and _tells(settings, before)
-    since = f"{clock(mature[-residual.cohorts].start)} UTC"
+    began = "" if since is None else f" since {clock(since)} UTC"
     worse = f"{residual.effect:.3g} a row" if residual.test == "loss" else f"{residual.effect:.1%} of rows"
-    why = f"labels are worse than promised ({residual.test}: {worse}), {residual.rows} labels since {since}"
+    shown = f"{residual.test}: {worse}, of the last {residual.rows:,} labels"
+    why = f"labels are worse than promised{began} ({shown})"
     return (State.DRIFT if again else State.WATCH), why
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "TESTS",
     "Residual",
     "critical",
+    "sums",
     "windows",
     "worst_class_residual",
     "worst_number_residual",
@@ -99,9 +100,22 @@ def worst_class_residual(
 def _of_window(
     tally: ClassTally, count: int, calibration: Calibration | None, z: float, dependence: float
 ) -> Iterator[Residual]:
-    rows, residuals, shares, noise = _blocks(tally, calibration)
-    if rows.sum() < LEAST * dependence:
+    rows = int(tally.rows.sum())
+    if rows < LEAST * dependence:
         return
+    for name, worse, spread, third, within in sums(tally, calibration):
+        variance = spread * dependence
+        if variance <= 0 or within < LEAST * dependence:
+            continue
+        limit = _skewed(z, third * dependence**2 / variance**1.5)
+        yield Residual(worse / math.sqrt(variance), limit, worse / within, name, rows, count)
+
+
+def sums(
+    tally: ClassTally, calibration: Calibration | None
+) -> Iterator[tuple[str, float, float, float, float]]:
+    """Yield each test's name, how much worse its rows are in all, variance and third moment, and its rows."""
+    rows, residuals, shares, noise = _blocks(tally, calibration)
     spread = rows * shares * (1 - shares) * noise
     weights = {f"scores {low:g} to {high:g}": _region(shares, low, high) for low, high in _REGIONS}
     weights["loss"] = 1 - 2 * shares
@@ -109,14 +123,13 @@ def _of_window(
         weights = {name: -np.abs(np.sign(weight)) for name, weight in weights.items() if name != "loss"}
         weights["all scores"] = -np.ones(len(shares))
     for name, weight in weights.items():
-        variance = float((weight**2 * spread).sum()) * dependence
-        within = float(rows[weight != 0].sum())
-        if variance <= 0 or within < LEAST * dependence:
-            continue
-        worse = float((weight * residuals).sum())
-        third = float((weight**3 * spread * (1 - 2 * shares)).sum()) * dependence**2
-        limit = _skewed(z, third / variance**1.5)
-        yield Residual(worse / math.sqrt(variance), limit, worse / within, name, int(rows.sum()), count)
+        yield (
+            name,
+            float((weight * residuals).sum()),
+            float((weight**2 * spread).sum()),
+            float((weight**3 * spread * (1 - 2 * shares)).sum()),
+            float(rows[weight != 0].sum()),
+        )
 
 
 def _region(shares: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from inprocml.monitoring.verdict import Action, DriftEvent, Finding, Reference, 
 __all__ = ["Episode", "event_of"]
 
 
-_NEW: tuple[Any, ...] = (0, None, None, None, None, True)
+_NEW: tuple[Any, ...] = (0, None, None, None, None, True, None)
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Episode:
 
     ``opened`` is when, None where none is open; ``calm`` since when labels are as promised again, ``silent``
     since when they say nothing; ``ended`` when the one opened that is over. ``told``: hooks have heard of it;
-    who finds one that is not tells it, for the process that wrote it may be gone.
+    who finds one that is not tells it, for the process that wrote it may be gone. ``since``: when labels
+    became worse, as it was told first.
     """
 
     number: int = 0
@@ -31,6 +32,7 @@ class Episode:
     silent: float | None = None
     ended: float | None = None
     told: bool = True
+    since: float | None = None
 
     def dump(self) -> bytes:
         return json.dumps(astuple(self)).encode()
@@ -39,19 +41,29 @@ class Episode:
     def load(cls, state: bytes | None) -> Episode:
         try:
             found: list[Any] = list(json.loads(state or b"[0]"))
-            number, *times, told = found + list(_NEW[len(found) :])
-            opened, calm, silent, ended = (None if each is None else float(each) for each in times)
-            return cls(int(number), opened, calm, silent, ended, told is not False)
+            number, *times, told, began = found + list(_NEW[len(found) :])
+            opened, calm, silent, ended, since = (
+                None if each is None else float(each) for each in (*times, began)
+            )
+            return cls(int(number), opened, calm, silent, ended, told is not False, since)
         except (ValueError, TypeError, OverflowError):
             return cls()
 
-    def step(self, state: State, now: float, patience: float, silence: float) -> Episode:
-        """Return the episode after a look.
+    @property
+    def known_since(self) -> float | None:
+        """When labels became worse, of an episode that is open."""
+        return None if self.opened is None else self.since
+
+    def step(
+        self, state: State, now: float, patience: float, silence: float, since: float | None = None
+    ) -> Episode:
+        """Return the episode after a look; labels are worse ``since`` then.
 
         It ends when labels were as promised for ``patience`` seconds, or said nothing for ``silence``.
         """
         if self.opened is None:
-            return Episode(self.number + 1, now, told=False) if state is State.DRIFT else self
+            worse = Episode(self.number + 1, now, told=False, since=since)
+            return worse if state is State.DRIFT else self
         if state in {State.DRIFT, State.WATCH}:
             after, over = replace(self, calm=None, silent=None), False
         elif state is State.OK:
@@ -66,7 +78,9 @@ class Episode:
 
     def over(self) -> Episode:
         """Return the episode when it is over; none may be open any more."""
-        return self if self.opened is None else Episode(self.number + 1, ended=self.opened, told=False)
+        if self.opened is None:
+            return self
+        return Episode(self.number + 1, ended=self.opened, told=False, since=self.since)
 
     def heard(self) -> Episode:
         """Return the episode when hooks were told of it."""
@@ -77,11 +91,14 @@ def _since(before: float | None, now: float) -> float:
     return now if before is None or before > now else before  # a clock may step back
 
 
-def event_of(report: QualityReport, action: Action, opened: float, why: str = "") -> DriftEvent:
+def event_of(report: QualityReport, episode: Episode, why: str = "") -> DriftEvent:
     """Return what hooks are told: one finding, named ``quality``, of the output; ``why`` it ended."""
+    action = Action.CLOSED if episode.opened is None else Action.OPENED
+    opened = episode.ended if episode.opened is None else episode.opened
+    since = opened if episode.since is None else episode.since
+    assert since is not None, "an episode that is open, or over"
     told = [report.model, report.version, "quality", repr(opened)]
     residual = report.residual
-    since = report.at if residual is None else report.since
     finding = Finding(
         name="quality",
         role="output",
@@ -104,7 +121,7 @@ def event_of(report: QualityReport, action: Action, opened: float, why: str = ""
         version=report.version,
         reference=Reference.TRAIN,
         at=report.at,
-        since=opened,
+        since=since,
         findings=(finding,),
         why=why or finding.why,
     )

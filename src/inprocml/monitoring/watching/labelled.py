@@ -14,7 +14,7 @@ from typing import TypeAlias
 from inprocml.monitoring.quality import Counters, Quality, QualityReport
 from inprocml.monitoring.quality.record import Record, room_for
 from inprocml.monitoring.quality.report import Scope
-from inprocml.monitoring.verdict import Action, DriftEvent
+from inprocml.monitoring.verdict import DriftEvent
 from inprocml.monitoring.watching.episode import Episode, event_of
 from inprocml.monitoring.watching.sharing import Shared
 from inprocml.monitoring.watching.tallies import ALIVE_SECONDS, RETRY_SECONDS, is_due
@@ -78,8 +78,9 @@ class Labelled:
         with self._lock:
             shown = self._others()
             scope: Scope = "worker" if self._shared is None else "host"
+            since = self._last_episode().known_since
         living = 1 + sum(now - record.beat < ALIVE_SECONDS for record in shown)
-        report = self.quality.report(now, *(record.counters for record in shown))
+        report = self.quality.report(now, *(record.counters for record in shown), since=since)
         return replace(report, model=self.model, version=self.version, scope=scope, workers=living)
 
     def decide(self, tell: Tell, idle: Idle = lambda: True) -> None:
@@ -98,7 +99,9 @@ class Labelled:
             if episode.number == self._said and idle():
                 episode = self._keep(episode, episode.heard())
             if episode.told:
-                episode = self._keep(episode, episode.step(report.state, now, patience, silence))
+                episode = self._keep(
+                    episode, episode.step(report.state, now, patience, silence, report.since)
+                )
         self._tell(report, episode, (tell, idle), report.why)
 
     def retire(self, tell: Tell, idle: Idle = lambda: True) -> None:
@@ -115,9 +118,9 @@ class Labelled:
         if episode.told or episode.number == self._said:
             return
         if episode.opened is not None:
-            tell([event_of(report, Action.OPENED, episode.opened)])
+            tell([event_of(report, episode)])
         elif episode.ended is not None:
-            tell([event_of(report, Action.CLOSED, episode.ended, why)])
+            tell([event_of(report, episode, why)])
         self._said = episode.number
         if idle():
             with self._lock:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from inprocml.monitoring.quality import QualityReport, Tally, report_of
 from inprocml.monitoring.quality.record import Record
-from inprocml.monitoring.verdict import Action, DriftEvent, State
+from inprocml.monitoring.verdict import DriftEvent, State
 from inprocml.monitoring.watching.episode import Episode, event_of
 from inprocml.monitoring.watching.sharing import counts_file, labels_beside, labels_in
 from inprocml.monitoring.watching.tallies import ALIVE_SECONDS
@@ -25,16 +25,22 @@ def overheard(
     ``ValueError`` for a record that is damaged.
     """
     files = [labels_in(path) for path in labels_beside(counts_file(folder, model, digest))]
-    records = [Record.from_bytes(found[0]) for found in files if found is not None and found[0] is not None]
-    if not records:
+    shown = [
+        (Record.from_bytes(found[0]), Episode.load(found[1]))
+        for found in files
+        if found is not None and found[0] is not None
+    ]
+    if not shown:
         return None
-    newest = max(records, key=lambda record: record.beat).settings
-    alike = [record for record in records if record.settings.digest == newest.digest]
+    newest = max((record for record, _ in shown), key=lambda record: record.beat).settings
+    same = [each for each in shown if each[0].settings.digest == newest.digest]
+    alike = [record for record, _ in same]
+    last = max((episode for _, episode in same), key=lambda episode: episode.number)
     total = alike[0].counters
     for record in alike[1:]:
         total += record.counters
     living = sum(now - record.beat < ALIVE_SECONDS for record in alike)
-    report = report_of(replace(newest, reference=reference), total, now)
+    report = report_of(replace(newest, reference=reference), total, now, last.known_since)
     return replace(report, model=model, version=version, scope="host", workers=max(1, living))
 
 
@@ -52,4 +58,4 @@ def worse(report: QualityReport, folder: Path, digest: str) -> DriftEvent | None
     files = [labels_in(path) for path in beside if path.name.split(".")[1] == settings]
     episodes = [Episode.load(found[1]) for found in files if found is not None]
     last = max(episodes, key=lambda episode: episode.number, default=Episode())
-    return None if last.opened is None else event_of(report, Action.OPENED, last.opened)
+    return None if last.opened is None else event_of(report, last)

@@ -295,7 +295,7 @@ class Meter:
 @pytest.mark.parametrize(("columns", "bins", "whole"), [(60, 8, 50), (60, 67, 14), (3, 2_000, 0)])
 def test_what_is_exported_of_one_version_leaves_room_under_an_sdks_limit(monkeypatch, columns, bins, whole):
     meter = Meter()
-    monkeypatch.setattr(telemetry.metrics, "get_meter", lambda _scope: meter)
+    monkeypatch.setattr(telemetry.metrics, "get_meter", lambda *_scope, **_schema: meter)
     telemetry._instruments.__wrapped__()
     source = Wide(columns, bins, {"c1", "c55"})
     monitored(source)

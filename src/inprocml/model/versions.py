@@ -105,7 +105,15 @@ class Versions:
         """Fetch, verify, build and warm up ``version``; what goes wrong is recorded and passes through."""
         began = self.clock()
         try:
-            servable = build(self.source, version, self.options, process.slot, sizes, clock=self.clock)
+            servable = build(
+                self.source,
+                version,
+                self.options,
+                process.slot,
+                sizes,
+                clock=self.clock,
+                candidate=trigger == "rollout",
+            )
         except BaseException as failure:
             load_finished(self.name, self.clock() - began, trigger=trigger, error=type(failure))
             raise

@@ -238,7 +238,7 @@ def _scores(known: Known) -> list[Score]:
         if joint := known.evaluation.joint.get(reference):
             told = {"auc": joint.auc, "auc_p_value": joint.p_value}
             made += [
-                Score("", "model", reference.value, metric, value, joint.rows)
+                Score("", "model", reference.value, metric, value, joint.rows, window=joint.hours * 3600.0)
                 for metric, value in told.items()
             ]
         for found in alarm.findings(reference, known.now):
@@ -253,9 +253,17 @@ def _scores(known: Known) -> list[Score]:
                 "unseen": full.measures.unseen,
                 "out_of_range": full.measures.out_of_range,
             }
+            window = _seconds(found)
             made += [
-                Score(found.name, found.role, reference.value, metric, value, found.rows)
+                Score(found.name, found.role, reference.value, metric, value, found.rows, window=window)
                 for metric, value in values.items()
                 if value is not None
             ]
     return [score._replace(scope=known.scope) for score in made]
+
+
+def _seconds(found: Finding) -> float | None:
+    """Return how long the window of a finding is; None where it has no rows, or rows without a time."""
+    if not found.rows or found.begins is None or found.ends is None:
+        return None
+    return max(0.0, found.ends - found.begins)

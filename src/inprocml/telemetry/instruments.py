@@ -9,6 +9,8 @@ some 40 ns.
 from __future__ import annotations
 
 import logging
+import secrets
+import weakref
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import ParamSpec
@@ -19,7 +21,8 @@ from opentelemetry.trace import SpanContext
 from inprocml.errors import DeadlineExceeded, InprocmlError, InvalidRow, NotReady, Overloaded
 from inprocml.telemetry import names
 from inprocml.telemetry.monitored import Monitored, monitored
-from inprocml.telemetry.spans import chosen_event, inferred, loaded_span, predicted_span, within
+from inprocml.telemetry.shadows import Trial
+from inprocml.telemetry.spans import chosen_event, inferred, loaded_span, predicted_span, recorded, within
 from inprocml.telemetry.versions import (
     Attributes,
     Queue,
@@ -48,7 +51,7 @@ class _Instruments:
     """The process's instruments; API proxies, so a provider may be set before or after."""
 
     def __init__(self) -> None:
-        meter = metrics.get_meter(names.SCOPE)
+        meter = metrics.get_meter(names.SCOPE, names.release(), schema_url=names.SCHEMA_URL)
         self.prediction = meter.create_histogram(
             names.PREDICTION_DURATION,
             unit="s",
@@ -129,7 +132,10 @@ class ModelTelemetry:
 
     def __init__(self, *, model: str, version: str, runtime: str, device: str, digest: str) -> None:
         self._instruments = _instruments()
+        self._drawn = secrets.token_hex(6)  # batches are numbered in each process
         self._watched: Monitored | None = None
+        self._candidate = False
+        self._trial: weakref.ref[Trial] | None = None
         self.queue: Queue | None = None
         self.memory: Callable[[], Mapping[str, int]] | None = None
         self.attributes = self._attributes = {names.MODEL_NAME: model, names.MODEL_VERSION: version}
@@ -141,19 +147,24 @@ class ModelTelemetry:
         self._loaded_attributes: Attributes = {**self._batch_attributes, names.MODEL_DIGEST: digest}
 
     @_guarded
-    def predicted(self, seconds: float, queued: float, *, inline: bool, prediction_id: str = "") -> None:
+    def predicted(
+        self, seconds: float, queued: float, *, inline: bool, prediction_id: str = "", batch: int = 0
+    ) -> None:
         """Record an answered request: its duration and, where it waited, its time in the queue; its span."""
         self._instruments.prediction.record(seconds, self._attributes)
         if not inline:
             self._instruments.queue.record(queued, self._attributes)
-        predicted_span(seconds, self._attributes, prediction_id=prediction_id)
+        if recorded():
+            told = self._batch_id(batch)
+            predicted_span(seconds, self._attributes, prediction_id=prediction_id, batch=told)
 
     @_guarded
     def failed(self, seconds: float, error: BaseException) -> None:
         """Record a request that got an error, and count it as a rejection where it was refused unrun."""
         kind = type(error).__name__
         self._instruments.prediction.record(seconds, {**self._attributes, names.ERROR_TYPE: kind})
-        predicted_span(seconds, self._attributes, error=kind)
+        if recorded():
+            predicted_span(seconds, self._attributes, error=kind)
         _count_rejection(self._attributes, error)
 
     @_guarded
@@ -182,13 +193,35 @@ class ModelTelemetry:
         self._instruments.inference.record(record.seconds, attributes, parent)
         self._instruments.batch_size.record(record.rows, self._attributes, parent)
         if marks:
-            inferred(record.seconds, record.rows, attributes, marks)
+            inferred(record.seconds, record.rows, self._batch_id(record.number), attributes, marks)
+
+    def _batch_id(self, number: int) -> str:
+        """Return what tells a batch from those of other processes and hosts; "" for one without a number."""
+        return f"{self._drawn}-{number:x}" if number else ""
 
     @_guarded
-    def loaded(self, queue: Queue, memory: Callable[[], Mapping[str, int]]) -> None:
-        """Count this version as loaded here; ``memory`` tells its bytes on ``host`` and ``device``."""
-        self.queue, self.memory = queue, memory
+    def loaded(
+        self, queue: Queue, memory: Callable[[], Mapping[str, int]], *, candidate: bool = False
+    ) -> None:
+        """Count this version as loaded here; ``memory`` tells its bytes on ``host`` and ``device``.
+
+        A ``candidate`` is told of once it is ``tried``: only then is known what it is.
+        """
+        self.queue, self.memory, self._candidate = queue, memory, candidate
         entered(self, self._loaded_attributes)
+
+    @_guarded
+    def tried(self, trial: Trial) -> None:
+        """Tell by ``trial`` what the candidate is, for as long as it is one: from then on it serves."""
+        self._trial = weakref.ref(trial)
+
+    @property
+    def rollout(self) -> str | None:
+        """Whether this version is ``live``, a ``canary`` or a ``shadow``; None before that is known."""
+        if self._trial is None:
+            return None if self._candidate else "live"
+        trial = self._trial()
+        return "live" if trial is None else trial.role
 
     @_guarded
     def watch(self, source: Monitored) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
@@ -11,6 +10,7 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from inprocml.telemetry import names
+from inprocml.telemetry.living import Living
 from inprocml.telemetry.monitored import monitors_memory
 from inprocml.telemetry.shadows import observe_shadows
 
@@ -48,30 +48,31 @@ class Loaded(Protocol):
     @property
     def memory(self) -> Callable[[], Mapping[str, int]] | None: ...
 
+    @property
+    def rollout(self) -> str | None: ...  # live | canary | shadow; none where that is not known yet
 
-_loaded: dict[int, tuple[weakref.ref[Loaded], int, Attributes]] = {}
-_stale: weakref.WeakKeyDictionary[object, tuple[int, str, bool]] = weakref.WeakKeyDictionary()
+
+_loaded: Living[Loaded, Attributes] = Living()
+_stale: Living[object, tuple[str, bool]] = Living()
 _shares: dict[tuple[str, str], tuple[int, float]] = {}
 
 
 def entered(version: Loaded, attributes: Attributes) -> None:
     """Observe ``version`` for as long as it lives, in this process and not in its children."""
-    key = id(version)
-    alive = weakref.ref(version, lambda _gone: _loaded.pop(key, None))
-    _loaded[key] = (alive, os.getpid(), attributes)
+    _loaded.note(version, attributes)
 
 
 def left(version: Loaded) -> None:
     """Observe ``version`` no more."""
-    _loaded.pop(id(version), None)
+    _loaded.forget(version)
 
 
 def note_stale(process: object, model: str, *, stale: bool | None) -> None:
     """Take note whether ``process`` serves what it should; ``None`` once it serves nothing."""
     if stale is None:
-        _stale.pop(process, None)
+        _stale.forget(process)
     else:
-        _stale[process] = (os.getpid(), model, stale)
+        _stale.note(process, (model, stale))
 
 
 def note_share(model: str, version: str, share: float | None) -> None:
@@ -138,50 +139,37 @@ def _create_more(meter: metrics.Meter) -> None:
 
 
 def _observe_loaded(_options: CallbackOptions) -> Iterable[Observation]:
-    """One observation per version loaded here.
-
-    What a parent loaded before the fork is not ours, nor is a model dropped without ``close``. ``list`` of a
-    dict's values is atomic, so the reader's thread needs no lock that a fork could leave locked.
-    """
-    pid = os.getpid()
+    """One observation per version loaded here; what it is, is asked now: a candidate may serve by now."""
+    told = [(attributes, version.rollout) for version, attributes in _loaded.items()]
     return [
-        Observation(1, attributes)
-        for alive, owner, attributes in list(_loaded.values())
-        if owner == pid and alive() is not None
+        Observation(1, {**attributes, names.ROLLOUT: rollout})
+        for attributes, rollout in told
+        if rollout is not None
     ]
 
 
 def _observe_queues(value: Callable[[Queue], int]) -> Callable[[CallbackOptions], Iterable[Observation]]:
     def observe(_options: CallbackOptions) -> Iterable[Observation]:
-        pid = os.getpid()
-        found = [(alive(), owner) for alive, owner, _ in list(_loaded.values())]
         return [
-            Observation(value(telemetry.queue), telemetry.attributes)
-            for telemetry, owner in found
-            if owner == pid and telemetry is not None and telemetry.queue is not None
+            Observation(value(queue), version.attributes)
+            for version in _loaded.things()
+            if (queue := version.queue) is not None
         ]
 
     return observe
 
 
 def _observe_memory(_options: CallbackOptions) -> Iterable[Observation]:
-    pid = os.getpid()
-    found = [alive() for alive, owner, _ in list(_loaded.values()) if owner == pid]
     return [
-        Observation(size, {**telemetry.attributes, names.MEMORY_TYPE: where, names.MEMORY_PART: "model"})
-        for telemetry in found
-        if telemetry is not None and telemetry.memory is not None
-        for where, size in telemetry.memory().items()
+        Observation(size, {**version.attributes, names.MEMORY_TYPE: where, names.MEMORY_PART: "model"})
+        for version in _loaded.things()
+        if (memory := version.memory) is not None
+        for where, size in memory().items()
     ]
 
 
 def _observe_stale(_options: CallbackOptions) -> Iterable[Observation]:
-    pid = os.getpid()
-    return [
-        Observation(int(stale), {names.MODEL_NAME: model})
-        for owner, model, stale in list(_stale.values())
-        if owner == pid
-    ]
+    return [Observation(int(stale), {names.MODEL_NAME: model}) for _, (model, stale) in _stale.items()]
 
 
 def _observe_shares(_options: CallbackOptions) -> Iterable[Observation]:

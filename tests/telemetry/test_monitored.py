@@ -87,6 +87,20 @@ def test_the_time_that_scores_rest_on_is_a_number_of_each_column_and_no_attribut
     monitor.close()
 
 
+def test_scores_are_computed_once_for_all_instruments_of_an_export(tmp_path):
+    clock = Clock()
+    monitor = monitor_of(tmp_path, clock)
+    exported = Exported(monitor, clock=clock)
+    days(monitor, clock, rows_of(np.random.default_rng(0), 600), seconds=7_200.0, steps=60)
+    first = exported.scores()
+    clock.now += 0.9
+    assert exported.scores() is first
+    days(monitor, clock, rows_of(np.random.default_rng(1), 600), seconds=7_200.0, steps=60)
+    later = exported.scores()
+    assert max(score.rows for score in later) > max(score.rows for score in first)
+    monitor.close()
+
+
 def test_scores_of_rows_without_a_time_have_no_window(reader):
     class Timeless(Wide):
         model = "timeless"

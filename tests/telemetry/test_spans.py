@@ -38,6 +38,7 @@ def test_a_traced_request_has_a_span_and_its_batch_one_that_links_to_it(spans, s
     assert "inprocml.batch.unlinked" not in inferred.attributes
     (load,) = named(spans, "load traced")
     assert load.attributes["inprocml.load.trigger"] == "first_use"
+    assert load.attributes["inprocml.model.version"] == "1"
 
 
 def test_a_request_that_nobody_traces_writes_none(spans, store, row):

@@ -17,6 +17,7 @@ RECORDED = {
     "inprocml.prediction.duration",
     "inprocml.inference.duration",
     "inprocml.inference.batch.size",
+    "inprocml.model.load.duration",
 }
 
 

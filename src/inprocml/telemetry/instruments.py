@@ -250,9 +250,16 @@ def not_served(model: str, error: BaseException) -> None:
 
 
 @_guarded
-def load_finished(model: str, seconds: float, *, trigger: str, error: type[BaseException] | None) -> None:
-    """Record how long fetching, verifying, building and warming up a version took, and how it ended."""
+def load_finished(
+    model: str, seconds: float, *, trigger: str, error: type[BaseException] | None, version: str = ""
+) -> None:
+    """Record how long fetching, verifying, building and warming up a version took, and how it ended.
+
+    ``version`` is "" where none was found.
+    """
     attributes: dict[str, str] = {names.MODEL_NAME: model, names.LOAD_TRIGGER: trigger}
+    if version:
+        attributes[names.MODEL_VERSION] = version
     if error is not None:
         attributes[names.ERROR_TYPE] = error.__name__
     _instruments().load.record(seconds, attributes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import UserDict
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from types import MappingProxyType
 
 import numpy as np
@@ -39,7 +39,7 @@ missing = st.sampled_from([None, float("nan"), np.nan, pd.NA, np.ma.masked])
 words = st.one_of(
     st.text(max_size=4), st.sampled_from(["e\u0301", "\u00e9", " UA ", "ua", "x" * 200, np.str_("ua")])
 )
-times = st.sampled_from(["2013-07-01T03:30:00Z", datetime(2020, 2, 2, tzinfo=timezone.utc)])
+times = st.sampled_from(["2013-07-01T03:30:00Z", datetime(2020, 2, 2, tzinfo=UTC)])
 values = {
     "speed": numbers,
     "height": numbers | missing,

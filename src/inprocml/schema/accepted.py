@@ -1,4 +1,4 @@
-"""Rows that passed, read again by what counts them: nothing is judged twice, and numbers are packed at once."""
+"""Rows that passed, read again by what counts them: numbers are packed at once, nothing is judged twice."""
 
 from __future__ import annotations
 

@@ -67,10 +67,13 @@ class Form:
         """The bins of these series."""
         return Numbers([each.bins for each in self.layout.series if isinstance(each.bins, NumberBins)])
 
+    @once
+    def _starts(self) -> list[int]:
+        return [span.start for span in self.layout.spans()]
+
     def counted(self, places: Sequence[NDArray[np.intp]]) -> Counts:
         """Return how many values lie in each bin of each series."""
-        starts = [span.start for span in self.layout.spans()]
-        flat = [where + start for where, start in zip(places, starts, strict=True)]
+        flat = [where + start for where, start in zip(places, self._starts, strict=True)]
         return np.bincount(np.concatenate([np.zeros(0, np.intp), *flat]), minlength=self.layout.size)
 
     @once

@@ -26,9 +26,9 @@ __all__ = ["NUMBERS", "Form", "Tally"]
 
 NUMBERS = ("rows", "seen", "sampled_out", "dropped", "failed", "cpu_ns", "beat", "brought", "unread")
 """What is counted besides bins: rows on the bins; rows answered; of these, rows not counted by choice
-(``most_rows``), for want of room, and because they could not be; nanoseconds of CPU; the second, since 1970,
-of the last look; rows that this process had counted elsewhere before it came to this file; processes whose
-records cannot be read."""
+(beyond ``most_rows``), for want of room though they would have been, and because they could not be;
+nanoseconds of CPU; the second, since 1970, of the last look; rows that this process had counted elsewhere
+before it came to this file; processes whose records cannot be read."""
 
 _NAMES = 1024  # bytes of unseen values' names for each column
 _LONGEST = 64  # characters of a name

@@ -74,9 +74,7 @@ def test_of_too_many_rows_a_part_is_counted_and_all_are_told(tmp_path):
     serve(monitor, ROWS[:80])
     monitor.look()
     assert monitor.numbers()["rows"] == 150
-    assert monitor.numbers()["sampled_out"] == 530, (
-        "no room for 30, which were not wanted either"
-    )
+    assert monitor.numbers()["sampled_out"] == 530, "no room for 30, which were not wanted either"
     clock.now += 0.7
     serve(monitor, ROWS[:80])
     monitor.look()

@@ -15,7 +15,7 @@ from inprocml.bundle.outputs import Classes
 from inprocml.errors import BundleError
 from inprocml.model.instances import close_all, open_instances, run_instances
 from inprocml.model.options import Options
-from inprocml.model.replayed import glimpses_of, input_columns, output_columns
+from inprocml.model.replayed import accepted_columns, glimpses_of, output_columns
 from inprocml.model.watched import Exported
 from inprocml.monitoring import Monitor, Monitoring, Quality, RowCounts, Slices, ValueBins, layout_of
 from inprocml.monitoring.scalars import heavy_fields
@@ -128,7 +128,7 @@ def _monitor(
         model=bundle.name,
         version=bundle.version,
         digest=bundle.digest,
-        inputs=partial(input_columns, bundle.transform, bundle.baseline),
+        inputs=accepted_columns(bundle.transform, bundle.baseline),
         outputs=outputs,
         settings=options.watching,
         recorder=_recorder(bundle, options.watching.capture, outputs),

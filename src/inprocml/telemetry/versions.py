@@ -84,6 +84,7 @@ def note_share(model: str, version: str, share: float | None) -> None:
 
 
 def create_observables(meter: metrics.Meter) -> None:
+    """Create what is read once an export of versions, processes and candidates; once in a process."""
     meter.create_observable_up_down_counter(
         names.LOADED,
         callbacks=[_observe_loaded],

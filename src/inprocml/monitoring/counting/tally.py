@@ -68,15 +68,6 @@ class Form:
         return Numbers([each.bins for each in self.layout.series if isinstance(each.bins, NumberBins)])
 
     @once
-    def _starts(self) -> list[int]:
-        return [span.start for span in self.layout.spans()]
-
-    def counted(self, places: Sequence[NDArray[np.intp]]) -> Counts:
-        """Return how many values lie in each bin of each series."""
-        flat = [where + start for where, start in zip(places, self._starts, strict=True)]
-        return np.bincount(np.concatenate([np.zeros(0, np.intp), *flat]), minlength=self.layout.size)
-
-    @once
     def digest(self) -> bytes:
         """32 bytes that differ where counts could not be added up."""
         said = [[each.name, each.role, each.bins.document()] for each in self.layout.series]
@@ -119,7 +110,10 @@ class Tally:
         numbers = np.array([columns[place] for place in numeric], np.float64).reshape(len(numeric), rows)
         places = self._places(columns, numbers)
         moments, infinite = self.form.numbers.moments(numbers), self.form.numbers.infinite(numbers)
-        self.counts += self.form.counted(places)
+        found = zip(places, self.form.layout.series, strict=True)
+        self.counts += self.form.layout.joined(
+            [np.bincount(where, minlength=each.bins.size) for where, each in found]
+        )
         self.moments[numeric] = both_moments(self.moments[numeric], moments)
         self.infinite[numeric] += infinite
         for place in self.names:

@@ -76,3 +76,23 @@ def test_a_bad_row_is_told_with_its_place(model):
 def test_rows_are_compared_with_training_alone(model):
     with pytest.raises(ValueError, match="leave reference= out"):
         model.drift(make_rows(60)[0], reference="live")
+
+
+@pytest.mark.parametrize("given", [None, 7, 0.5, b"train", object(), True])
+def test_what_is_no_rows_is_refused_and_never_taken_for_the_rows_served(model, given):
+    with pytest.raises(TypeError, match=f"drift takes a table .*'live'; not {type(given).__name__}$"):
+        model.drift(given)
+    with pytest.raises(TypeError, match=f"skew takes a table .*; not {type(given).__name__}$"):
+        model.skew(given)
+
+
+@pytest.mark.parametrize("named", ["later", "", 7, None])
+def test_what_is_no_reference_is_named(model, named):
+    with pytest.raises(ValueError, match="'train' or 'live'"):
+        model.drift(reference=named)
+
+
+@pytest.mark.parametrize("tolerance", [None, "0.1", True])
+def test_a_tolerance_is_a_number(model, tolerance):
+    with pytest.raises(TypeError, match="tolerance must be a number"):
+        model.skew([], tolerance=tolerance)

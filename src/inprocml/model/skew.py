@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -28,14 +29,16 @@ _NEAR = 1e-3  # answers, as those of golden rows: another runtime or processor m
 _Logged = Mapping[str, list[Any]]
 
 
-def skew_of(host: Host, log: Any, tolerance: float) -> SkewReport:
+def skew_of(host: Host, log: Any, tolerance: object) -> SkewReport:
     """Return what ``Watched.skew`` says."""
-    if not 0 <= tolerance < 1:
+    if isinstance(tolerance, bool) or not isinstance(tolerance, Real):
+        raise TypeError(f"tolerance must be a number from 0 to 1, not {type(tolerance).__name__}")
+    if not 0 <= (near := float(tolerance)) < 1:
         raise ValueError(f"tolerance is {tolerance!r} and must be a number from 0 to 1")
     passage = Passage(host, None)
     try:
         servable = passage.servable
-        tally, audit = tally_of(servable), _Audit(servable, tolerance)
+        tally, audit = tally_of(servable), _Audit(servable, near)
         names = servable.transform.schema.names | frozenset(audit.names)
         source = Whole(log, None, names) if is_table(log) else Items(iter(log), None, names, passage.clock)
         try:

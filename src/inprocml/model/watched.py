@@ -7,8 +7,10 @@ import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from inprocml.bulk.tables import is_table
 from inprocml.model import passage
 from inprocml.monitoring.report import DriftReport, Health, measured
 from inprocml.monitoring.verdict import Finding, Reference, State
@@ -26,6 +28,15 @@ _STATES = tuple(State)
 _SAME_EXPORT_SECONDS = 1.0
 
 
+class Served(Enum):
+    """The rows that were served: what ``drift`` tells of where it is given none."""
+
+    SERVED = "the rows served"
+
+
+SERVED = Served.SERVED
+
+
 class Host(passage.Host, Protocol):
     """The facade, of which this is a part."""
 
@@ -38,7 +49,7 @@ class Watched:
 
     def drift(
         self: Host,
-        rows: Table | Iterable[Any] | Literal["train", "live"] | None = None,
+        rows: Table | Iterable[Any] | Literal["train", "live"] | Served = SERVED,
         *,
         reference: Literal["train", "live"] = "train",
     ) -> DriftReport:
@@ -48,11 +59,14 @@ class Watched:
         terminal, and with charts in a notebook. With ``rows``, a table or an iterator of rows, these are
         compared with training instead, at once and as one window; the chance of saying drift by mistake is
         1 % in all (Bonferroni over columns and tests). Raises as ``version`` does where none is loaded,
-        ``InvalidRow``, and ``ValueError`` for a model with ``monitoring=False`` that is given no rows.
+        ``InvalidRow``, ``TypeError`` for what is no rows (``None`` too: a query that found none says
+        nothing of the rows served), and ``ValueError`` for a model with ``monitoring=False`` that is given
+        no rows.
         """
         wanted = _reference(rows if isinstance(rows, str) else reference)
-        if rows is None or isinstance(rows, str):
+        if isinstance(rows, Served | str):
             return reported(_watched(self), wanted)
+        _check_rows(rows, "drift", "; of the rows served: nothing, 'train' or 'live'")
         if wanted is not Reference.TRAIN:
             raise ValueError("rows that are given are compared with training; leave reference= out")
         from inprocml.model.replayed import drift_of  # loaded by those who ask
@@ -66,8 +80,10 @@ class Watched:
         served, ``features`` (a list, or a mapping from the names of ``Transform.get_feature_names_out``),
         ``value`` and ``probability``. Features may be off by ``tolerance``, relative to 1 or to the feature,
         probabilities by 0.001. All rows are compared with training besides (``drift``). They do not count as
-        served. Raises as ``version`` does where none is loaded; rows that are refused are told as differing.
+        served. Raises as ``version`` does where none is loaded, and ``TypeError`` for what is no log; rows
+        that are refused are told as differing.
         """
+        _check_rows(log, "skew")
         from inprocml.model.skew import skew_of
 
         return skew_of(self, log, tolerance)
@@ -96,7 +112,16 @@ class Watched:
         return monitor.labelled.report()
 
 
-def _reference(named: str) -> Reference:
+def _check_rows(given: object, what: str, more: str = "") -> None:
+    """Raise ``TypeError`` unless these can be rows: a table, or an iterator of rows or tables."""
+    if isinstance(given, str | bytes | bytearray) or not (is_table(given) or isinstance(given, Iterable)):
+        raise TypeError(
+            f"{what} takes a table (a DataFrame, columns, a list of rows) or an iterator of rows or tables"
+            f"{more}; not {type(given).__name__}"
+        )
+
+
+def _reference(named: Any) -> Reference:
     try:
         return Reference(named)
     except ValueError:

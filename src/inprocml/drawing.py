@@ -24,6 +24,7 @@ __all__ = [
     "document",
     "folded",
     "heading",
+    "intervals",
     "lines",
     "link",
     "listed",
@@ -105,6 +106,35 @@ def bars(counts: Sequence[float], caption: str, *, most: float | None = None) ->
         f'height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}"><title>{said}</title>'
         f'<path d="{"".join(path)}" fill="currentColor" fill-opacity="0.6"/>'
         f'<path d="M0 {_HEIGHT}h{_WIDTH}" stroke="currentColor" stroke-opacity="0.4"/></svg>'
+    )
+
+
+def intervals(points: Sequence[tuple[float, float, float] | None], caption: str) -> Markup:
+    """Return values with the ends of their intervals as one SVG element: dots, each on its line.
+
+    The axis spans the intervals, and both its ends are written beside it: it need not begin at 0, as bars
+    must. None is a gap.
+    """
+    known = [point for point in points if point is not None]
+    low, high = min((p[1] for p in known), default=0.0), max((p[2] for p in known), default=1.0)
+    low, high = (low - 0.5, high + 0.5) if low == high else (low, high)
+    height, step = 2 * _HEIGHT, _WIDTH / max(len(points), 1)
+    drawn = []
+    for place, point in enumerate(points):
+        if point is None:
+            continue
+        x = f"{(place + 0.5) * step:.4g}"
+        middle, bottom, top = (4 + (high - each) / (high - low) * (height - 8) for each in point)
+        drawn.append(f'<path d="M{x} {top:.4g}V{bottom:.4g}" stroke="currentColor" stroke-opacity="0.5"/>')
+        drawn.append(f'<circle cx="{x}" cy="{middle:.4g}" r="{min(2.5, max(1.0, step / 3)):.3g}"/>')
+    said = _printed(caption)
+    return Markup(
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{said}" width="{_WIDTH + 56}" '
+        f'height="{height}" viewBox="0 0 {_WIDTH + 56} {height}" font-family="sans-serif" font-size="11" '
+        f'fill="currentColor"><title>{said}</title>{"".join(drawn)}'
+        f'<path d="M{_WIDTH} 4V{height - 4}" stroke="currentColor" stroke-opacity="0.4"/>'
+        f'<text x="{_WIDTH + 4}" y="11">{high:.3g}</text>'
+        f'<text x="{_WIDTH + 4}" y="{height - 2}">{low:.3g}</text></svg>'
     )
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.monitoring.quality.test_quality import DAY, START, TWO, played
 from tests.monitoring.report.test_report_shown import HOSTILE, Reader
 
-from inprocml.drawing import cells
+from inprocml.drawing import cells, intervals
 from inprocml.errors import Corrupt, Unsupported
 from inprocml.monitoring.quality import Quality, QualityReport, Settings, reference, report_of
 from inprocml.monitoring.quality.report import clock
@@ -209,6 +209,37 @@ def test_the_page_is_sound_and_bounded(report):
     assert "script" not in page.replace("default-src", "")
     assert report.body() in page
     assert report._repr_html_() == report.body()
+
+
+def test_what_a_figure_is_of_is_said_on_the_page_and_in_the_terminal():
+    """The period of figures and of the calibration; how many rows are awaited; between what figures vary."""
+    quality = Quality(Settings(**TWO, reference=known(), usual=0.9, labels_within=2 * DAY))
+    played(quality, 12, seed=1, rows=300)
+    quality.predicted([f"late-{row}" for row in range(170)], [0.3] * 170, START + 12 * DAY)
+    report = quality.report(START + 12.5 * DAY)
+    mature = [each for each in report.cohorts if each.mature][-report.settings.recent :]
+    period = f"{clock(mature[0].start)} to {clock(mature[-1].until)} UTC"
+    rows = sum(each.predicted for each in report.cohorts if each.number > mature[-1].number)
+    assert rows >= 170
+    page, text = report.html(), " ".join(report.text(400).split())
+    for said in (page, text):
+        assert f"How good answers were, {period}" in said
+        assert f"of the {rows:,} predictions since " in said
+        assert "in the newest one; between " in said
+    assert f"Calibration, {period}" in page
+    labels = sum(each.labelled for each in mature)
+    assert f"{labels:,} labels, {period}" in page
+
+
+def test_figures_over_time_are_dots_on_an_axis_that_says_what_it_spans():
+    drawn = intervals([(0.93, 0.92, 0.94), None, (0.95, 0.94, 0.96)], "accuracy")
+    heights = [float(found) for found in re.findall(r'cy="([^"]+)"', drawn)]
+    assert len(heights) == 2
+    assert heights[0] - heights[1] > 20, "0.93 and 0.95 do not look alike"
+    assert all(f">{end}</text>" in drawn for end in ("0.92", "0.96"))
+    assert REPORTS[0].html().count("<circle") > len([c for c in REPORTS[0].cohorts if c.mature])
+    assert intervals([], "nothing").startswith("<svg")
+    assert "nan" not in intervals([(1.0, 1.0, 1.0)], "certain")
 
 
 def test_a_page_has_the_calibration_and_the_cohorts():

@@ -13,15 +13,13 @@ from inprocml.drawing import (
     curve,
     document,
     heading,
+    intervals,
     paragraph,
     table,
 )
 from inprocml.monitoring.quality import words
-from inprocml.monitoring.quality.class_metrics import class_metrics
-from inprocml.monitoring.quality.cohorts import Cohort
-from inprocml.monitoring.quality.number_metrics import number_metrics
 from inprocml.monitoring.quality.report import QualityReport
-from inprocml.monitoring.quality.tally import BINS, UNIT, ClassTally, Tally, empty
+from inprocml.monitoring.quality.tally import BINS, UNIT, ClassTally
 from inprocml.monitoring.verdict import State
 
 __all__ = ["body", "page"]
@@ -56,20 +54,23 @@ def _figures(report: QualityReport) -> Markup:
     if not report.rows:
         return Markup("")
     head = ("figure", "labels say", "95 %", "expected from scores")
-    return Markup(heading("How good answers were") + table(head, words.figures(report.metrics)))
+    title = heading(f"How good answers were, {words.period(report)}")
+    return Markup(title + table(head, words.figures(report.metrics)))
 
 
 def _calibration(report: QualityReport) -> Markup:
-    """What scores promised against what came true, of all labels, and in the reference."""
-    total = report.counters.total()
-    if not isinstance(total, ClassTally) or not total.labelled:
+    """What scores promised against what came true: of the labels behind the figures, and in the reference."""
+    shown, period = words.of_figures(report), words.period(report)
+    if not shown.labelled:
+        shown, period = report.counters.total(), "all labels so far"
+    if not isinstance(shown, ClassTally) or not shown.labelled:
         return Markup("")
-    lines = {"labels": _points(total)}
+    lines = {"labels": _points(shown)}
     if isinstance(report.settings.reference, ClassTally):
         lines["reference"] = _points(report.settings.reference)
-    said = "Scores, and how often they came true"
+    said = f"Scores, and how often they came true: {shown.labelled:,} labels, {period}"
     drawn = curve(lines, said, x="score", y="share that came true")
-    return Markup(heading("Calibration") + drawn)
+    return Markup(heading(f"Calibration, {period}") + paragraph(f"{said}.") + drawn)
 
 
 def _points(tally: ClassTally) -> list[tuple[float, float]]:
@@ -90,32 +91,20 @@ def _over_time(report: QualityReport) -> Markup:
     rows = [each.predicted for each in shown]
     cells: list[Sequence[str]] = [
         ("predictions", bars(rows, "predictions of each cohort"), f"at most {max(rows):,}"),
-        ("share with a label", bars([each.coverage for each in shown], "labelled share"), "of 1"),
+        (
+            "share with a label",
+            bars([each.coverage for each in shown], "labelled share", most=1.0),
+            "full height is all",
+        ),
     ]
-    name, values = _telling(report, shown)
+    name, values = words.over_time(report)
     if any(values):
-        cells.append((name, bars(values, f"{name} of each cohort"), f"at most {max(values):.4g}"))
+        told = words.newest(report)
+        drawn = intervals(values, f"{name} of each cohort that can be judged, with its 95 % interval: {told}")
+        cells.append((name, drawn, f"dots with 95 % intervals; the axis does not begin at 0; {told}"))
     return Markup(
         heading("Over time") + paragraph(words.cohorts(report)) + table(("what", "over time", ""), cells)
     )
-
-
-def _telling(report: QualityReport, cohorts: Sequence[Cohort]) -> tuple[str, list[float]]:
-    """One figure of each cohort that can be judged: accuracy, or mean absolute error."""
-    values = []
-    for each in cohorts:
-        tally = report.counters.cohorts[each.number] if each.mature else empty(report.counters.classes)
-        values.append(_figure(tally))
-    return ("accuracy" if report.settings.classes else "mean absolute error"), values
-
-
-def _figure(tally: Tally) -> float:
-    if not tally.labelled:
-        return 0.0
-    found = (
-        class_metrics(tally)["accuracy"] if isinstance(tally, ClassTally) else number_metrics(tally)["mae"]
-    )
-    return 0.0 if found is None else found[0]
 
 
 def _slices(report: QualityReport) -> Markup:

@@ -21,17 +21,21 @@ def text(report: QualityReport, width: int, *, ascii_only: bool) -> str:
     lines = [*_wrapped(words.title(report), width), *_wrapped(words.standing(report), width)]
     if report.metrics:
         rows = [("figure", "labels say", "95 %", "expected"), *words.figures(report.metrics)]
-        lines += ["", *aligned(rows).split("\n")]
+        if report.rows:
+            lines += ["", *_wrapped(f"How good answers were, {words.period(report)}", width)]
+        lines += [*([] if report.rows else [""]), *aligned(rows).split("\n")]
     if report.upcoming:
         lines += ["", *_wrapped(words.upcoming(report), width)]
-    told = words.sliced(report)
-    if told:
-        lines += ["", *aligned([("slice", "figure", "value", "labels"), *told[:_SLICES]]).split("\n")]
-        lines += [f"{len(told) - _SLICES} more are in to_dict()"] if len(told) > _SLICES else []
+    sliced = words.sliced(report)
+    if sliced:
+        lines += ["", "By slice, of all labels"]
+        lines += aligned([("slice", "figure", "value [95 %]", "labels"), *sliced[:_SLICES]]).split("\n")
+        lines += [f"{len(sliced) - _SLICES} more are in to_dict()"] if len(sliced) > _SLICES else []
     if report.cohorts:
         newest = report.cohorts[-_COHORTS:]
         came = spark([each.coverage for each in newest], most=1.0, ascii_only=ascii_only)
         lines += ["", *_wrapped(words.cohorts(report), width), f"labelled  {came}"]
+        lines += _wrapped(told, width) if (told := words.newest(report)) else []
     lines += ["", *_wrapped(words.health(report), width)]
     kept = [line if cells(line) <= width else _cut(line, width) for line in lines]
     shown = "\n".join(kept)

@@ -5,10 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from inprocml.drawing import clean
-from inprocml.monitoring.quality.interval import Estimate
+from inprocml.monitoring.quality.class_metrics import class_metrics
+from inprocml.monitoring.quality.cohorts import Cohort
+from inprocml.monitoring.quality.interval import Estimate, Interval
+from inprocml.monitoring.quality.number_metrics import number_metrics
 from inprocml.monitoring.quality.report import QualityReport, clock
+from inprocml.monitoring.quality.tally import ClassTally, Tally, added, empty
 
-__all__ = ["cohorts", "figures", "health", "number", "sliced", "standing", "title", "upcoming"]
+__all__ = [
+    "cohorts",
+    "figures",
+    "health",
+    "newest",
+    "number",
+    "of_figures",
+    "over_time",
+    "period",
+    "sliced",
+    "standing",
+    "title",
+    "upcoming",
+]
 
 _NAMES = {
     "auc": "AUC",
@@ -41,10 +58,58 @@ def figures(metrics: Mapping[str, Estimate]) -> list[tuple[str, str, str, str]]:
     ]
 
 
+def period(report: QualityReport) -> str:
+    """Return of which time the figures are: that of the newest cohorts that can be judged."""
+    newest = _newest(report)
+    return f"{clock(newest[0].start)} to {clock(newest[-1].until)} UTC" if newest else ""
+
+
+def of_figures(report: QualityReport) -> Tally:
+    """Return the counts behind the figures."""
+    total = empty(report.counters.classes)
+    for each in _newest(report):
+        total = added(total, report.counters.cohorts[each.number])
+    return total
+
+
+def _newest(report: QualityReport) -> list[Cohort]:
+    return [each for each in report.cohorts if each.mature][-report.settings.recent :]
+
+
 def upcoming(report: QualityReport) -> str:
-    """Return what scores lead to expect of rows whose labels have not come."""
+    """Return what scores lead to expect of rows whose labels have not come, and of how many."""
     listed = ", ".join(f"{_NAMES.get(name, name)} {value:.3g}" for name, value in report.upcoming.items())
-    return f"To be expected of rows whose labels are still to come: {listed}."
+    after = max((each.number for each in report.cohorts if each.mature), default=-1)
+    coming = [each for each in report.cohorts if each.number > after]
+    rows, come = sum(each.predicted for each in coming), sum(each.labelled for each in coming)
+    since = f" since {clock(coming[0].start)} UTC" if coming else ""
+    return (
+        f"To be expected of the {rows:,} predictions{since}, whose labels are still to come "
+        f"({come:,} are there): {listed}."
+    )
+
+
+def over_time(report: QualityReport) -> tuple[str, list[Interval | None]]:
+    """Return one figure of each cohort: accuracy, or mean absolute error; None where it cannot be judged."""
+    name = "accuracy" if report.settings.classes else "mae"
+    found: list[Interval | None] = []
+    for each in report.cohorts:
+        tally = report.counters.cohorts[each.number]
+        metrics = class_metrics(tally) if isinstance(tally, ClassTally) else number_metrics(tally)
+        found.append(metrics[name] if each.mature and tally.labelled else None)
+    return _NAMES.get(name, name), found
+
+
+def newest(report: QualityReport) -> str:
+    """Return that figure of the newest cohort, and between what it was in the others."""
+    name, found = over_time(report)
+    known = [each for each in found if each is not None]
+    if not known:
+        return ""
+    value, low, high = known[-1]
+    least, most = (number(end(each[0] for each in known)) for end in (min, max))
+    between = f"; between {least} and {most} in {len(known)} cohorts" if len(known) > 1 else ""
+    return f"{name} {number(value)} [{number(low)} to {number(high)}] in the newest one{between}"
 
 
 def sliced(report: QualityReport) -> list[tuple[str, str, str, str]]:

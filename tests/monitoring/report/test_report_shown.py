@@ -17,7 +17,8 @@ from tests.monitoring.report.sample import NOW, flights
 from tests.monitoring.report.test_drift_report import reports
 
 from inprocml.drawing import bars, cells, compared, spark, typed
-from inprocml.monitoring.report import DriftReport, Health
+from inprocml.monitoring.report import DriftReport, Health, words
+from inprocml.monitoring.report.shares import moves
 from inprocml.monitoring.verdict import (
     Action,
     DriftEvent,
@@ -188,7 +189,7 @@ def test_a_page_is_at_most_300_kilobytes_and_says_what_it_leaves_out(columns, na
 
 def test_a_wide_report_is_short_in_a_terminal():
     lines = wide_report(300).text(100).split("\n")
-    assert len(lines) < 90
+    assert len(lines) < 125
     assert any("and 260 more" in line for line in lines)
 
 
@@ -202,7 +203,8 @@ def test_a_terminal_without_block_letters_gets_ascii_of_the_same_shape():
 def test_what_merged_hosts_show_says_so():
     merged = flights(others=0).merge(flights(seed=1, others=0))
     assert "of 2 hosts compared" in str(merged)
-    assert "Of one hour, the largest PSI of any host." in read(merged.body())
+    for said in (read(merged.body()), " ".join(str(merged).split())):
+        assert "Of one slot, the largest PSI of any host." in said
 
 
 def test_words_are_made_where_the_decision_left_none():
@@ -424,3 +426,34 @@ def test_of_all_that_drifted_it_is_said_what_changed_up_to_twenty(columns):
     assert str(shown).count(": changed so") == 20
     assert ("\n  and 13 more\n" in str(shown)) == (columns == 33)
     assert ("and 13 more" in read(shown.html())) == (columns == 33)
+
+
+def test_names_of_new_values_windows_and_moved_shares_are_the_same_in_a_terminal_and_on_a_page():
+    report = flights()
+    moved = [found for found in report.findings if found.state in {State.DRIFT, State.WATCH}]
+    moved = [replace(found, begins=NOW - 7200, ends=NOW) for found in moved]
+    others = [replace(found, begins=NOW - 86_400, ends=NOW) for found in report.findings[len(moved) :]]
+    report = replace(report, findings=(*moved, *others))
+    (tailnum,) = [found for found in moved if found.new_values]
+    page, text = read(report.html()), " ".join(report.text(78).split())
+    most = max(tailnum.new_values, key=lambda name: (tailnum.new_values[name], name))
+    for said in (page, text):
+        assert "Unseen values of all rows counted so far: " in said
+        assert f"{most} ({tailnum.new_values[most]:,})" in said
+        assert "last 2 h" in said
+        assert "last 24 h" in said, "of columns that did not move"
+        for move in moves(moved[0], 3):
+            assert move.label.removeprefix("=") in said
+
+
+def test_a_window_that_began_a_day_ago_says_both_dates():
+    found = replace(flights().findings[-1], begins=NOW - 28 * 3600, ends=NOW - 4 * 3600)
+    assert words.window(found, NOW) == "2026-11-20 09:35 to 2026-11-21 09:35"
+
+
+def test_a_timeline_in_which_nothing_is_told_says_so_and_draws_nothing():
+    quiet = tuple(replace(moment, psi={}, z={}) for moment in flights().timeline)
+    report = replace(flights(), timeline=quiet)
+    for said in (read(report.html()), " ".join(report.text(90).split())):
+        assert "No slot shows more than chance does, or has rows enough to tell." in said
+        assert "largest" not in said

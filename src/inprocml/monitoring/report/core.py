@@ -73,6 +73,11 @@ class DriftReport:
         """The findings of columns that drifted, in their order."""
         return tuple(found for found in self.findings if found.state is State.DRIFT)
 
+    @property
+    def moved(self) -> tuple[Finding, ...]:
+        """The findings of columns that drifted, and of those to watch."""
+        return tuple(found for found in self.findings if found.state in {State.DRIFT, State.WATCH})
+
     def __getitem__(self, name: str) -> Finding:
         """Return the finding of one column: an input's before an output's of the same name."""
         named = sorted((found for found in self.findings if found.name == name), key=lambda one: one.role)

@@ -78,9 +78,8 @@ def page(report: DriftReport) -> str:
 
 def _pictured(report: DriftReport) -> list[Finding]:
     """The findings that are shown with pictures: all that moved, as far as there is room, and some others."""
-    moved = sum(found.state in {State.DRIFT, State.WATCH} for found in report.findings)
     chosen, size = [], 0
-    for found in report.findings[: min(max(moved, _LEAST), _PICTURED)]:
+    for found in report.findings[: min(max(len(report.moved), _LEAST), _PICTURED)]:
         size += len(_ranked(report, [found]).encode())
         if size > _PICTURED_BYTES:
             break
@@ -173,14 +172,14 @@ def _told(report: DriftReport) -> list[Markup]:
     """The bins whose shares moved most, of the columns that moved most."""
     _, rival = words.against(report.reference)
     parts = []
-    for found in report.drifted[:_TOLD]:
+    for found in report.moved[:_TOLD]:
         told = moves(found, _MOVES)
         if told:
             parts += [_about(found), table(("values", rival, "now", ""), [_move(move) for move in told])]
-        if found.new_values:
-            parts.append(_new_values(found, words.so_far(report)))
-    if len(report.drifted) > _TOLD:
-        parts.append(paragraph(f"and {len(report.drifted) - _TOLD} more"))
+        if values := words.new_values(report, found, apart):
+            parts.append(Markup(f'<p style="margin:0.2em 0">{values}</p>'))
+    if len(report.moved) > _TOLD:
+        parts.append(paragraph(f"and {len(report.moved) - _TOLD} more"))
     return [heading("Where shares moved most"), *parts] if parts else []
 
 
@@ -200,34 +199,16 @@ def _move(move: Move) -> list[str]:
     return [label, words.percent(move.reference), words.percent(move.current), rise]
 
 
-def _new_values(found: Finding, so_far: str) -> Markup:
-    most = sorted(found.new_values.items(), key=lambda one: (-one[1], one[0]))[:_MOVES]
-    shown = ", ".join(f"{apart(value)} ({times:,})" for value, times in most)
-    more = f" and {len(found.new_values) - len(most)} more" if len(found.new_values) > len(most) else ""
-    return Markup(f'<p style="margin:0.2em 0">Unseen values{so_far}: {shown}{more}</p>')
-
-
 def _timeline(report: DriftReport) -> Markup:
     if not report.timeline:
         return Markup("")
-    slots = report.timeline
-    over = words.lasting(slots[-1].until - slots[0].until)
-    until = words.clock(slots[-1].until, report.at)
-    told = strip(report)
-    rows = [slot.rows for slot in slots]
-    cells = [
-        ("rows", bars(rows, "rows in each slot"), f"at most {max(rows):,}"),
-        (
-            f"largest {told.what} of any column",
-            bars(told.scores, f"largest {told.what}; {told.scale}", most=told.full),
-            f"at most {told.most:.2g}; {told.scale}",
-        ),
-    ]
-    merged = f" Of one hour, the largest {told.what} of any host." if report.health.hosts > 1 else ""
+    told, rows = strip(report), [slot.rows for slot in report.timeline]
+    cells: list[Sequence[str]] = [("rows", bars(rows, "rows in each slot"))]
+    if told.most:
+        drawn = bars(told.scores, f"largest {told.what}; {told.scale}", most=told.full)
+        cells.append((f"largest {told.what} of any column", drawn))
     return Markup(
-        heading("Over time")
-        + paragraph(f"{over} until {until} UTC, {len(slots)} slots.{merged}")
-        + table(("what", "over time", ""), cells)
+        heading("Over time") + paragraph(words.over_time(report, told)) + table(("what", "over time"), cells)
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from inprocml.drawing import aligned, cells, clean, spark
 from inprocml.monitoring.report import words
 from inprocml.monitoring.report.core import DriftReport
+from inprocml.monitoring.report.shares import moves
 from inprocml.monitoring.report.timeline import strip
 from inprocml.monitoring.verdict import Finding, State
 
@@ -16,7 +17,8 @@ __all__ = ["text"]
 
 _NARROWEST = 40
 _SHOWN, _QUIET = 40, 12  # columns in the table, and in one where nothing moved
-_TOLD, _PICTURED = 20, 6  # columns of which it is said what changed, and that are drawn
+_TOLD, _PICTURED = 20, 4  # columns of which it is said what changed, and that are drawn
+_MOVES = 3
 _NAME = 24
 _HEAD = ("column", "state", "since", "by how much", "PSI [95 %]", "missing", "new or outside", "rows", "of")
 _DROPPED = (8, 7, 5, 4, 6, 2)  # columns of the table that go first where there is little room
@@ -34,13 +36,12 @@ def text(report: DriftReport, width: int, *, ascii_only: bool) -> str:
     ]
     if report.findings:
         lines += ["", *_table(report, width)]
-    moved = [found for found in report.findings if found.state in {State.DRIFT, State.WATCH}]
-    if moved:
+    if report.moved:
         lines += ["", "What changed"]
-    for place, found in enumerate(moved[:_TOLD]):
+    for place, found in enumerate(report.moved[:_TOLD]):
         lines += _panel(report, found, width, drawn=place < _PICTURED, ascii_only=ascii_only)
-    if len(moved) > _TOLD:
-        lines.append(f"  and {len(moved) - _TOLD} more")
+    if len(report.moved) > _TOLD:
+        lines.append(f"  and {len(report.moved) - _TOLD} more")
     if together := words.joint(report):
         lines += ["", *_wrapped(together, width)]
     if over := words.ended(report):
@@ -56,8 +57,7 @@ def text(report: DriftReport, width: int, *, ascii_only: bool) -> str:
 
 
 def _table(report: DriftReport, width: int) -> list[str]:
-    moved = sum(found.state in {State.DRIFT, State.WATCH} for found in report.findings)
-    shown = report.findings[: min(max(moved, _QUIET), _SHOWN)]
+    shown = report.findings[: min(max(len(report.moved), _QUIET), _SHOWN)]
     rows = [_row(found, report.at) for found in shown]
     kept = list(range(len(_HEAD)))
     if all(row[8] == "-" for row in rows):  # of rows that have no time
@@ -68,12 +68,21 @@ def _table(report: DriftReport, width: int) -> list[str]:
         drawn = aligned([[row[place] for place in kept] for row in (_HEAD, *rows)]).split("\n")
         if max(map(cells, drawn)) <= width:
             break
+    if 8 not in kept and (quiet := _quiet(shown, report.at)):
+        drawn += _wrapped(quiet, width)
     if rest := report.findings[len(shown) :]:
         states = Counter(found.state for found in rest)
         drawn.append(
             f"and {len(rest)} more: {', '.join(f'{many} {state}' for state, many in states.items())}"
         )
     return drawn
+
+
+def _quiet(shown: Sequence[Finding], now: float) -> str:
+    """Say of which time the numbers are where there was no room for it: what moved says so below."""
+    windows = [words.window(found, now) for found in shown if found.state not in {State.DRIFT, State.WATCH}]
+    told = [of for of, _ in Counter(of for of in windows if of != "-").most_common(3)]
+    return f"Numbers of columns that did not move: {'; '.join(told)}." if told else ""
 
 
 def _row(found: Finding, now: float) -> list[str]:
@@ -91,10 +100,13 @@ def _row(found: Finding, now: float) -> list[str]:
 
 
 def _panel(report: DriftReport, found: Finding, width: int, *, drawn: bool, ascii_only: bool) -> list[str]:
-    """Say what changed in one column, over bars of then and now on one scale."""
+    """Say what changed in one column, over bars of then and now on one scale, and where shares moved."""
     _, rival = words.against(report.reference)
     room = width - 4 - len("training  ")
-    said = _wrapped(words.changed(found, report.reference, report.at), width, "  ")
+    what = words.changed(found, report.reference, report.at)
+    said = _wrapped(f"{what} ({words.of_rows(found, report.at)})", width, "  ")
+    if values := words.new_values(report, found):
+        said += _wrapped(values, width, "    ")
     if not drawn:
         return said
     pairs = [[count / (sum(side) or 1) for count in side] for side in (found.reference, found.current)]
@@ -103,22 +115,23 @@ def _panel(report: DriftReport, found: Finding, width: int, *, drawn: bool, asci
         return said
     for name, side in zip((rival, "now"), pairs, strict=True):
         said.append(f"    {name:<10}{spark(side, most=tallest, ascii_only=ascii_only)}")
-    return said
+    told = [(move.label.removeprefix("="), move) for move in moves(found, _MOVES)]
+    rows = [
+        (clean(label, _NAME), words.percent(move.reference), words.percent(move.current))
+        for label, move in told
+    ]
+    table = aligned([("values", rival, "now"), *rows]).split("\n") if rows else []
+    return [*said, *(f"    {line}" for line in table)]
 
 
 def _timeline(report: DriftReport, width: int, *, ascii_only: bool) -> list[str]:
-    slots = report.timeline[-(width - 16) :]
-    over = words.lasting(slots[-1].until - slots[0].until)
-    until = words.clock(slots[-1].until, report.at)
+    slots, told = report.timeline[-(width - 16) :], strip(report)
     rows = spark([slot.rows for slot in slots], ascii_only=ascii_only)
-    told = strip(report)
-    drawn = spark(told.scores[-len(slots) :], most=told.full, ascii_only=ascii_only)
-    most = f"at most {max(slot.rows for slot in slots):,} rows, {told.what} {told.most:.2g}"
-    return [
-        *_wrapped(f"{over} until {until} UTC; {most}; {told.scale}", width),
-        f"  rows          {rows}",
-        f"  largest {told.what:<6}{drawn}",
-    ]
+    lines = [*_wrapped(words.over_time(report, told), width), f"  rows          {rows}"]
+    if told.most:
+        drawn = spark(told.scores[-len(slots) :], most=told.full, ascii_only=ascii_only)
+        lines.append(f"  largest {told.what:<6}{drawn}")
+    return lines
 
 
 def _wrapped(said: str, width: int, indent: str = "") -> list[str]:

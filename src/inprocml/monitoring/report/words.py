@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from inprocml.drawing import clean
 from inprocml.monitoring.alarm import words as alarm
 from inprocml.monitoring.alarm.words import lasting
 from inprocml.monitoring.report.core import DriftReport
 from inprocml.monitoring.report.shares import is_numeric, rates
+from inprocml.monitoring.report.timeline import Strip
 from inprocml.monitoring.verdict import Finding, Reference, State, Test
 
 __all__ = [
@@ -26,10 +27,12 @@ __all__ = [
     "lasting",
     "learning",
     "missing",
+    "new_values",
+    "of_rows",
     "outside",
+    "over_time",
     "percent",
     "psi",
-    "so_far",
     "standing",
     "strength",
     "title",
@@ -56,6 +59,7 @@ _UNJUDGED = {
 }
 _WANTING = {State.INSUFFICIENT, State.WARMING}
 _LEAST = 50  # rows of a reference
+_VALUES = 5
 
 
 def against(reference: Reference) -> tuple[str, str]:
@@ -82,7 +86,36 @@ def window(found: Finding, now: float) -> str:
         return "-"
     if now - ends <= max((ends - begins) / 10, 120):
         return f"last {lasting(ends - begins)}"
-    return f"{clock(begins, now)} to {clock(ends, now)}"
+    if now - begins < _DAY:
+        return f"{clock(begins, now)} to {clock(ends, now)}"
+    return f"{clock(begins, begins + 2 * _DAY)} to {clock(ends, ends + 2 * _DAY)}"  # each with its date
+
+
+def of_rows(found: Finding, now: float) -> str:
+    """Return how many rows the numbers of a finding rest on, and of which time these are."""
+    of = window(found, now)
+    return f"{found.rows:,} rows" if of == "-" else f"{found.rows:,} rows, {of}"
+
+
+def over_time(report: DriftReport, told: Strip) -> str:
+    """Return what the timeline shows: of which time it is, how much there was at most, and its scale."""
+    slots = report.timeline
+    over, until = lasting(slots[-1].until - slots[0].until), clock(slots[-1].until, report.at)
+    said = f"{over} until {until} UTC, {len(slots)} slots; at most {max(slot.rows for slot in slots):,} rows"
+    if not told.most:
+        return f"{said}. No slot shows more than chance does, or has rows enough to tell."
+    merged = f" Of one slot, the largest {told.what} of any host." if report.health.hosts > 1 else ""
+    return f"{said}, {told.what} {told.most:.2g}; {told.scale}.{merged}"
+
+
+def new_values(report: DriftReport, found: Finding, spell: Callable[[str], str] = clean) -> str:
+    """Return the most frequent values never seen before, with how often they came; nothing without any."""
+    if not found.new_values:
+        return ""
+    most = sorted(found.new_values.items(), key=lambda one: (-one[1], one[0]))[:_VALUES]
+    shown = ", ".join(f"{spell(value)} ({times:,})" for value, times in most)
+    more = f" and {len(found.new_values) - len(most)} more" if len(found.new_values) > len(most) else ""
+    return f"Unseen values{so_far(report)}: {shown}{more}"
 
 
 def percent(part: float | None) -> str:

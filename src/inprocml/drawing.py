@@ -252,7 +252,7 @@ def document(title: str, body: Markup) -> str:
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         f"<title>{_escaped(title)}</title></head>"
-        '<body style="font-family:system-ui,sans-serif;margin:1.5em auto;max-width:1180px;padding:0 1em">'
+        '<body style="font-family:system-ui,sans-serif;margin:1.5em auto;max-width:1290px;padding:0 1em">'
         f"{body}</body></html>"
     )
 

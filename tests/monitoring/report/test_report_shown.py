@@ -240,7 +240,7 @@ def test_a_calm_column_of_times_is_not_said_to_have_moved():
     calm = replace(report["wind_gust"], state=State.OK, test=Test.SHAPE, effect=5.0, why="")
     calm = replace(calm, measures=replace(calm.measures, psi=5.0))
     said = str(replace(report, findings=(calm,), timeline=()))
-    assert "by whole days" in said
+    assert "judged by whole days" in said
     assert "major" not in said
 
 

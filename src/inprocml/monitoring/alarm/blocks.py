@@ -86,10 +86,13 @@ class Blocks:
         ends = np.searchsorted(reach, wanted[wanted <= reach[-1]])
         return [Window(float(self.starts[slots[end]]), int(reach[end]), sums[end]) for end in ends.tolist()]
 
-    def kept(self) -> tuple[_Kept, NDArray[np.float64]]:
-        """Return all that is kept, the newest first: counts, shape ``(blocks, series, 16)``, and starts."""
-        slots, _ = self._newest_first()
-        return self.counts[slots], self.starts[slots]
+    def kept(self) -> tuple[_Kept, NDArray[np.float64], NDArray[np.int64]]:
+        """Return all that is kept, the newest first: counts, starts, and how many blocks are newer.
+
+        Shapes ``(parts, series, 16)``, ``(parts,)``, ``(parts,)``.
+        """
+        slots, reach = self._newest_first()
+        return self.counts[slots], self.starts[slots], reach - 2 ** self.levels[slots]
 
     def reach(self) -> tuple[int, float]:
         """Return how many blocks are kept, and when the oldest began."""

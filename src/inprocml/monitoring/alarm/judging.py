@@ -115,8 +115,7 @@ def judge(past: Past, tables: Tables, terms: Terms) -> Look:
     certain = np.where(counts.sum(axis=2) >= LEAST_SHAPE * deff, z[2], 0.0)
     strong, near = np.where(size >= floors, z, 0.0), np.where(size >= floors / 2, z, 0.0)
     strong[2] = np.minimum(strong[2], certain)
-    told = np.where(strong > 0, strong + 2e6, np.where(near > 0, near + 1e6, z))
-    flat = told.transpose(1, 0, 2).reshape(len(deff), -1)
+    flat = _telling(strong, near, z, terms.limit).transpose(1, 0, 2).reshape(len(deff), -1)
     best = flat.argmax(axis=1)
     test, window = np.unravel_index(best, (z.shape[0], z.shape[2]))
     series = np.arange(len(deff))
@@ -135,6 +134,12 @@ def judge(past: Past, tables: Tables, terms: Terms) -> Look:
         clearing,
         (counts.sum(axis=2) >= 50 * terms.deff[:, None]).any(axis=1) & (tables.rows >= 50),
     )
+
+
+def _telling(strong: _Floats, near: _Floats, z: _Floats, limit: float) -> _Floats:
+    """Return what orders windows and tests: what is certain goes before what is large, and may be chance."""
+    ranks = [strong > limit, near > limit, strong > 0, near > 0]
+    return np.select(ranks, [strong + 4e6, near + 3e6, strong + 2e6, near + 1e6], z)
 
 
 def _plainer(

@@ -22,6 +22,7 @@ from inprocml.monitoring.alarm.slots import DAY, HOUR
 __all__ = ["onsets"]
 
 _KNOWN = 100.0  # effective rows that the reference is worth as what was before: a tenth of sigma, the floor
+_FAR = 4  # times a window's length
 _PLAIN = 0.5  # of the squares between blocks
 
 _Floats = NDArray[np.float64]
@@ -36,13 +37,14 @@ def onsets(memory: Memory, past: Past, look: Look, tables: Tables, deff: _Floats
     """
     windows = past.windows()
     starts = np.array([window.since for window in windows])[look.window]
-    counts, since, ends = _kept(memory)
+    counts, since, ends, newer = _kept(memory)
     if not len(since):
         return starts
     scores, rows = _scored(windows, look, tables)
     sums = np.einsum("bsc,sc->bs", counts, scores)
     sizes = np.einsum("bsc,sc->bs", counts, rows)
-    place, part, explained = _split(sums, sizes, _KNOWN * deff)
+    near = newer[:, None] < _reach(past)[look.window]
+    place, part, explained = _split(sums, sizes, _KNOWN * deff, near)
     found = ends[place] - part * (ends - since)[place]
     trusted = np.array([window.blocks > 0 for window in windows])[look.window]
     trusted |= (starts >= since[-1]) & (explained > _PLAIN)
@@ -50,13 +52,25 @@ def onsets(memory: Memory, past: Past, look: Look, tables: Tables, deff: _Floats
     return result
 
 
-def _kept(memory: Memory) -> tuple[NDArray[np.int64], _Floats, _Floats]:
-    """Return counts, shape ``(parts, series, 16)``, begin and end of what is kept of the past, newest first.
+def _reach(past: Past) -> _Floats:
+    """Return how many blocks back a change may lie that each window shows best.
 
-    Blocks as far as they reach, then whole hours, then whole days; nothing from before ``clock.anew``.
+    Had it been earlier, a longer window would show it better, if there is one.
     """
-    blocks, since = memory.blocks.kept()
-    counts, begins = [blocks.astype(np.int64)], [since]
+    longest = max((window.blocks for window in past.suffixes), default=0)
+    return np.array(
+        [_FAR * each.blocks if 0 < each.blocks < longest else np.inf for each in past.windows()], np.float64
+    )
+
+
+def _kept(memory: Memory) -> tuple[NDArray[np.int64], _Floats, _Floats, _Floats]:
+    """Return what is kept of the past, newest first: counts, begins, ends, and how many blocks are newer.
+
+    Shapes ``(parts, series, 16)`` and ``(parts,)``. Blocks as far as they reach, then whole hours, then whole
+    days; nothing from before ``clock.anew``.
+    """
+    blocks, since, place = memory.blocks.kept()
+    counts, begins, newer = [blocks.astype(np.int64)], [since], [place.astype(np.float64)]
     ends = [np.concatenate([[memory.clock.closed], since[:-1]])]
     for length, stamps, kept in (
         (HOUR, memory.slots.hour_stamps, memory.slots.hours),
@@ -69,7 +83,8 @@ def _kept(memory: Memory) -> tuple[NDArray[np.int64], _Floats, _Floats]:
         counts.append(kept[places].astype(np.int64))
         begins.append(np.asarray(stamps[places] * length, np.float64))
         ends.append(np.asarray((stamps[places] + 1) * length, np.float64))
-    return np.concatenate(counts), np.concatenate(begins), np.concatenate(ends)
+        newer.append(np.full(len(places), np.finfo(np.float64).max))
+    return np.concatenate(counts), np.concatenate(begins), np.concatenate(ends), np.concatenate(newer)
 
 
 def _scored(windows: Sequence[Window], look: Look, tables: Tables) -> tuple[_Floats, _Floats]:
@@ -98,12 +113,14 @@ def _shares(counts: _Floats) -> _Floats:
     return result
 
 
-def _split(sums: _Floats, sizes: _Floats, known: _Floats) -> tuple[NDArray[np.intp], _Floats, _Floats]:
+def _split(
+    sums: _Floats, sizes: _Floats, known: _Floats, near: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp], _Floats, _Floats]:
     """Return in which block the change lies, which part of it comes after, and how much that explains.
 
     The last is a share of the squares between blocks. Shapes ``(blocks, series)``, the newest first. What was
     before is told by older blocks and, as if they were ``known`` rows, by the reference. A block between two
-    means is taken to be of both.
+    means is taken to be of both. A change lies where ``near`` says that it may.
     """
     newer, newer_rows = np.cumsum(sums, axis=0), np.cumsum(sizes, axis=0)
     older, older_rows = newer[-1] - newer, newer_rows[-1] - newer_rows + known
@@ -114,7 +131,7 @@ def _split(sums: _Floats, sizes: _Floats, known: _Floats) -> tuple[NDArray[np.in
     part = (mean - before) / np.where(apart == 0, 1, apart)
     within = (part > 0) & (part < 1) & (newer_rows > sizes) & (apart != 0)
     gain = after**2 * (newer_rows - sizes) + before * older + mean**2 * sizes
-    best = np.where(within, np.maximum(gain, whole), whole)
+    best = np.where(near, np.where(within, np.maximum(gain, whole), whole), -1.0)
     place, series = best.argmax(axis=0), np.arange(sums.shape[1])
     inner = (within & (gain > whole))[place, series]
     differ = (sums**2 / np.maximum(sizes, 1)).sum(axis=0) - whole[-1]

@@ -82,7 +82,7 @@ def _quiet(shown: Sequence[Finding], now: float) -> str:
     """Say of which time the numbers are where there was no room for it: what moved says so below."""
     windows = [words.window(found, now) for found in shown if found.state not in {State.DRIFT, State.WATCH}]
     told = [of for of, _ in Counter(of for of in windows if of != "-").most_common(3)]
-    return f"Numbers of columns that did not move: {'; '.join(told)}." if told else ""
+    return f"Columns that did not move are shown as of: {'; '.join(told)}." if told else ""
 
 
 def _row(found: Finding, now: float) -> list[str]:

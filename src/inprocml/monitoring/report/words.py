@@ -216,7 +216,8 @@ def amount(found: Finding) -> str:
     if test is Test.SHAPE and found.measures.psi is not None:
         by = found.measures.psi  # on all bins, as the table has it; the test saw fewer, larger ones
     if test is Test.SHAPE and found.state is State.OK and by >= _STRENGTHS[0][0]:
-        return "by whole days"  # nothing shorter is a verdict: the hour, or the day of the week, explains it
+        # nothing shorter is a verdict: the hour, or the day of the week, explains it
+        return "judged by whole days"
     return {
         Test.LOCATION: f"{'up' if by >= 0 else 'down'} {abs(by):.2f} sigma",
         Test.SCALE: f"spread {abs(by) * 100:.0f} % {'wider' if by >= 0 else 'narrower'}",

@@ -128,6 +128,7 @@ def _monitor(
         heavy=heavy_fields(bundle.transform.schema),
         prefix=new_id().partition("-")[0],
         training=bundle.baseline.sampled,
+        stretches=bundle.baseline.stretches,
     )
     telemetry.watch(Exported(monitor))
     return monitor

@@ -142,7 +142,7 @@ def test_a_day_is_put_together_from_its_hours_by_their_rows():
     low = {name: np.full(9_000, -9.0) for name in FIELDS}  # under the range: the first bin
     sampled.add(BASELINE.places(low, {}), START)
     sampled.add(BASELINE.places({name: -column[:1_000] for name, column in low.items()}, {}), START + HOUR)
-    rows, hours = sampled._of(int(START // HOUR) - 22, int(START // HOUR) + 2)
+    rows, hours, _ = sampled._of(int(START // HOUR) - 22, int(START // HOUR) + 2)
     assert hours == 2
     assert np.mean(rows[:, 0] == 0) == pytest.approx(0.9, abs=0.02)
     assert len(rows) == pytest.approx(80 / 0.9, abs=2)

@@ -15,6 +15,7 @@ from inprocml.monitoring.places import Rows
 from inprocml.monitoring.quality.core import Quality
 from inprocml.monitoring.quality.pending import Feedback
 from inprocml.monitoring.series import Counts, Layout
+from inprocml.monitoring.stretches import Stretch
 from inprocml.monitoring.verdict import DriftEvent
 from inprocml.monitoring.watching import labels
 from inprocml.monitoring.watching.complaints import Complaints
@@ -51,8 +52,9 @@ class Monitor:
     ``inputs`` turns rows, or a table of them, into checked columns (``Transform.columns``), ``outputs`` the
     model's outputs into the columns of the baseline; ``recorder`` keeps rows for retraining; ``glimpses``
     makes columns of the tensors; ``heavy`` names fields whose values may be large; ``training`` are some rows
-    of training on the bins of the layout (``Baseline.sampled``). ``saw`` may be called from any thread and
-    never raises; nothing else here is on a request's path. What goes wrong is counted, and logged once.
+    of training on the bins of the layout (``Baseline.sampled``), ``stretches`` how far those of training lie
+    apart. ``saw`` may be called from any thread and never raises; nothing else here is on a request's path.
+    What goes wrong is counted, and logged once.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only, given by the one who composes
@@ -72,6 +74,7 @@ class Monitor:
         slices: Slices | None = None,
         prefix: str = "",
         training: Rows = _NO_ROWS,
+        stretches: Sequence[Stretch] = (),
         clock: Callable[[], float] = time.time,
         wakes: Watcher | None = None,
     ) -> None:
@@ -93,7 +96,7 @@ class Monitor:
         self._looked_at = clock()
         self._evaluation: Evaluation | None = None  # of the process that decides
         self._evaluate_at = 0.0
-        self._together = Together(layout, training)
+        self._together = Together(layout, training, stretches=stretches)
         self._closed = False
         self._sample = Sample(settings.most_rows, self._looked_at)
         self._breath = lock_maker()()

@@ -27,7 +27,7 @@ __all__ = [
 
 _DAY = 24  # hours, and looks
 _CHANCE = 0.01
-_NOISE = 2.0  # sigma: half a year of flights, looked at each hour, stays below (docs/explanation/drift.md)
+_NOISE = 2.5  # sigma: half a year of flights, looked at each hour, stays below (docs/explanation/drift.md)
 
 
 class State(StrEnum):

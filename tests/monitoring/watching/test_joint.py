@@ -387,6 +387,7 @@ JOINTS = st.builds(
     hours=st.integers(0, 24),
     at=st.floats(0, 1e10),
     columns=st.lists(st.tuples(st.text(max_size=100), st.floats(0, 1)), max_size=3).map(tuple),
+    reach=st.none() | st.floats(0.5, 1),
 )
 
 

@@ -2,7 +2,7 @@
 
 One day of training is not like all of it: a storm, a Sunday, a month. What is measured is what the hourly
 look at rows of now (``joint``) sees if nothing has changed since: on the same bins, with as many rows and the
-same classifier. Only the stretches that lie farthest out by their single columns are tried, for fitting costs.
+same classifier. Only the stretches that lie farthest out by their single columns are tried: fitting costs.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from inprocml.monitoring.stretches import CALM, FEWEST_ROWS, Stretch, spread
 
 __all__ = ["with_stretches"]
 
-_LENGTHS = (500, 4_000, 32_000)  # rows; a day of now is held to the longest that is no longer than it
+_LENGTHS = (500, 2_000, 8_000, 32_000)  # rows; a day of now is held to the longest that is no longer than it
 _LEAST_STRETCHES = 8  # in a table, one after the other
 _MOST_CELLS = 400  # halves of stretches that are read
 _RUN = 4  # of them one after the other where not all are: two stretches
@@ -39,7 +39,7 @@ def with_stretches(
 ) -> Baseline:
     """Return ``baseline`` with how far stretches of its rows lie apart (``build_baseline``, ``with_sample``).
 
-    For each of up to three lengths the largest AUC by which a stretch was told from the sample of all rows,
+    For each of up to four lengths the largest AUC by which a stretch was told from the sample of all rows,
     and from the stretch before it. None of a table of under 800 rows, of one whose rows come in no order, and
     of one that is plainly sorted by a column. A second or two at most, whatever the table: of a length 400
     half stretches are read, 250 rows of each, and up to 16 classifiers fitted.
@@ -48,15 +48,17 @@ def with_stretches(
     if not baseline.sample:
         return baseline
     found: list[Stretch] = []
-    for length in _lengths(baseline.rows):
+    lengths = _lengths(baseline.rows)
+    for length in lengths:
         cells, begins = _cells(baseline.rows, length // 2)
         rows = binned(baseline, columns, outputs, cells.reshape(-1)).reshape(*cells.shape, -1)
         table = _Table(bins, rows, begins, length // 2, baseline.sampled, drawn(baseline.rows))
-        if not found and table.is_sorted():
+        if length == lengths[0] and table.is_sorted():
             break
-        found.append(table.measured())
-    told = tuple(each for each in found if (each.train, each.live) != (CALM, CALM))
-    return replace(baseline, stretches=told)
+        each = table.measured(found[-1] if found else None)
+        if found or (each.train, each.live) != (CALM, CALM):
+            found.append(each)
+    return replace(baseline, stretches=tuple(found))
 
 
 def _lengths(rows: int) -> list[int]:
@@ -95,18 +97,23 @@ class _Table:
         alone, _ = self._ranked()
         return len(alone) > 0 and self._from_all(int(alone[len(alone) // 2])) > _SORTED
 
-    def measured(self) -> Stretch:
-        """Return what the stretches show that lie farthest out."""
+    def measured(self, shorter: Stretch | None) -> Stretch:
+        """Return what the stretches show that lie farthest out.
+
+        Where shorter ones have shown that training is restless, it need not be beyond chance again.
+        """
         tried = max(1, min(_TRIED, _FITS // self.cells.shape[2] ** 2))
         alone, pairs = (ranked[:tried].tolist() for ranked in self._ranked())
         rows = len(self._stretch(0))
-        least = CALM + _CERTAIN * spread(rows, rows)
+        certain = CALM + _CERTAIN * spread(rows, rows)
 
-        def largest(look: Callable[[int], float], places: Sequence[int]) -> float:
-            return max((found for place in places if (found := look(place)) > least), default=CALM)
+        def largest(look: Callable[[int], float], places: Sequence[int], known: float) -> float:
+            found = max(map(look, places), default=CALM)
+            return round(found, 3) if found > (CALM if known > CALM else certain) else CALM
 
-        train, live = largest(self._from_all, alone), largest(self._from_before, pairs)
-        return Stretch(2 * self.size, round(train, 3), round(live, 3))
+        calm = Stretch(0, CALM, CALM)
+        train = largest(self._from_all, alone, (shorter or calm).train)
+        return Stretch(2 * self.size, train, largest(self._from_before, pairs, (shorter or calm).live))
 
     def _ranked(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return the stretches, and pairs of them, by squared Hellinger distances summed over the columns.

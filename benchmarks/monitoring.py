@@ -23,6 +23,7 @@ import numpy as np
 
 from benchmarks.machine import machine
 from inprocml import Category, Image, Numeric, Transform
+from inprocml.model.replayed import accepted_columns
 from inprocml.monitoring import Monitor, Monitoring, build_baseline, layout_of
 from inprocml.monitoring.alarm import Alarm
 from inprocml.monitoring.glimpses import Glimpses
@@ -56,7 +57,7 @@ def made(folder: Path, random: np.random.Generator, **how: Any) -> tuple[Monitor
         model="bench",
         version="1",
         digest="0",
-        inputs=transform.columns,
+        inputs=accepted_columns(transform, baseline),
         outputs=lambda _outputs: {},
         settings=Monitoring(folder=folder, **how),
     )

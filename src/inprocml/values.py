@@ -93,8 +93,9 @@ class BatchRecord:
 
     ``rows`` rows from ``requests`` callers ran for ``seconds``; ``inline`` says that the only caller
     ran it on its own thread. ``error`` is the exception's class name when the batch failed.
-    ``inputs`` are the features that ran. ``marks`` are what the runner was told to note of its callers (the
-    first 128 that had something to note), such as the span that each was in.
+    ``inputs`` are the features that ran. ``marks`` are what the runner was told to note of its callers, of
+    those that had something to note, such as the span that each was in. ``number`` is the batch's own in this
+    process, 0 where nothing was to be noted.
     """
 
     rows: int
@@ -104,6 +105,7 @@ class BatchRecord:
     inputs: Tensors
     error: str | None = None
     marks: tuple[Any, ...] = ()
+    number: int = 0
 
 
 class Readiness(Enum):

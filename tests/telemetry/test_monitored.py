@@ -7,13 +7,16 @@ import logging
 import threading
 from collections import Counter
 
+import numpy as np
 import pytest
 from opentelemetry.metrics import CallbackOptions
 from tests.conftest import elsewhere, wait_for
-from tests.telemetry.points import points
+from tests.monitoring.watching.watched import Clock, days, monitor_of, rows_of
+from tests.telemetry.points import gathered, points
 
 from inprocml import Model, Monitoring
 from inprocml.backends.onnx import OnnxBackend
+from inprocml.model.watched import Exported, reported
 from inprocml.monitoring import Reference
 from inprocml.monitoring.verdict import Joint
 from inprocml.serving import Memory
@@ -60,6 +63,53 @@ def test_scores_come_with_what_they_rest_on(reader, store, row, tmp_path):
     samples = points(reader, "inprocml.drift.samples", "scored")
     assert len(samples) == len(scores)
     model.close()
+
+
+def test_the_time_that_scores_rest_on_is_a_number_of_each_column_and_no_attribute(reader, tmp_path):
+    clock = Clock()
+    monitor = monitor_of(tmp_path, clock)
+    days(monitor, clock, rows_of(np.random.default_rng(0), 600), seconds=7_200.0, steps=60)
+    exported = Exported(monitor)
+    monitored(exported)
+    found = reported(monitor, Reference.TRAIN).findings
+    spans = {(each.name, each.role): each.ends - each.begins for each in found if each.rows}
+    told = gathered(reader, "late")
+    windows = told["inprocml.drift.window"]
+    assert 3_600 < max(spans.values()) <= 7_200
+    assert spans == {
+        (p.attributes["inprocml.feature.name"], p.attributes["inprocml.feature.role"]): p.value
+        for p in windows
+        if p.attributes["inprocml.drift.reference"] == "train"
+    }
+    beside = [{**p.attributes, "inprocml.drift.metric": "z"} for p in windows]
+    scores = [dict(p.attributes) for p in told["inprocml.drift.score"]]
+    assert all(each in scores for each in beside)
+    monitor.close()
+
+
+def test_scores_are_computed_once_for_all_instruments_of_an_export(tmp_path):
+    clock = Clock()
+    monitor = monitor_of(tmp_path, clock)
+    exported = Exported(monitor, clock=clock)
+    days(monitor, clock, rows_of(np.random.default_rng(0), 600), seconds=7_200.0, steps=60)
+    first = exported.scores()
+    clock.now += 0.9
+    assert exported.scores() is first
+    days(monitor, clock, rows_of(np.random.default_rng(1), 600), seconds=7_200.0, steps=60)
+    later = exported.scores()
+    assert max(score.rows for score in later) > max(score.rows for score in first)
+    monitor.close()
+
+
+def test_scores_of_rows_without_a_time_have_no_window(reader):
+    class Timeless(Wide):
+        model = "timeless"
+
+    source = Timeless(3, 2, {"c1"})
+    monitored(source)
+    told = gathered(reader, "timeless")
+    assert told["inprocml.drift.score"]
+    assert "inprocml.drift.window" not in told
 
 
 def test_health_is_told_by_what_became_of_rows(reader, store, row, tmp_path):
@@ -295,7 +345,7 @@ class Meter:
 @pytest.mark.parametrize(("columns", "bins", "whole"), [(60, 8, 50), (60, 67, 14), (3, 2_000, 0)])
 def test_what_is_exported_of_one_version_leaves_room_under_an_sdks_limit(monkeypatch, columns, bins, whole):
     meter = Meter()
-    monkeypatch.setattr(telemetry.metrics, "get_meter", lambda _scope: meter)
+    monkeypatch.setattr(telemetry.metrics, "get_meter", lambda *_scope, **_schema: meter)
     telemetry._instruments.__wrapped__()
     source = Wide(columns, bins, {"c1", "c55"})
     monitored(source)

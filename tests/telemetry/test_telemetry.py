@@ -74,11 +74,16 @@ def test_loads_and_loaded_versions(reader, store, row, add_version):
     loaded = points(reader, "inprocml.model.loaded", "loading")
     assert [(p.attributes["inprocml.model.version"], p.value) for p in loaded] == [("2", 1)]
     assert len(loaded[0].attributes["inprocml.model.digest"]) == 12
+    keys = ("inprocml.load.trigger", "inprocml.model.version", "error.type")
     loads = {
-        (p.attributes["inprocml.load.trigger"], p.attributes.get("error.type")): p.count
+        tuple(p.attributes.get(key) for key in keys): p.count
         for p in points(reader, "inprocml.model.load.duration", "loading")
     }
-    assert loads == {("first_use", None): 1, ("reload", None): 1, ("reload", "UnknownVersion"): 1}
+    assert loads == {
+        ("first_use", "1", None): 1,
+        ("reload", "2", None): 1,
+        ("reload", None, "UnknownVersion"): 1,
+    }
     model.close()
     assert points(reader, "inprocml.model.loaded", "loading") == []
 

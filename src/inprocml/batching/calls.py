@@ -33,7 +33,6 @@ __all__ = [
     "wake",
 ]
 
-_MOST_MARKS = 128  # links that an SDK keeps of a span
 _Lock = type(lock_maker()())
 
 
@@ -53,6 +52,7 @@ class Call(Ticket):
     """A ticket with what the driver needs: the question, the way to wake its caller, the answer."""
 
     __slots__ = (
+        "batch",
         "batch_rows",
         "error",
         "future",
@@ -83,6 +83,7 @@ class Call(Ticket):
         self.mates: Sequence[Call] = ()  # those whom this caller wakes when it is awake itself
         self.outputs: Tensors = {}  # of the whole batch; the caller cuts its own rows, off the worker's path
         self.start = 0
+        self.batch = 0
         self.batch_rows = 0
         self.started = 0.0
         self.error: InprocmlError | None = None
@@ -154,8 +155,8 @@ def pieces(call: Call, most: int) -> list[Call]:
 
 
 def marks_of(calls: Sequence[Call]) -> tuple[Any, ...]:
-    """Return what was noted of the callers, of 128 at most."""
-    return tuple([call.mark for call in calls if call.mark is not None][:_MOST_MARKS])
+    """Return what was noted of the callers, of those that had something to note."""
+    return tuple([call.mark for call in calls if call.mark is not None])
 
 
 def wake(calls: Sequence[Call]) -> None:

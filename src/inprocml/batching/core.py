@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import itertools
 import logging
 import math
 import os
@@ -43,6 +44,8 @@ _SECOND_LOOK = 0.5  # seconds after the first at which a run that does not retur
 
 # Seconds of a run for which a greenlet may stop its hub: to hand it to the worker costs a lone one 80 us.
 _BRIEF = 200e-6
+
+_numbers = itertools.count(1)  # of the process's batches, of all models: its ``next`` is atomic
 
 
 class Core:
@@ -224,6 +227,10 @@ class Core:
         if self.turn is not None:
             self.turn.release(who, seconds)
 
+    def number(self) -> int:
+        """Return a batch's number, to tell it by to its callers and observers; 0 if nothing is noted."""
+        return 0 if self.mark is None else next(_numbers)
+
     def observe(
         self,
         inputs: Tensors,
@@ -233,11 +240,12 @@ class Core:
         *,
         calls: Sequence[Call] = (),
         inline: bool = False,
+        number: int = 0,
     ) -> None:
         """Tell the observers of a batch of ``calls``; what they raise is counted, and logged once."""
         name = None if error is None else type(error).__name__
         marks = () if self.mark is None else marks_of(calls)
-        record = BatchRecord(rows, len(calls), seconds, inline, inputs, name, marks)
+        record = BatchRecord(rows, len(calls), seconds, inline, inputs, name, marks, number)
         for observer in self.observers:
             try:
                 observer.observe(record)

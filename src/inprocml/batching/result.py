@@ -19,13 +19,15 @@ class Result(NamedTuple):
 
     ``outputs`` holds only this caller's rows; ``queued`` is the seconds they waited for the device;
     ``inline`` says that the caller computed them itself; ``batch_rows`` is the size of their batch (of the
-    largest, if there were several).
+    largest, if there were several). ``batch`` is the batch's number in this process (of the first, if there
+    were several), 0 where nothing was noted of the caller.
     """
 
     outputs: Tensors
     queued: float
     inline: bool
     batch_rows: int
+    batch: int = 0
 
 
 def collect(call: Call, shapes: Shapes) -> Result:
@@ -33,7 +35,7 @@ def collect(call: Call, shapes: Shapes) -> Result:
     outputs = call.answer()
     if shapes.follows:
         outputs = shapes.trimmed(outputs, call.inputs)
-    return Result(outputs, call.started - call.arrived, False, call.batch_rows)
+    return Result(outputs, call.started - call.arrived, False, call.batch_rows, call.batch)
 
 
 def assemble(parts: Sequence[Call], shapes: Shapes) -> Result:
@@ -48,4 +50,4 @@ def assemble(parts: Sequence[Call], shapes: Shapes) -> Result:
     if len(parts) == 1:
         return first
     outputs = {name: np.concatenate([one.outputs[name] for one in answers]) for name in first.outputs}
-    return Result(outputs, first.queued, False, max(one.batch_rows for one in answers))
+    return Result(outputs, first.queued, False, max(one.batch_rows for one in answers), first.batch)

@@ -339,19 +339,22 @@ class Runner:
             ended = core.clock()
             core.release(call)
             if core.observers:
-                core.observe(call.inputs, call.rows, ended - call.arrived, error, calls=[call], inline=True)
+                seconds, number = ended - call.arrived, core.number()
+                core.observe(call.inputs, call.rows, seconds, error, calls=[call], inline=True, number=number)
             if isinstance(error, DeviceLost):
                 core.lose(error)
             raise
         ended = core.clock()
         core.release(call, ended - call.arrived)
+        number = 0 if call.mark is None else core.number()
         if core.observers:
-            core.observe(call.inputs, call.rows, ended - call.arrived, calls=[call], inline=True)
+            seconds = ended - call.arrived
+            core.observe(call.inputs, call.rows, seconds, calls=[call], inline=True, number=number)
         if call.deadline <= ended:
             raise too_late(self.name, waited=True)
         if core.shapes.follows:
             outputs = core.shapes.trimmed(outputs, call.inputs)
-        return Result(outputs, 0.0, True, call.rows)
+        return Result(outputs, 0.0, True, call.rows, number)
 
     def _wait(self, parts: Sequence[Call], gate: Gate) -> None:
         """Block until the answers are there or the deadline is; real time says when to look at the clock."""

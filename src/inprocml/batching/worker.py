@@ -29,12 +29,13 @@ __all__ = ["work"]
 class _Batch:
     """A batch on its way: its calls, when it began, and what brings its outputs."""
 
-    __slots__ = ("began", "calls", "inputs", "land", "rows")
+    __slots__ = ("began", "calls", "inputs", "land", "number", "rows")
 
     def __init__(self, calls: list[Call], began: float) -> None:
         self.calls = calls
         self.rows = sum(call.rows for call in calls)
         self.began = began
+        self.number = 0
         self.inputs: Tensors | None = None
         self.land: Callable[[], Tensors] | None = None
 
@@ -171,11 +172,14 @@ class _Worker:
         seconds = ended - max(batch.began, self._landed)
         self._landed = ended
         core.give_turn(batch, seconds)
+        batch.number = core.number()
         final = error is None or last or isinstance(error, DeviceLost)
         if final:
             self._answer(batch, outputs, error, seconds, ended)
         if core.observers:
-            core.observe(self._seen(batch), batch.rows, seconds, error, calls=batch.calls)
+            core.observe(
+                self._seen(batch), batch.rows, seconds, error, calls=batch.calls, number=batch.number
+            )
         if isinstance(error, DeviceLost):
             core.lose(error)
         error = None  # its traceback leads back here: a cycle, which would keep the inputs alive
@@ -215,7 +219,7 @@ class _Worker:
         if error is not None and len(staying) > 1:
             tell(staying, error)
         for call in staying:  # the others were refused meanwhile, and their error must stand
-            call.outputs, call.batch_rows = outputs, batch.rows
+            call.outputs, call.batch_rows, call.batch = outputs, batch.rows, batch.number
             if call.error is None:
                 call.error = error
         wake(staying)

@@ -101,7 +101,11 @@ class Attempt:
         """Record the answer and return it."""
         now = self._clock()
         self._chosen.telemetry.predicted(
-            now - self._began, result.queued, inline=result.inline, prediction_id=prediction.id
+            now - self._began,
+            result.queued,
+            inline=result.inline,
+            prediction_id=prediction.id,
+            batch=result.batch,
         )
         if self._blamed is not None:
             self._blamed.failed()  # only now: what both refuse is no fault of the candidate

@@ -15,7 +15,7 @@ from inprocml.bundle.outputs import Classes
 from inprocml.errors import BundleError
 from inprocml.model.instances import close_all, open_instances, run_instances
 from inprocml.model.options import Options
-from inprocml.model.replayed import glimpses_of, input_columns, output_columns
+from inprocml.model.replayed import accepted_columns, glimpses_of, output_columns
 from inprocml.model.watched import Exported
 from inprocml.monitoring import Monitor, Monitoring, Quality, RowCounts, Slices, ValueBins, layout_of
 from inprocml.monitoring.scalars import heavy_fields
@@ -33,7 +33,14 @@ __all__ = ["build"]
 
 
 def build(
-    source: Source, version: Version, options: Options, slot: Slot, sizes: tuple[int, ...], *, clock: Clock
+    source: Source,
+    version: Version,
+    options: Options,
+    slot: Slot,
+    sizes: tuple[int, ...],
+    *,
+    clock: Clock,
+    candidate: bool = False,
 ) -> Servable:
     """Build ``version`` of ``source`` for ``slot`` and warm it up at the batch sizes ``sizes``.
 
@@ -56,7 +63,7 @@ def build(
     with room:
         backends = open_instances(bundle, options, sizes, slot.left_behind, clock=clock)
     try:
-        servable = _assemble(bundle, backends, options, clock)
+        servable = _assemble(bundle, backends, options, clock, candidate=candidate)
     except BaseException:
         close_all(backends)
         raise
@@ -71,7 +78,9 @@ def _room(bundle: Bundle, options: Options, slot: Slot) -> contextlib.AbstractCo
     return options.memory.loading(slot, bundle.digest, size)
 
 
-def _assemble(bundle: Bundle, backends: tuple[Backend, ...], options: Options, clock: Clock) -> Servable:
+def _assemble(
+    bundle: Bundle, backends: tuple[Backend, ...], options: Options, clock: Clock, *, candidate: bool
+) -> Servable:
     telemetry = ModelTelemetry(
         model=bundle.name,
         version=bundle.version,
@@ -85,6 +94,7 @@ def _assemble(bundle: Bundle, backends: tuple[Backend, ...], options: Options, c
     telemetry.loaded(
         Queue(partial(_depth, alive), partial(_active, alive), limit),
         partial(_memory, options, bundle.digest, len(bundle.model)),
+        candidate=candidate,
     )
     new_id = prediction_ids()
     monitor = _monitor(bundle, options, telemetry, new_id)
@@ -118,7 +128,7 @@ def _monitor(
         model=bundle.name,
         version=bundle.version,
         digest=bundle.digest,
-        inputs=partial(input_columns, bundle.transform, bundle.baseline),
+        inputs=accepted_columns(bundle.transform, bundle.baseline),
         outputs=outputs,
         settings=options.watching,
         recorder=_recorder(bundle, options.watching.capture, outputs),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -18,12 +18,14 @@ from inprocml.monitoring.alarm import judge_at_once
 from inprocml.monitoring.counting import Form, Tally
 from inprocml.monitoring.glimpses import Glimpses
 from inprocml.monitoring.scalars import with_scalars
+from inprocml.schema.accepted import Accepted
 from inprocml.serving import Servable
 from inprocml.transform import Transform
 from inprocml.values import Tensors
 
 __all__ = [
     "Replay",
+    "accepted_columns",
     "compared",
     "drift_of",
     "glimpses_of",
@@ -81,6 +83,18 @@ def _columns(servable: Servable, outputs: Tensors) -> Mapping[str, NDArray[Any]]
 def input_columns(transform: Transform, baseline: Baseline, table: Any) -> dict[str, NDArray[Any]]:
     """Return rows as the baseline's columns, but for those of their tensors; raises ``InvalidRow``."""
     return with_scalars(transform.schema, transform.columns(table), baseline.planes)
+
+
+def accepted_columns(transform: Transform, baseline: Baseline) -> Callable[[Any], dict[str, NDArray[Any]]]:
+    """Return ``input_columns`` for rows that the transform has accepted, or a table of them: quicker."""
+    accepted, schema = Accepted(transform.schema), transform.schema
+
+    def columns(table: Any) -> dict[str, NDArray[Any]]:
+        if not isinstance(table, list):
+            return input_columns(transform, baseline, table)
+        return with_scalars(schema, schema.wall(accepted.columns(table)), baseline.planes)
+
+    return columns
 
 
 def glimpses_of(transform: Transform, baseline: Baseline) -> Glimpses | None:

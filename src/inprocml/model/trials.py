@@ -227,6 +227,7 @@ class Trials:
         if share is not None and share != trial.course.share:
             trial.shift(share, "where other processes are")
         trial.entered = share
+        trial.servable.telemetry.tried(trial)
         process.trials = (*process.trials, trial)
         shadowed(trial, serving.name, serving.version, trial.servable.version)
         self._note(process, trial, replace(begins, share=trial.course.share))

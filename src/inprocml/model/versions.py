@@ -7,9 +7,9 @@ a process, so that two never decide on what the other is about to change.
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from inprocml.errors import BundleError, UnknownVersion
@@ -105,11 +105,22 @@ class Versions:
         """Fetch, verify, build and warm up ``version``; what goes wrong is recorded and passes through."""
         began = self.clock()
         try:
-            servable = build(self.source, version, self.options, process.slot, sizes, clock=self.clock)
+            servable = build(
+                self.source,
+                version,
+                self.options,
+                process.slot,
+                sizes,
+                clock=self.clock,
+                candidate=trigger == "rollout",
+            )
         except BaseException as failure:
-            load_finished(self.name, self.clock() - began, trigger=trigger, error=type(failure))
+            found = "" if isinstance(failure, UnknownVersion) else version.name
+            seconds = self.clock() - began
+            load_finished(self.name, seconds, trigger=trigger, error=type(failure), version=found)
             raise
-        load_finished(self.name, self.clock() - began, trigger=trigger, error=None)
+        seconds = self.clock() - began
+        load_finished(self.name, seconds, trigger=trigger, error=None, version=version.name)
         self.name = servable.name
         return servable
 
@@ -153,7 +164,7 @@ class Versions:
             return self.trials.take_over(process, ready).version
         serving = process.slot.peek()
         sizes = () if serving is None else serving.sizes.in_use()
-        served = process.slot.swap(functools.partial(self.load, process, version, trigger, sizes)).version
+        served = process.slot.swap(partial(self.load, process, version, trigger, sizes)).version
         self.trials.renew(process)
         return served
 

@@ -10,6 +10,7 @@ import hashlib
 import random
 import threading
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from inprocml.errors import BackendError, InvalidRow, Overloaded
 from inprocml.protocols import Clock
@@ -60,6 +61,14 @@ class Trial:
     def course(self) -> Course:
         """Where it stands."""
         return self._course
+
+    @property
+    def role(self) -> Literal["live", "canary", "shadow"]:
+        """What the candidate is: ``shadow`` where it only shadows, ``live`` once it has taken over."""
+        course = self._course
+        if course.over and course.share:
+            return "live"
+        return "shadow" if self.rollout.shadow and not course.share else "canary"
 
     @property
     def evidence(self) -> Evidence:

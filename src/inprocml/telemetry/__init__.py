@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from inprocml.telemetry.instruments import (
     ModelTelemetry,
-    Queue,
     chosen,
     decided,
     load_finished,
@@ -16,6 +15,7 @@ from inprocml.telemetry.instruments import (
 from inprocml.telemetry.monitored import Column, Monitored, Score
 from inprocml.telemetry.shadows import shadowed
 from inprocml.telemetry.spans import caller
+from inprocml.telemetry.versions import Queue
 
 __all__ = [
     "Column",

@@ -9,25 +9,32 @@ some 40 ns.
 from __future__ import annotations
 
 import logging
-import os
+import secrets
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import NamedTuple, ParamSpec
+from typing import ParamSpec
 
 from opentelemetry import metrics
-from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.trace import SpanContext
 
 from inprocml.errors import DeadlineExceeded, InprocmlError, InvalidRow, NotReady, Overloaded
 from inprocml.telemetry import names
-from inprocml.telemetry.monitored import Monitored, monitored, monitors_memory
-from inprocml.telemetry.shadows import observe_shadows
-from inprocml.telemetry.spans import chosen_event, inferred, loaded_span, predicted_span, within
+from inprocml.telemetry.monitored import Monitored, monitored
+from inprocml.telemetry.shadows import Trial
+from inprocml.telemetry.spans import chosen_event, inferred, loaded_span, predicted_span, recorded, within
+from inprocml.telemetry.versions import (
+    Attributes,
+    Queue,
+    create_observables,
+    entered,
+    left,
+    note_share,
+    note_stale,
+)
 from inprocml.values import BatchRecord
 
 P = ParamSpec("P")
-Attributes = Mapping[str, str | bool | int | float]
 
 _log = logging.getLogger("inprocml")
 _complained: set[str] = set()
@@ -44,7 +51,7 @@ class _Instruments:
     """The process's instruments; API proxies, so a provider may be set before or after."""
 
     def __init__(self) -> None:
-        meter = metrics.get_meter(names.SCOPE)
+        meter = metrics.get_meter(names.SCOPE, names.release(), schema_url=names.SCHEMA_URL)
         self.prediction = meter.create_histogram(
             names.PREDICTION_DURATION,
             unit="s",
@@ -82,7 +89,7 @@ class _Instruments:
             names.DECISIONS, unit="{decision}", description="What was decided about candidate versions."
         )
         self._of_labels(meter)
-        _create_observables(meter)
+        create_observables(meter)
 
     def _of_labels(self, meter: metrics.Meter) -> None:
         self.feedbacks = meter.create_counter(
@@ -96,136 +103,10 @@ class _Instruments:
         )
 
 
-def _create_observables(meter: metrics.Meter) -> None:
-    meter.create_observable_up_down_counter(
-        names.LOADED,
-        callbacks=[_observe_loaded],
-        unit="{model}",
-        description="1 for each version loaded in this process.",
-    )
-    meter.create_observable_up_down_counter(
-        names.QUEUE_USAGE,
-        callbacks=[_observe_queues(lambda queue: queue.depth())],
-        unit="{prediction}",
-        description="Rows that wait for the device.",
-    )
-    meter.create_observable_up_down_counter(
-        names.QUEUE_LIMIT,
-        callbacks=[_observe_queues(lambda queue: queue.limit)],
-        unit="{prediction}",
-        description="Rows that may wait before callers are refused.",
-    )
-    meter.create_observable_gauge(
-        names.STALE,
-        callbacks=[_observe_stale],
-        unit="1",
-        description="1 where this process serves an older version than it should, else 0.",
-    )
-    meter.create_observable_gauge(
-        names.SHARE,
-        callbacks=[_observe_shares],
-        unit="1",
-        description="Share of the requests that a candidate version answers.",
-    )
-    _create_more(meter)
-
-
-def _create_more(meter: metrics.Meter) -> None:
-    meter.create_observable_up_down_counter(
-        names.ACTIVE,
-        callbacks=[_observe_queues(lambda queue: queue.active())],
-        unit="{prediction}",
-        description="Rows in flight: those that wait for the device, and those that it computes.",
-    )
-    meter.create_observable_up_down_counter(
-        names.MEMORY_USAGE,
-        callbacks=[_observe_memory, monitors_memory],
-        unit="By",
-        description="Memory that a version takes, as far as is known.",
-    )
-    meter.create_observable_gauge(
-        names.DISAGREEMENT,
-        callbacks=[observe_shadows],
-        unit="1",
-        description="Share of the shadowed rows that the candidate failed or answered otherwise.",
-    )
-
-
 @cache
 def _instruments() -> _Instruments:
     # Once per process: the SDK warns about an instrument that is created twice.
     return _Instruments()
-
-
-_loaded: dict[int, tuple[weakref.ref[ModelTelemetry], int, Attributes]] = {}
-
-
-def _observe_loaded(_options: CallbackOptions) -> Iterable[Observation]:
-    """One observation per version loaded here.
-
-    What a parent loaded before the fork is not ours, nor is a model dropped without ``close``. ``list`` of a
-    dict's values is atomic, so the reader's thread needs no lock that a fork could leave locked.
-    """
-    pid = os.getpid()
-    return [
-        Observation(1, attributes)
-        for alive, owner, attributes in list(_loaded.values())
-        if owner == pid and alive() is not None
-    ]
-
-
-_stale: weakref.WeakKeyDictionary[object, tuple[int, str, bool]] = weakref.WeakKeyDictionary()
-_shares: dict[tuple[str, str], tuple[int, float]] = {}
-
-
-class Queue(NamedTuple):
-    """A version's queue: the rows that wait now, those in flight, and how many may wait."""
-
-    depth: Callable[[], int]
-    active: Callable[[], int]
-    limit: int
-
-
-def _observe_queues(value: Callable[[Queue], int]) -> Callable[[CallbackOptions], Iterable[Observation]]:
-    def observe(_options: CallbackOptions) -> Iterable[Observation]:
-        pid = os.getpid()
-        found = [(alive(), owner) for alive, owner, _ in list(_loaded.values())]
-        return [
-            Observation(value(telemetry.queue), telemetry.attributes)
-            for telemetry, owner in found
-            if owner == pid and telemetry is not None and telemetry.queue is not None
-        ]
-
-    return observe
-
-
-def _observe_memory(_options: CallbackOptions) -> Iterable[Observation]:
-    pid = os.getpid()
-    found = [alive() for alive, owner, _ in list(_loaded.values()) if owner == pid]
-    return [
-        Observation(size, {**telemetry.attributes, names.MEMORY_TYPE: where, names.MEMORY_PART: "model"})
-        for telemetry in found
-        if telemetry is not None and telemetry.memory is not None
-        for where, size in telemetry.memory().items()
-    ]
-
-
-def _observe_stale(_options: CallbackOptions) -> Iterable[Observation]:
-    pid = os.getpid()
-    return [
-        Observation(int(stale), {names.MODEL_NAME: model})
-        for owner, model, stale in list(_stale.values())
-        if owner == pid
-    ]
-
-
-def _observe_shares(_options: CallbackOptions) -> Iterable[Observation]:
-    pid = os.getpid()
-    return [
-        Observation(share, {names.MODEL_NAME: model, names.MODEL_VERSION: version})
-        for (model, version), (owner, share) in list(_shares.items())
-        if owner == pid
-    ]
 
 
 def _guarded(record: Callable[P, None]) -> Callable[P, None]:
@@ -251,7 +132,10 @@ class ModelTelemetry:
 
     def __init__(self, *, model: str, version: str, runtime: str, device: str, digest: str) -> None:
         self._instruments = _instruments()
+        self._drawn = secrets.token_hex(6)  # batches are numbered in each process
         self._watched: Monitored | None = None
+        self._candidate = False
+        self._trial: weakref.ref[Trial] | None = None
         self.queue: Queue | None = None
         self.memory: Callable[[], Mapping[str, int]] | None = None
         self.attributes = self._attributes = {names.MODEL_NAME: model, names.MODEL_VERSION: version}
@@ -263,19 +147,24 @@ class ModelTelemetry:
         self._loaded_attributes: Attributes = {**self._batch_attributes, names.MODEL_DIGEST: digest}
 
     @_guarded
-    def predicted(self, seconds: float, queued: float, *, inline: bool, prediction_id: str = "") -> None:
+    def predicted(
+        self, seconds: float, queued: float, *, inline: bool, prediction_id: str = "", batch: int = 0
+    ) -> None:
         """Record an answered request: its duration and, where it waited, its time in the queue; its span."""
         self._instruments.prediction.record(seconds, self._attributes)
         if not inline:
             self._instruments.queue.record(queued, self._attributes)
-        predicted_span(seconds, self._attributes, prediction_id=prediction_id)
+        if recorded():
+            told = self._batch_id(batch)
+            predicted_span(seconds, self._attributes, prediction_id=prediction_id, batch=told)
 
     @_guarded
     def failed(self, seconds: float, error: BaseException) -> None:
         """Record a request that got an error, and count it as a rejection where it was refused unrun."""
         kind = type(error).__name__
         self._instruments.prediction.record(seconds, {**self._attributes, names.ERROR_TYPE: kind})
-        predicted_span(seconds, self._attributes, error=kind)
+        if recorded():
+            predicted_span(seconds, self._attributes, error=kind)
         _count_rejection(self._attributes, error)
 
     @_guarded
@@ -304,15 +193,35 @@ class ModelTelemetry:
         self._instruments.inference.record(record.seconds, attributes, parent)
         self._instruments.batch_size.record(record.rows, self._attributes, parent)
         if marks:
-            inferred(record.seconds, record.rows, attributes, marks)
+            inferred(record.seconds, record.rows, self._batch_id(record.number), attributes, marks)
+
+    def _batch_id(self, number: int) -> str:
+        """Return what tells a batch from those of other processes and hosts; "" for one without a number."""
+        return f"{self._drawn}-{number:x}" if number else ""
 
     @_guarded
-    def loaded(self, queue: Queue, memory: Callable[[], Mapping[str, int]]) -> None:
-        """Count this version as loaded here; ``memory`` tells its bytes on ``host`` and ``device``."""
-        self.queue, self.memory = queue, memory
-        key = id(self)
-        alive = weakref.ref(self, lambda _gone: _loaded.pop(key, None))
-        _loaded[key] = (alive, os.getpid(), self._loaded_attributes)
+    def loaded(
+        self, queue: Queue, memory: Callable[[], Mapping[str, int]], *, candidate: bool = False
+    ) -> None:
+        """Count this version as loaded here; ``memory`` tells its bytes on ``host`` and ``device``.
+
+        A ``candidate`` is told of once it is ``tried``: only then is known what it is.
+        """
+        self.queue, self.memory, self._candidate = queue, memory, candidate
+        entered(self, self._loaded_attributes)
+
+    @_guarded
+    def tried(self, trial: Trial) -> None:
+        """Tell by ``trial`` what the candidate is, for as long as it is one: from then on it serves."""
+        self._trial = weakref.ref(trial)
+
+    @property
+    def rollout(self) -> str | None:
+        """Whether this version is ``live``, a ``canary`` or a ``shadow``; None before that is known."""
+        if self._trial is None:
+            return None if self._candidate else "live"
+        trial = self._trial()
+        return "live" if trial is None else trial.role
 
     @_guarded
     def watch(self, source: Monitored) -> None:
@@ -323,7 +232,7 @@ class ModelTelemetry:
     @_guarded
     def unloaded(self) -> None:
         """Count this version as gone."""
-        _loaded.pop(id(self), None)
+        left(self)
         self._watched = self.queue = self.memory = None
 
 
@@ -341,9 +250,16 @@ def not_served(model: str, error: BaseException) -> None:
 
 
 @_guarded
-def load_finished(model: str, seconds: float, *, trigger: str, error: type[BaseException] | None) -> None:
-    """Record how long fetching, verifying, building and warming up a version took, and how it ended."""
+def load_finished(
+    model: str, seconds: float, *, trigger: str, error: type[BaseException] | None, version: str = ""
+) -> None:
+    """Record how long fetching, verifying, building and warming up a version took, and how it ended.
+
+    ``version`` is "" where none was found.
+    """
     attributes: dict[str, str] = {names.MODEL_NAME: model, names.LOAD_TRIGGER: trigger}
+    if version:
+        attributes[names.MODEL_VERSION] = version
     if error is not None:
         attributes[names.ERROR_TYPE] = error.__name__
     _instruments().load.record(seconds, attributes)
@@ -369,10 +285,7 @@ def chosen(model: str, version: str) -> None:
 def set_stale(process: object, model: str, *, stale: bool | None) -> None:
     """Take note whether this process serves what it should; ``None`` once it serves nothing."""
     _instruments()
-    if stale is None:
-        _stale.pop(process, None)
-    else:
-        _stale[process] = (os.getpid(), model, stale)
+    note_stale(process, model, stale=stale)
 
 
 @_guarded
@@ -380,13 +293,11 @@ def decided(model: str, version: str, action: str, share: float) -> None:
     """Count a decision about a candidate and take note of its share; the end of a trial ends the series."""
     attributes = {names.MODEL_NAME: model, names.MODEL_VERSION: version}
     _instruments().decisions.add(1, {**attributes, names.DECISION: action})
-    if action in {"finish", "roll_back", "withdraw"}:
-        _shares.pop((model, version), None)
-    else:
-        _shares[model, version] = (os.getpid(), share)
+    over = action in {"finish", "roll_back", "withdraw"}
+    note_share(model, version, None if over else share)
 
 
 @_guarded
 def trial_closed(model: str, version: str) -> None:
     """Take note that a candidate is gone with its model, though nobody decided so."""
-    _shares.pop((model, version), None)
+    note_share(model, version, None)

@@ -8,8 +8,6 @@ come from the one process that decides for its host. Nothing is recorded per row
 from __future__ import annotations
 
 import logging
-import os
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from itertools import islice
@@ -19,6 +17,7 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from inprocml.telemetry import names
+from inprocml.telemetry.living import Living
 
 _log = logging.getLogger("inprocml")
 _complained: set[type[Exception]] = set()
@@ -45,7 +44,11 @@ class Column(NamedTuple):
 
 
 class Score(NamedTuple):
-    """One number about one column (of the model where ``name`` is empty) against one reference."""
+    """One number about one column (of the model where ``name`` is empty) against one reference.
+
+    ``rows`` are those that it rests on, ``window`` the seconds from the first of them to the last, None where
+    they have no time.
+    """
 
     name: str
     role: str
@@ -54,6 +57,7 @@ class Score(NamedTuple):
     value: float
     rows: int
     scope: str = "host"
+    window: float | None = None
 
 
 class Monitored(Protocol):
@@ -79,13 +83,13 @@ class Monitored(Protocol):
     def memory(self) -> int: ...  # bytes
 
 
-_alive: weakref.WeakKeyDictionary[Monitored, int] = weakref.WeakKeyDictionary()  # with the process's id
+_alive: Living[Monitored, None] = Living()
 
 
 def monitored(source: Monitored) -> None:
     """Export what ``source`` knows for as long as it lives; in this process, not in its children."""
     _instruments()
-    _alive[source] = os.getpid()
+    _alive.note(source, None)
 
 
 def _attributes(source: Monitored) -> dict[str, str]:
@@ -96,9 +100,8 @@ def _of_each(read: Callable[[Monitored], Iterable[Observation]]) -> Callback:
     """Read every source of this process; one that fails is logged once, and costs the others nothing."""
 
     def observe(_options: CallbackOptions) -> Iterable[Observation]:
-        pid = os.getpid()
         found: list[Observation] = []
-        for source in [source for source, owner in list(_alive.items()) if owner == pid]:
+        for source in _alive.things():
             try:
                 found += read(source)
             except ReferenceError:  # dropped while we looked
@@ -172,6 +175,28 @@ def _scores(value: Callable[[Score], float]) -> Callback:
     )
 
 
+def _windows(source: Monitored) -> Iterable[Observation]:
+    """Return one window of each column and reference: all numbers of a column are of the same."""
+    found = {
+        (score.name, score.role, score.reference, score.scope): score.window
+        for score in _exported_scores(source)
+        if score.window is not None
+    }
+    return [
+        Observation(
+            window,
+            {
+                **_attributes(source),
+                names.FEATURE_NAME: name,
+                names.FEATURE_ROLE: role,
+                names.DRIFT_REFERENCE: reference,
+                names.DRIFT_SCOPE: scope,
+            },
+        )
+        for (name, role, reference, scope), window in found.items()
+    ]
+
+
 def _rows(source: Monitored) -> Iterable[Observation]:
     numbers = source.numbers()
     by_state = {"counted": numbers["rows"]} | {
@@ -214,7 +239,7 @@ def _lag(source: Monitored) -> Iterable[Observation]:
 @cache
 def _instruments() -> None:
     """Create them once in a process: the SDK warns about one that is created twice."""
-    meter = metrics.get_meter(names.SCOPE)
+    meter = metrics.get_meter(names.SCOPE, names.release(), schema_url=names.SCHEMA_URL)
     meter.create_observable_counter(
         names.OBSERVATIONS,
         callbacks=[_bins(lambda column, place: column.counts[place])],
@@ -238,6 +263,12 @@ def _instruments() -> None:
         callbacks=[_scores(lambda score: score.rows)],
         unit="{sample}",
         description="Rows that a drift score is computed from.",
+    )
+    meter.create_observable_gauge(
+        names.DRIFT_WINDOW,
+        callbacks=[_of_each(_windows)],
+        unit="s",
+        description="Time that the rows behind a column's drift scores span.",
     )
     _create_health(meter)
 

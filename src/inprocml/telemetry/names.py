@@ -6,9 +6,12 @@ live under ``inprocml.*``; a later rename is one edit here. ``error.type`` is th
 
 from __future__ import annotations
 
+from importlib import metadata
 from typing import Final
 
 SCOPE: Final = "inprocml"
+SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
+"""The release of the semantic conventions whose names are used: ``error.type``, ``feature_flag.*``."""
 
 PREDICTION_DURATION: Final = "inprocml.prediction.duration"
 QUEUE_DURATION: Final = "inprocml.prediction.queue.duration"
@@ -26,6 +29,7 @@ OBSERVATIONS: Final = "inprocml.feature.observations"
 REFERENCE_RATIO: Final = "inprocml.feature.reference.ratio"
 DRIFT_SCORE: Final = "inprocml.drift.score"
 DRIFT_SAMPLES: Final = "inprocml.drift.samples"
+DRIFT_WINDOW: Final = "inprocml.drift.window"
 ACTIVE: Final = "inprocml.prediction.active"
 MEMORY_USAGE: Final = "inprocml.model.memory.usage"
 DISAGREEMENT: Final = "inprocml.shadow.disagreement.ratio"
@@ -43,6 +47,7 @@ MODEL_VERSION: Final = "inprocml.model.version"
 MODEL_DIGEST: Final = "inprocml.model.digest"
 RUNTIME_NAME: Final = "inprocml.runtime.name"
 DEVICE: Final = "inprocml.device"
+ROLLOUT: Final = "inprocml.rollout"  # live | canary | shadow
 LOAD_TRIGGER: Final = "inprocml.load.trigger"  # first_use | watch | reload | rollout | evicted
 DECISION: Final = "inprocml.rollout.decision"  # begin | advance | finish | roll_back | shift | withdraw
 REJECTION_REASON: Final = "inprocml.rejection.reason"
@@ -56,7 +61,9 @@ MEMORY_TYPE: Final = "inprocml.memory.type"  # host | device
 MEMORY_PART: Final = "inprocml.memory.part"  # model | monitoring
 SHADOW_VERSION: Final = "inprocml.shadow.version"
 PREDICTION_ID: Final = "inprocml.prediction.id"
+BATCH_ID: Final = "inprocml.batch.id"
 ROWS_IN_BATCH: Final = "inprocml.batch.rows"
+UNLINKED: Final = "inprocml.batch.unlinked"
 FEEDBACK_RESULT: Final = "inprocml.feedback.result"  # matched | unmatched | duplicate | invalid | failed
 QUALITY_METRIC: Final = "inprocml.quality.metric"
 ROW_STATE: Final = "inprocml.row.state"  # counted | sampled_out | dropped | failed
@@ -93,3 +100,11 @@ DELAYS: Final = (60, 600, 3_600, 21_600, 86_400, 172_800, 345_600, 604_800, 1_20
 
 ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 """Bucket boundaries for rows per batch."""
+
+
+def release() -> str:
+    """Return which release of inprocml records; "" where it was not installed but only put on the path."""
+    try:
+        return metadata.version(SCOPE)
+    except metadata.PackageNotFoundError:
+        return ""

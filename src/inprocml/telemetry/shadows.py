@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import weakref
 from collections.abc import Iterable
 from typing import Protocol
 
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from inprocml.telemetry import names
+from inprocml.telemetry.living import Living
 
 __all__ = ["Trial", "observe_shadows", "shadowed"]
 
@@ -30,21 +29,24 @@ class Trial(Protocol):
     @property
     def evidence(self) -> Evidence: ...
 
+    @property
+    def role(self) -> str: ...  # canary | shadow, and live once it has taken over
 
-_alive: weakref.WeakKeyDictionary[Trial, tuple[int, str, str, str]] = weakref.WeakKeyDictionary()
+
+_alive: Living[Trial, tuple[str, str, str]] = Living()
 
 
 def shadowed(trial: Trial, model: str, serving: str, candidate: str) -> None:
     """Export what ``trial`` compares for as long as it lives; in this process, not in its children."""
-    _alive[trial] = os.getpid(), model, serving, candidate
+    _alive.note(trial, (model, serving, candidate))
 
 
 def observe_shadows(_options: CallbackOptions) -> Iterable[Observation]:
     """Return a ratio for each candidate of which rows were compared."""
-    pid, found = os.getpid(), []
-    for trial, (owner, model, serving, candidate) in list(_alive.items()):
-        evidence = trial.evidence if owner == pid else None
-        if evidence is not None and evidence.compared:
+    found = []
+    for trial, (model, serving, candidate) in _alive.items():
+        evidence = trial.evidence
+        if evidence.compared:
             attributes = {
                 names.MODEL_NAME: model,
                 names.MODEL_VERSION: serving,

@@ -142,3 +142,14 @@ def test_a_summary_errs_by_less_than_its_share(values, most):
     assert len(first.counts) <= most
     for value, count in true.items():
         assert count - bound <= first.counts.get(value, 0) <= count
+
+
+def test_sums_beyond_float64_leave_a_record_that_can_be_read():
+    transform = Transform({"x": Numeric(missing="median")}).fit([{"x": 1.0}, {"x": 2.0}, {"x": None}] * 20)
+    form = Form(layout_of(build_baseline(transform.schema, transform.columns([{"x": 1.0}, {"x": 2.0}] * 20))))
+    tally = Tally(form)
+    for sign in (1, -1, 1):
+        tally.add({"x": sign * np.full(3, 1.7e308)}, {})
+    again = Tally.from_bytes(form, tally.to_bytes())
+    again.merge(tally)
+    assert again.moments.tolist() == [[np.inf, np.inf, -1.7e308, 1.7e308]]

@@ -58,6 +58,7 @@ INSTRUMENTS = {
     names.REFERENCE_RATIO: (GAUGE, "1"),
     names.DRIFT_SCORE: (GAUGE, "1"),
     names.DRIFT_SAMPLES: (GAUGE, "{sample}"),
+    names.DRIFT_WINDOW: (GAUGE, "s"),
     names.MONITORING_ROWS: (COUNTER, "{row}"),
     names.MONITORING_CPU: (COUNTER, "s"),
     names.MONITORING_LAG: (GAUGE, "s"),
@@ -136,6 +137,7 @@ class Process:
             yield names.DRIFT_SCORE, 0.4 if bad else 0.01, scored
             yield names.DRIFT_SCORE, int(bad), {**scored, names.DRIFT_METRIC: "drifted"}
             yield names.DRIFT_SAMPLES, 5_000, scored
+            yield names.DRIFT_WINDOW, 86_400.0, {**column, names.DRIFT_REFERENCE: "train"}
             for label, share in parts.items():
                 placed = {**column, names.FEATURE_BIN: label}
                 yield names.OBSERVATIONS, share * ROWS // 100 * self._ticks, placed
@@ -143,7 +145,9 @@ class Process:
 
 
 def _plain(*, bad, ticks):
-    yield names.LOADED, 1, {}
+    yield names.LOADED, 1, {names.ROLLOUT: "live"}
+    if bad:  # it has taken over: for minutes Prometheus still knows what it was before
+        yield names.LOADED, 1, {names.ROLLOUT: "canary"}
     yield names.STALE, int(bad), {}
     yield names.MONITORING_ROWS, ROWS * ticks, {names.ROW_STATE: "counted"}
     yield names.MONITORING_ROWS, (500 if bad else 0) * ticks, {names.ROW_STATE: "dropped"}

@@ -135,6 +135,16 @@ def test_every_panel_shows_something_whoever_named_the_series(prometheus, panel)
             assert all(label in each["metric"] for each in found), label
 
 
+@needs_prometheus
+def test_a_version_that_took_over_is_loaded_once_in_each_process(prometheus):
+    (target,) = next(panel for panel in PANELS if panel["title"] == "Versions loaded")["targets"]
+    found = {
+        each["metric"]["inprocml_model_name"]: each["value"][1]
+        for each in prometheus.ask(filled(target["expr"]))
+    }
+    assert found == {"late": "2", "calm": "2", "late-exporter": "1", "calm-exporter": "1"}
+
+
 ANY_MODELS = (
     {"late", "late-exporter", "calm", "calm-exporter"},
     {"late", "late-exporter"},  # where nothing is shown of a model that is well
@@ -240,7 +250,7 @@ def test_instruments_are_those_of_the_library(monkeypatch):
     meter = Recorder()
     modules = [import_module(f"inprocml.telemetry.{name}") for name in ("instruments", "monitored")]
     for module in modules:
-        monkeypatch.setattr(module.metrics, "get_meter", lambda _scope: meter)
+        monkeypatch.setattr(module.metrics, "get_meter", lambda *_scope, **_schema: meter)
     modules[0]._Instruments()
     modules[1]._instruments.__wrapped__()
     shared = set(meter.created) & set(INSTRUMENTS)

@@ -7,7 +7,7 @@ their counts do so exactly: four workers have counted what one process would hav
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate, pairwise
@@ -18,16 +18,17 @@ from numpy.typing import NDArray
 
 from inprocml.monitoring.bins import NumberBins, ValueBins
 from inprocml.monitoring.counting.frequent import Frequent
-from inprocml.monitoring.series import Counts, Layout, Series
+from inprocml.monitoring.counting.numbers import Matrix, Numbers, both_moments
+from inprocml.monitoring.series import Counts, Layout
 from inprocml.schema.once import once
 
 __all__ = ["NUMBERS", "Form", "Tally"]
 
 NUMBERS = ("rows", "seen", "sampled_out", "dropped", "failed", "cpu_ns", "beat", "brought", "unread")
 """What is counted besides bins: rows on the bins; rows answered; of these, rows not counted by choice
-(``most_rows``), for want of room, and because they could not be; nanoseconds of CPU; the second, since 1970,
-of the last look; rows that this process had counted elsewhere before it came to this file; processes whose
-records cannot be read."""
+(beyond ``most_rows``), for want of room though they would have been, and because they could not be;
+nanoseconds of CPU; the second, since 1970, of the last look; rows that this process had counted elsewhere
+before it came to this file; processes whose records cannot be read."""
 
 _NAMES = 1024  # bytes of unseen values' names for each column
 _LONGEST = 64  # characters of a name
@@ -54,6 +55,17 @@ class Form:
             for place, series in enumerate(self.layout.series)
             if isinstance(series.bins, ValueBins) and series.bins.complete
         )
+
+    @once
+    def numeric(self) -> list[int]:
+        """The places of the series that are numbers."""
+        series = enumerate(self.layout.series)
+        return [place for place, each in series if isinstance(each.bins, NumberBins)]
+
+    @once
+    def numbers(self) -> Numbers:
+        """The bins of these series."""
+        return Numbers([each.bins for each in self.layout.series if isinstance(each.bins, NumberBins)])
 
     @once
     def digest(self) -> bytes:
@@ -94,35 +106,32 @@ class Tally:
         lengths = {len(column) for column in columns}
         if len(lengths) > 1:
             raise ValueError("columns of the same rows must be of one length")
-        series = self.form.layout.series
-        places = [each.bins.places(column) for each, column in zip(series, columns, strict=True)]
-        sizes = [each.bins.size for each in series]
-        found = [np.bincount(where, minlength=size) for where, size in zip(places, sizes, strict=True)]
-        self.counts += self.form.layout.joined(found)
-        for place, (each, column) in enumerate(zip(series, columns, strict=True)):
-            self._add_rest(place, each, column, places[place])
-        self.numbers["rows"] += lengths.pop() if lengths else 0
+        rows, numeric = lengths.pop() if lengths else 0, self.form.numeric
+        numbers = np.array([columns[place] for place in numeric], np.float64).reshape(len(numeric), rows)
+        places = self._places(columns, numbers)
+        moments, infinite = self.form.numbers.moments(numbers), self.form.numbers.infinite(numbers)
+        found = zip(places, self.form.layout.series, strict=True)
+        self.counts += self.form.layout.joined(
+            [np.bincount(where, minlength=each.bins.size) for where, each in found]
+        )
+        self.moments[numeric] = both_moments(self.moments[numeric], moments)
+        self.infinite[numeric] += infinite
+        for place in self.names:
+            self._add_names(place, columns[place], places[place])
+        self.numbers["rows"] += rows
         return places
 
-    def _add_rest(self, place: int, series: Series, column: NDArray[Any], where: NDArray[np.intp]) -> None:
-        if isinstance(series.bins, NumberBins):
-            finite = column[np.isfinite(column)]
-            if len(finite) != len(column):
-                self.infinite[place] += ((column == -np.inf).sum(), (column == np.inf).sum())
-            if len(finite):
-                with np.errstate(over="ignore"):  # numbers near the end of float64
-                    self._add_moments(place, (finite.sum(), finite @ finite, finite.min(), finite.max()))
-        elif place in self.names and not series.private:
-            unseen = column[where == series.bins.size - 2]
-            if len(unseen):
-                values, times = np.unique([str(value)[:_LONGEST] for value in unseen], return_counts=True)
-                self.names[place].add(zip(values.tolist(), times.tolist(), strict=True))
+    def _places(self, columns: Sequence[NDArray[Any]], numbers: Matrix) -> list[NDArray[np.intp]]:
+        found = dict(zip(self.form.numeric, self.form.numbers.places(numbers), strict=True))
+        series = enumerate(zip(self.form.layout.series, columns, strict=True))
+        return [found[at] if at in found else each.bins.places(column) for at, (each, column) in series]
 
-    def _add_moments(self, place: int, moments: tuple[float, float, float, float]) -> None:
-        mine = self.moments[place]
-        mine[:2] += moments[:2]
-        mine[2] = min(mine[2], moments[2])
-        mine[3] = max(mine[3], moments[3])
+    def _add_names(self, place: int, column: NDArray[Any], where: NDArray[np.intp]) -> None:
+        series = self.form.layout.series[place]
+        unseen = column[where == series.bins.size - 2]
+        if len(unseen) and not series.private:
+            values, times = np.unique([str(value)[:_LONGEST] for value in unseen], return_counts=True)
+            self.names[place].add(zip(values.tolist(), times.tolist(), strict=True))
 
     def merge(self, other: Tally) -> None:
         """Add another tally of the same form; ``ValueError`` for one of another."""
@@ -134,8 +143,7 @@ class Tally:
             )
         self.counts += other.counts
         self.infinite += other.infinite
-        for place, moments in enumerate(other.moments):
-            self._add_moments(place, tuple(moments.tolist()))
+        self.moments = both_moments(self.moments, other.moments)
         for place, names in other.names.items():
             self.names[place].merge(names)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -89,7 +90,7 @@ class Monitor:
         self._clock = clock
         self._glimpses = glimpses
         self._buffer = buffer = Buffer(heavy=heavy)
-        self._waiting = Waiting(buffer, reading, quality, clock, self._grumble, self._breathe)
+        self._waiting = Waiting(buffer, reading, quality, clock, self._grumble)
         self._lock = lock_maker()()  # guards all below
         folder = None if settings.folder is None else Path(settings.folder)
         self._tallies = Tallies(self._form, folder=folder, model=model, digest=digest, grumble=self._grumble)
@@ -320,23 +321,36 @@ class Monitor:
     # --- parts ----------------------------------------------------------------------------------------
 
     def _count(self) -> None:
-        numbers = self._tallies.mine.numbers
-        seen = self._waiting.take()
+        numbers, first, waiting = self._tallies.mine.numbers, 0, len(self._waiting)
+        chosen = self._sample.of(range(waiting), self._looked_at)
         drops, failures = self._buffer.drops(), self._buffer.failures()
-        chosen = self._sample.of(seen, self._looked_at)
-        numbers["seen"] += len(seen) + drops + failures
-        numbers["sampled_out"] += len(seen) - len(chosen)
-        numbers["dropped"] += drops
+        lost = min(drops, self._sample.left)  # the others would not have been counted in any case
+        numbers["seen"] += drops + failures
+        numbers["dropped"] += lost
+        numbers["sampled_out"] += drops - lost
         numbers["failed"] += failures
-        for start in range(0, len(chosen), _CHUNK):
-            if start:
+        while first < waiting:  # some at a time, from first to last: they are still in the processor's cache
+            if first:
                 self._breathe()
-            self._add(chosen[start : start + _CHUNK])
-        if self._recorder is not None:
-            self._recorder.saw(seen, self._looked_at)
+            seen = self._waiting.take(min(_CHUNK, waiting - first))
+            if not seen:
+                break
+            self._count_some(
+                seen, chosen[bisect_left(chosen, first) : bisect_left(chosen, first + len(seen))], first
+            )
+            first += len(seen)
 
     def _breathe(self) -> None:
         self._breath.acquire(timeout=_BREATH)
+
+    def _count_some(self, seen: Sequence[Seen], chosen: Sequence[int], first: int) -> None:
+        numbers = self._tallies.mine.numbers
+        numbers["seen"] += len(seen)
+        numbers["sampled_out"] += len(seen) - len(chosen)
+        if chosen:
+            self._add(seen if len(chosen) == len(seen) else [seen[place - first] for place in chosen])
+        if self._recorder is not None:
+            self._recorder.saw(seen, self._looked_at)
 
     def _add(self, seen: Sequence[Seen]) -> None:
         """Count some rows; where one cannot be, the others are counted one by one."""

@@ -19,8 +19,7 @@ class Waiting:
     """Lets the rows of a buffer wait for their labels, in ``quality``, before they are counted; thread-safe.
 
     Its lock is held for a chunk of rows at a time, never while rows are counted: a view may wait for it.
-    What is here counts against the bounds of the buffer. ``grumble`` is told what cannot be remembered, and
-    ``breathe`` lets requests go on between two chunks.
+    What is here counts against the bounds of the buffer. ``grumble`` is told what cannot be remembered.
     """
 
     def __init__(
@@ -30,10 +29,9 @@ class Waiting:
         quality: Quality | None,
         clock: Callable[[], float],
         grumble: Callable[[str, Exception], None],
-        breathe: Callable[[], None],
     ) -> None:
         self._buffer, self._reading, self._quality = buffer, reading, quality
-        self._clock, self._grumble, self._breathe = clock, grumble, breathe
+        self._clock, self._grumble = clock, grumble
         self._busy = False  # rows are between the buffer and the memory of answers
         self._lock = lock_maker()()  # guards all below
         self._fetched: list[Seen] = []  # remembered, not counted yet
@@ -44,20 +42,27 @@ class Waiting:
         if self._busy and self._lock.acquire(timeout=_PATIENCE):  # another thread has it, perhaps
             self._lock.release()
 
-    def take(self) -> list[Seen]:
-        """Remember what has come, and hand all of it over to be counted; for one thread at a time."""
-        self._fetch(len(self._buffer), between=self._breathe)
+    def __len__(self) -> int:
         with self._lock:
-            seen, self._fetched = self._fetched, []
+            return len(self._fetched) + len(self._buffer)
+
+    def take(self, most: int) -> list[Seen]:
+        """Hand over at most ``most`` rows to be counted, the oldest first, all of them remembered.
+
+        For one thread at a time.
+        """
+        if not self._fetched:
+            self._some(most, -1)
+        with self._lock:
+            seen = self._fetched[:most]
+            del self._fetched[:most]
         self._buffer.free(seen)
         return seen
 
-    def _fetch(self, rows: int, *, between: Callable[[], None] | None = None, patience: float = -1) -> None:
+    def _fetch(self, rows: int, *, patience: float) -> None:
         while rows > 0:
             taken = self._some(min(rows, _CHUNK), patience)
             rows = rows - taken if taken else 0
-            if rows and between is not None:
-                between()
 
     def _some(self, most: int, patience: float) -> int:
         if not self._lock.acquire(timeout=patience):

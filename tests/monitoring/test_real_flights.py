@@ -62,8 +62,7 @@ class Late:
         columns, outputs = self.seen(frame)
         hours = at.astype("datetime64[s, UTC]").astype("int64").to_numpy() // 3600
         layout, places = layout_of(self.baseline), change(self.baseline.places(columns, outputs))
-        known = {"stretches": self.baseline.stretches}
-        sampled = Together(layout, self.baseline.sampled, np.random.default_rng(0), **known)
+        sampled = Together(layout, self.baseline, np.random.default_rng(0))
         found = []
         for hour in range(hours.min(), hours.max() + 1):
             sampled.add([each[hours == hour] for each in places], hour * 3600.0)

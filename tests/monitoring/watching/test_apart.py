@@ -54,9 +54,7 @@ BASELINE = baseline_of(TRAINING)
 
 def looks(columns, baseline=BASELINE, hours=range(24)):
     """Serve rows day by day, each by ``hours`` of it, and look at the end of each."""
-    sampled = Together(
-        layout_of(baseline), baseline.sampled, np.random.default_rng(0), stretches=baseline.stretches
-    )
+    sampled = Together(layout_of(baseline), baseline, np.random.default_rng(0))
     sampled.due(START)
     places, found = baseline.places(columns, {}), []
     for day in range(len(places[0]) // DAY):
@@ -135,7 +133,7 @@ def test_no_sample_no_stretches():
 def test_hours_that_the_day_before_did_not_have_are_not_compared_with_it():
     """The time of day would tell."""
     rows = days(np.random.default_rng(6), 1, storms=0.0)
-    sampled = Together(layout_of(BASELINE), BASELINE.sampled, np.random.default_rng(0))
+    sampled = Together(layout_of(BASELINE), BASELINE, np.random.default_rng(0))
     sampled.due(START)
     midnight = START // (24 * HOUR) * 24 * HOUR
     for day, hours in enumerate([range(12), range(12), range(12, 24)]):

@@ -43,7 +43,7 @@ LAYOUT = layout_of(BASELINE)
 
 
 def together(baseline=BASELINE, seed=0):
-    return Together(layout_of(baseline), baseline.sampled, np.random.default_rng(seed))
+    return Together(layout_of(baseline), baseline, np.random.default_rng(seed))
 
 
 def after_days(sampled, make, days=1, hours=24, an_hour=60, baseline=BASELINE, start=START):
@@ -80,7 +80,7 @@ def test_rows_as_in_training_are_not_told_from_it_and_the_days_agree():
 def test_without_training_rows_a_day_is_compared_with_the_one_before():
     """Of a bundle that was packed before."""
     bare = build_baseline(TRANSFORM.schema, TRAINING)
-    draw, sampled = np.random.default_rng(4), Together(layout_of(bare), bare.sampled)
+    draw, sampled = np.random.default_rng(4), Together(layout_of(bare), bare)
     assert after_days(sampled, lambda count: columns(draw, count)) == {}
     for hour in range(24, 48):
         sampled.add(bare.places(columns(draw, 60, -0.8), {}), START + hour * HOUR)
@@ -306,7 +306,7 @@ def monitor_of(folder, clock, baseline=BASELINE):
         inputs=TRANSFORM.columns,
         outputs=lambda outputs: {},
         settings=Monitoring(folder=folder),
-        training=baseline.sampled,
+        training=baseline,
         clock=clock,
         wakes=Idle(),
     )

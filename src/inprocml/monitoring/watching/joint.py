@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from inprocml.monitoring.baseline import Baseline
 from inprocml.monitoring.places import MOST_ROWS, Rows, in_rows, numbers, taken
 from inprocml.monitoring.series import Layout
 from inprocml.monitoring.statistics import domain_classifier
 from inprocml.monitoring.statistics.result import Undefined
-from inprocml.monitoring.stretches import CALM, Stretch, reach
+from inprocml.monitoring.stretches import CALM, reach
 from inprocml.monitoring.verdict import Joint, Reference
 
 __all__ = ["ROOM", "Found", "Together", "dumped", "loaded"]
@@ -46,23 +47,20 @@ ROOM = 8_192
 class Together:
     """The sample of two days, and when to look at it; used by one thread at a time.
 
-    What ``due`` returns may be called while another thread adds. ``training``: rows on the same bins,
-    none if there are not any; ``stretches``: how far training lies from itself. At most 49 * 80 rows of 48
-    bytes.
+    What ``due`` returns may be called while another thread adds. ``training``: the baseline that the layout
+    is of, for its sample and its stretches; without one, days are compared with one another. At most 49 * 80
+    rows of 48 bytes.
     """
 
     def __init__(
-        self,
-        layout: Layout,
-        training: Rows,
-        draw: np.random.Generator | None = None,
-        *,
-        stretches: Sequence[Stretch] = (),
+        self, layout: Layout, training: Baseline | None = None, draw: np.random.Generator | None = None
     ) -> None:
         self._bins = [each.bins for each in layout.series]
         self._taken = taken(self._bins)
         self._names = tuple(layout.series[place].name for place in self._taken)
-        self._training, self._stretches = training, stretches
+        none = np.empty((0, len(self._taken)), np.uint8)
+        self._training = none if training is None else training.sampled
+        self._stretches = () if training is None else training.stretches
         self._draw = np.random.default_rng() if draw is None else draw
         self._hours: list[_Hour] = []
         self._looked: int | None = None  # the hour of the last look

@@ -8,15 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
+from inprocml.monitoring.baseline import Baseline
 from inprocml.monitoring.counting import Buffer, Form, Seen
 from inprocml.monitoring.glimpses import Glimpses
-from inprocml.monitoring.places import Rows
 from inprocml.monitoring.quality.core import Quality
 from inprocml.monitoring.quality.pending import Feedback
 from inprocml.monitoring.series import Counts, Layout
-from inprocml.monitoring.stretches import Stretch
 from inprocml.monitoring.verdict import DriftEvent
 from inprocml.monitoring.watching import labels
 from inprocml.monitoring.watching.complaints import Complaints
@@ -44,18 +41,17 @@ T = TypeVar("T")
 _CHUNK = 512  # rows at a time: some two milliseconds
 _BREATH = 0.0005  # seconds between them, in which requests have the interpreter's lock
 _EVALUATE_SECONDS = 5.0
-_NO_ROWS = np.empty((0, 0), np.uint8)
 
 
 class Monitor:
     """Counts the rows of one version, and decides with the other processes of this host.
 
-    ``inputs`` turns rows, or a table of them, into checked columns (``Transform.columns``), ``outputs`` the
-    model's outputs into the columns of the baseline; ``recorder`` keeps rows for retraining; ``glimpses``
-    makes columns of the tensors; ``heavy`` names fields whose values may be large; ``training`` are some rows
-    of training on the bins of the layout (``Baseline.sampled``), ``stretches`` how far those of training lie
-    apart. ``saw`` may be called from any thread and never raises; nothing else here is on a request's path.
-    What goes wrong is counted, and logged once.
+    ``inputs`` turns rows, or a table of them, into checked columns (``Transform.columns``), ``outputs``
+    the model's outputs into the columns of the baseline; ``recorder`` keeps rows for retraining;
+    ``glimpses`` makes columns of the tensors; ``heavy`` names fields whose values may be large;
+    ``training`` is what the layout is of, for its sample of rows and how far they lie apart. ``saw`` may
+    be called from any thread and never raises; nothing else here is on a request's path. What goes wrong
+    is counted, and logged once.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only, given by the one who composes
@@ -74,8 +70,7 @@ class Monitor:
         heavy: Sequence[str] = (),
         slices: Slices | None = None,
         prefix: str = "",
-        training: Rows = _NO_ROWS,
-        stretches: Sequence[Stretch] = (),
+        training: Baseline | None = None,
         clock: Callable[[], float] = time.time,
         wakes: Watcher | None = None,
     ) -> None:
@@ -97,7 +92,7 @@ class Monitor:
         self._looked_at = clock()
         self._evaluation: Evaluation | None = None  # of the process that decides
         self._evaluate_at = 0.0
-        self._together = Together(layout, training, stretches=stretches)
+        self._together = Together(layout, training)
         self._closed = False
         self._sample = Sample(settings.most_rows, self._looked_at)
         self._breath = lock_maker()()

@@ -81,7 +81,8 @@ def _telling(look: Joint) -> tuple[Any, ...]:
     """What is most certain comes first; of looks alike any, but the same one in any order."""
     reach = CALM if look.reach is None else look.reach
     sizes = (-look.rows, -look.compared, -look.hours)
-    return (look.p_value, reach - look.auc, -look.auc, *sizes, -look.at, look.columns)
+    told = (look.p_value, reach - look.auc, -look.auc, reach, look.reach is None)
+    return (*told, *sizes, -look.at, look.columns)
 
 
 def _behind(progress: Progress) -> tuple[float, ...]:

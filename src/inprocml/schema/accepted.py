@@ -34,8 +34,7 @@ class Accepted:
         self._numbers = [field.name for field in schema.fields if field.kind == "number"]
         self._others = [field for field in schema.fields if field.kind != "number"]
         self._pack = struct.Struct(f"{len(self._numbers)}d").pack
-        self._values = _values(self._numbers)
-        self._rest = _values([field.name for field in self._others])
+        self._values, self._rest = _getter(self._numbers), _getter([field.name for field in self._others])
         categories = [field for field in self._others if field.kind == "category"]
         self._canonical = {field.name: _Canonical(field.judge) for field in categories}
 
@@ -54,16 +53,22 @@ class Accepted:
         shape = (len(rows), len(self._numbers))
         packed = np.frombuffer(self._packed(rows), np.float64).reshape(shape).T.copy()
         found: dict[str, NDArray[Any]] = dict(zip(self._numbers, packed, strict=True))
-        for field, column in zip(self._others, zip(*self._rest(rows), strict=True), strict=True):
+        for field, column in zip(self._others, self._turned(rows), strict=True):
             found[field.name] = self._column(field, column)
         return {field.name: found[field.name] for field in self._schema.fields}
 
     def _packed(self, rows: Sequence[Row]) -> bytes:
-        pack, values = self._pack, list(self._values(rows))
+        pack = self._pack
         try:
-            return b"".join(starmap(pack, values))
-        except struct.error:  # None, perhaps: missing
-            return b"".join([pack(*map(_number, each)) for each in values])
+            return b"".join(starmap(pack, map(self._values, rows)))
+        except (KeyError, struct.error):  # absent, None, or another mark of what is missing
+            return b"".join([pack(*map(_number, map(row.get, self._numbers))) for row in rows])
+
+    def _turned(self, rows: Sequence[Row]) -> Iterable[Sequence[Any]]:
+        try:
+            return list(zip(*map(self._rest, rows), strict=True))
+        except KeyError:
+            return [[row.get(field.name) for row in rows] for field in self._others]
 
     def _column(self, field: Field, column: Sequence[object]) -> NDArray[Any]:
         canonical = self._canonical.get(field.name)
@@ -95,14 +100,6 @@ def _number(value: Any) -> Any:
     return math.nan if value is None else value
 
 
-def _values(names: Sequence[str]) -> Callable[[Sequence[Row]], Iterable[Sequence[Any]]]:
-    """Return a function of rows to the values of each, ``None`` where a field is absent."""
-    get = itemgetter(*names) if len(names) > 1 else lambda row: tuple([row[name] for name in names])
-
-    def values(rows: Sequence[Row]) -> Iterable[Sequence[Any]]:
-        try:
-            return list(map(get, rows))
-        except KeyError:
-            return [[row.get(name) for name in names] for row in rows]
-
-    return values
+def _getter(names: Sequence[str]) -> Callable[[Row], Sequence[Any]]:
+    """Return a function of a row to the tuple of its values."""
+    return itemgetter(*names) if len(names) > 1 else lambda row: tuple([row[name] for name in names])

@@ -37,9 +37,10 @@ class Numbers:
         places = np.empty(columns.shape, np.intp)
         for part in _parts(columns.shape[1]):
             values = columns[:, part]
-            passed = np.zeros(values.shape, self._narrow)
-            for edges in self._edges:  # some 20: as many comparisons take a third of the time of a search
-                passed += values >= edges
+            passed, beyond = np.zeros(values.shape, self._narrow), np.empty(values.shape, np.bool_)
+            for edges in self._edges:  # some 20: as many comparisons take half the time of a search
+                np.greater_equal(values, edges, out=beyond)
+                passed += beyond.view(np.uint8)
             places[:, part] = np.where(np.isnan(values), self._missing, passed)
         return places
 

@@ -19,7 +19,9 @@ from inprocml.bundle.golden import Golden, read_golden
 from inprocml.bundle.manifest import parse_manifest, seal
 from inprocml.monitoring.baseline import Baseline, build_baseline
 from inprocml.monitoring.quality import Quality, QualityReport, Settings, reference
+from inprocml.monitoring.sample import with_sample
 from inprocml.monitoring.scalars import planes_of, with_scalars
+from inprocml.monitoring.watching.apart import with_stretches
 from inprocml.schema.canonical import canonical
 
 SLOW = 2.0  # seconds; hundreds of times what the largest of these documents takes
@@ -86,6 +88,14 @@ def of_vectors():
     return build_baseline(fitted.schema, with_scalars(fitted.schema, columns, planes), planes=planes)
 
 
+def stretched():
+    columns = {"n": np.repeat([0.0, 1.0, 0.0], 400) + np.random.default_rng(0).normal(size=1_200)}
+    known = Transform({"n": Numeric()}).fit({"n": columns["n"].tolist()}).schema
+    found = with_stretches(with_sample(build_baseline(known, columns), columns, {}), columns, {})
+    assert found.stretches
+    return found
+
+
 def held_out():
     return dataclasses.replace(baseline(), holdout=reference((), [1.0, 2.0], [1.5, 2.0]).document())
 
@@ -111,6 +121,7 @@ DOCUMENTS = {
     "manifest, damaged": (seal(make_manifest()), canonical, parse_manifest),
     "golden": (golden().to_json(), same, lambda text: read_golden(text, rows=2, width=transform().width)),
     "baseline": (baseline().to_json(), same, Baseline.from_json),
+    "baseline with stretches": (stretched().to_json(), same, Baseline.from_json),
     "baseline of vectors": (of_vectors().to_json(), same, Baseline.from_json),
     "baseline with a holdout": (held_out().to_json(), same, Baseline.from_json),
     "quality report": (judged("classes"), same, lambda text: QualityReport.from_dict(json.loads(text))),

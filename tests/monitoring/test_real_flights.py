@@ -14,7 +14,10 @@ from examples.flask_app.train import transform
 from inprocml.monitoring import Reference, build_baseline, layout_of
 from inprocml.monitoring.alarm import Alarm, with_unrest
 from inprocml.monitoring.counting import Form, Tally
+from inprocml.monitoring.sample import with_sample
 from inprocml.monitoring.verdict import Action, State
+from inprocml.monitoring.watching.apart import with_stretches
+from inprocml.monitoring.watching.joint import Together
 
 
 class Late:
@@ -29,6 +32,7 @@ class Late:
         columns, outputs = self.seen(self.trained_on)
         counted = build_baseline(self.transform.schema, columns, outputs)
         self.baseline = with_unrest(counted, columns, outputs)
+        self.baseline = with_stretches(with_sample(self.baseline, columns, outputs), columns, outputs)
 
     def seen(self, frame):
         scores = self.model.predict_proba(self.transform.transform(frame)[:, :4])
@@ -51,6 +55,21 @@ class Late:
             )
             events += alarm.add(tally.counts, tally.rows, float(hours[start]) + 3599)
         return alarm, events, float(hours[-1]) + 3599
+
+    def together(self, frame, change=lambda places: places, every=12):
+        """Return what all columns together show of these flights: looked at each so many hours."""
+        at = pd.to_datetime(frame["time_hour"], utc=True)
+        columns, outputs = self.seen(frame)
+        hours = at.astype("datetime64[s, UTC]").astype("int64").to_numpy() // 3600
+        layout, places = layout_of(self.baseline), change(self.baseline.places(columns, outputs))
+        sampled = Together(layout, self.baseline, np.random.default_rng(0))
+        found = []
+        for hour in range(hours.min(), hours.max() + 1):
+            sampled.add([each[hours == hour] for each in places], hour * 3600.0)
+            if (hour + 1 - hours.min()) % every == 0:
+                sampled._looked = 0  # as if it had last looked long ago
+                found.append(sampled.due((hour + 1) * 3600.0)(lambda: None))
+        return [look for look in found if look and look[Reference.TRAIN].state is not State.WARMING]
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +111,34 @@ def test_a_shuffled_table_has_no_unrest(late):
     columns, outputs = late.seen(shuffled)
     counted = build_baseline(late.transform.schema, columns, outputs)
     assert dict(with_unrest(counted, columns, outputs).unrest) == {}
+
+
+# --- all columns together -----------------------------------------------------------------------------------
+
+
+def between(frame, first, last):
+    days = pd.to_datetime(frame["time_hour"], utc=True).dt.tz_convert("America/New_York").dt.date.astype(str)
+    return frame[(days >= first) & (days <= last)]
+
+
+def test_the_stormiest_weeks_of_training_are_no_news_to_all_columns_together(late):
+    """The blizzards of 8 February and 8 March: no days of training differ more from all of it."""
+    weeks = between(late.table, "2013-02-05", "2013-02-13"), between(late.table, "2013-03-05", "2013-03-11")
+    found = [look for week in weeks for look in late.together(week)]
+    apart = [each for look in found for each in look.values() if each.apart]
+    assert len(apart) >= 5
+    assert max(each.auc for each in apart) > 0.75
+    assert {each.state for look in found for each in look.values()} == {State.OK}
+
+
+def test_arrivals_that_no_longer_go_with_departures_are_found_by_all_columns_together(late):
+    place = [each.name for each in layout_of(late.baseline).series].index("sched_arr")
+
+    def turned(places):
+        ranks = np.argsort(np.argsort(places[place], kind="stable"))
+        return [np.sort(each)[::-1][ranks] if k == place else each for k, each in enumerate(places)]
+
+    found = late.together(between(late.table, "2013-05-13", "2013-05-15"), turned, every=24)
+    assert {look[Reference.TRAIN].state for look in found} == {State.WATCH}
+    assert all("sched_arr" in dict(look[Reference.TRAIN].columns) for look in found)
+    assert all(look[Reference.TRAIN].reach > 0.7 for look in found)

@@ -129,6 +129,15 @@ def test_a_model_of_no_known_kind_lists_those_there_are(pack_into, model):
         pack_into(model)
 
 
+def test_rows_in_the_order_of_time_tell_how_far_stretches_of_them_lie_apart(flights, pack_into, logistic):
+    four = {name: [*column] * 4 for name, column in flights.table.items()}
+    assert pack_into(logistic, baseline=four).baseline.stretches == ()
+    four["delay"][300:450] = [120.0 + place % 40 for place in range(150)]  # a storm
+    (found,) = pack_into(logistic, baseline=four).baseline.stretches
+    assert found.rows == 150
+    assert min(found.train, found.live) > 0.9
+
+
 def test_a_baseline_that_breaks_the_schema_names_row_and_field(flights, pack_into, logistic):
     with pytest.raises(InvalidRow) as caught:
         pack_into(logistic, baseline=flights.table | {"distance": ["far"] * 300})

@@ -137,7 +137,7 @@ def _monitor(
         glimpses=glimpses_of(bundle.transform, bundle.baseline),
         heavy=heavy_fields(bundle.transform.schema),
         prefix=new_id().partition("-")[0],
-        training=bundle.baseline.sampled,
+        training=bundle.baseline,
     )
     telemetry.watch(Exported(monitor))
     return monitor

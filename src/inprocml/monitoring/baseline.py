@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
@@ -34,6 +34,8 @@ from inprocml.monitoring.holdout import KINDS as HOLDOUT_KINDS
 from inprocml.monitoring.holdout import Holdout, HoldoutDocument
 from inprocml.monitoring.places import Rows, taken
 from inprocml.monitoring.planes import Plane
+from inprocml.monitoring.stretches import MOST_LENGTHS, Stretch, StretchDocument
+from inprocml.monitoring.stretches import read as read_stretches
 from inprocml.schema import Kind, Schema, dump, parse
 from inprocml.schema.sound import Strict, sound
 from inprocml.schema.strict_json import LARGEST_TEXT, corrupt
@@ -65,7 +67,8 @@ class Baseline:
     holds what was learnt of fields that are vectors. ``holdout`` counts labelled rows that the model was not
     trained on, if there were any. ``once`` holds, by the name of a field of categories, how many values came
     once, where there are any. ``sample``: some of the rows as bins (``sampled``); none in bundles of earlier
-    releases.
+    releases. ``stretches``: how far rows that follow one another lie from the others, the shortest first;
+    none where chance explains it.
     """
 
     rows: int
@@ -76,6 +79,7 @@ class Baseline:
     holdout: Holdout | None = None
     once: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     sample: bytes = field(default=b"", repr=False)
+    stretches: tuple[Stretch, ...] = ()
 
     def __post_init__(self) -> None:
         for name, once in self.once.items():
@@ -133,6 +137,8 @@ class Baseline:
             document["holdout"] = self.holdout
         if self.sample:
             document["sample"] = binned.written(self.sampled)
+        if self.stretches:
+            document["stretches"] = [asdict(stretch) for stretch in self.stretches]
         if max(len(self.fields), len(self.outputs)) > MOST_COUNTED:
             raise PackError(
                 f"the baseline counts over {MOST_COUNTED} fields or columns of outputs. "
@@ -287,6 +293,10 @@ class _Document(Strict):
     planes: Planes | None = None
     holdout: HoldoutDocument | None = None
     sample: Annotated[dict[str, str], Field(max_length=2)] | None = None
+    stretches: (
+        Annotated[list[StretchDocument], Field(min_length=1, max_length=MOST_LENGTHS), Field(fail_fast=True)]
+        | None
+    ) = None
 
     def baseline(self) -> Baseline:
         planes = {plane.name: plane.plane() for plane in self.planes or ()}
@@ -299,8 +309,14 @@ class _Document(Strict):
             once={each.name: each.once for each in self.fields if isinstance(each, Value3) and each.once},
         )
         if self.sample is None:
+            if self.stretches is not None:
+                raise ValueError("stretches without a sample")
             return found
-        return replace(found, sample=binned.read(self.sample, found.watched(), self.rows))
+        return replace(
+            found,
+            sample=binned.read(self.sample, found.watched(), self.rows),
+            stretches=read_stretches(self.stretches or (), self.rows),
+        )
 
 
 def _restless(

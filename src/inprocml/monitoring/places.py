@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from inprocml.monitoring.bins import Bins, HourOfWeekBins
 
-__all__ = ["KIND", "MOST_ROWS", "Rows", "in_rows", "read", "taken", "written"]
+__all__ = ["KIND", "MOST_ROWS", "Rows", "in_rows", "numbers", "read", "taken", "written"]
 
 KIND = "places@1"
 MOST_ROWS = 500
@@ -39,6 +39,12 @@ def taken(bins: Sequence[Bins]) -> tuple[int, ...]:
 def in_rows(columns: Sequence[NDArray[np.intp]]) -> Rows:
     """Return bins, one array a column, as rows."""
     return np.stack(columns, axis=1).astype(np.uint8)
+
+
+def numbers(rows: Rows, bins: Sequence[Bins]) -> NDArray[np.float64]:
+    """Return rows of the columns ``taken`` of ``bins`` as statistics take them, NaN where missing."""
+    last = np.array([bins[place].size - 1 for place in taken(bins)], np.uint8)
+    return np.where(rows == last, np.nan, rows)
 
 
 def written(rows: Rows) -> dict[str, str]:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from inprocml.monitoring.series import Role
+from inprocml.monitoring.stretches import spread
 
 __all__ = [
     "Action",
@@ -26,6 +27,7 @@ __all__ = [
 
 _DAY = 24  # hours, and looks
 _CHANCE = 0.01
+_NOISE = 2.5  # sigma: half a year of flights, looked at each hour, stays below (docs/explanation/drift.md)
 
 
 class State(StrEnum):
@@ -139,7 +141,9 @@ class Joint:
     on rows that it had not seen, 0.5 where nothing can be told. ``p_value``: the chance of as much without
     drift, of this look alone. The rows are a sample of the last ``hours`` hours. ``columns``: those that told
     most, with their share in it. Merged it is that of the host that tells most; ``watching`` of ``hosts``
-    that have a whole day are at watch.
+    that have a whole day are at watch. ``reach``: the largest AUC by which stretches of the training rows,
+    as long as a day of now, can be told from the others (``live``: from the stretch before); None where
+    chance explains it.
     """
 
     auc: float
@@ -151,19 +155,31 @@ class Joint:
     columns: tuple[tuple[str, float], ...]
     hosts: int = 1
     watching: int = 0
+    reach: float | None = None
+
+    @property
+    def apart(self) -> bool:
+        """Whether chance has one of a day's 24 looks show as much on 1 % of the days at most (Bonferroni)."""
+        return self.p_value <= _CHANCE / _DAY
+
+    @property
+    def beyond(self) -> bool:
+        """Whether rows of now are farther off than stretches of training by more than an AUC's noise."""
+        return self.reach is None or self.auc > self.reach + _NOISE * spread(self.rows, self.compared)
 
     @property
     def state(self) -> State:
-        """``watch`` where chance has one of a day's 24 looks show as much on 1 % of the days (Bonferroni).
+        """``watch`` where rows are ``apart``, and ``beyond`` what training shows of itself.
 
         Of several hosts: as many of them, and a host is at watch as often. ``warming`` before there are rows
         of a whole day: the time of day alone may tell rows apart.
         """
         if self.hours < _DAY:
             return State.WARMING
+        if self.hosts == 1:
+            return State.WATCH if self.apart and self.beyond else State.OK
         level = _CHANCE / _DAY
-        chance = self.p_value if self.hosts == 1 else _at_least(self.watching, self.hosts, level)
-        return State.WATCH if chance <= level else State.OK
+        return State.WATCH if _at_least(self.watching, self.hosts, level) <= level else State.OK
 
 
 def _at_least(wanted: int, of: int, each: float) -> float:

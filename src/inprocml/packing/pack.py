@@ -22,6 +22,7 @@ from inprocml.monitoring.glimpses import Glimpses
 from inprocml.monitoring.quality import Tally
 from inprocml.monitoring.sample import with_sample
 from inprocml.monitoring.scalars import planes_of, with_scalars
+from inprocml.monitoring.watching.apart import with_stretches
 from inprocml.packing import parity as parity_of
 from inprocml.packing.about import About, figures
 from inprocml.packing.contents import Contents
@@ -307,6 +308,7 @@ def _baseline(
     columns = with_scalars(transform.schema, checked, planes)
     counted = build_baseline(transform.schema, columns, outputs, planes=planes)
     counted = with_sample(with_unrest(counted, columns, outputs), columns, outputs)
+    counted = with_stretches(counted, columns, outputs)
     return replace(counted, holdout=None if holdout is None else holdout.document()).to_json().encode()
 
 

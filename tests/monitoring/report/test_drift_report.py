@@ -449,6 +449,8 @@ def together(looks):
         ([look(0.0004), look(0.0004), *[look(0.5)] * 38], State.WATCH, 2),
         ([look(0.0004), look(0.0004)], State.WATCH, 2),
         ([look(0.5), look(0.6)], State.OK, 0),
+        ([look(0.0004, reach=0.69), look(0.0004, reach=0.69)], State.OK, 0),  # training differs as much
+        ([look(0.0004, reach=0.69), look(0.0004, reach=0.6), look(0.0004)], State.WATCH, 2),
     ],
 )
 def test_what_hosts_see_together_is_judged_by_how_many_of_them_see_it(looks, state, watching):
@@ -465,7 +467,13 @@ def test_what_hosts_see_together_is_judged_by_how_many_of_them_see_it(looks, sta
 
 @given(
     st.lists(
-        st.builds(look, st.sampled_from([0.0004, 0.5]), st.integers(1, 24), auc=st.floats(0.5, 1)),
+        st.builds(
+            look,
+            st.sampled_from([0.0004, 0.5]),
+            st.integers(1, 24),
+            auc=st.floats(0.5, 1),
+            reach=st.none() | st.floats(0.5, 1),
+        ),
         min_size=1,
         max_size=5,
     ),

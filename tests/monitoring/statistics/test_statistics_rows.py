@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inprocml.monitoring.statistics import Reservoir, Undefined, domain_classifier, mmd
+from inprocml.monitoring.statistics import Reservoir, Undefined, domain_auc, domain_classifier, mmd
 
 BOTH = [domain_classifier, mmd]
 
@@ -25,6 +25,17 @@ def flipped(size=1000, columns=8):
     then[:, 1] = 0.8 * then[:, 0] + 0.6 * then[:, 1]
     now[:, 1] = -0.8 * now[:, 0] + 0.6 * now[:, 1]
     return then, now
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 60), st.integers(1, 48))
+def test_the_auc_alone_is_that_of_the_classifier(seed, size, columns):
+    then, now = rows(seed, size, columns), rows(seed + 1, size, columns)
+    whole, alone = domain_classifier(then, now, permutations=19), domain_auc(then, now)
+    if isinstance(whole, Undefined):
+        assert alone == whole
+    else:
+        assert alone == whole.auc
 
 
 def test_a_flipped_correlation_is_found_and_the_columns_named():

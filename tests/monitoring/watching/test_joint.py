@@ -43,7 +43,7 @@ LAYOUT = layout_of(BASELINE)
 
 
 def together(baseline=BASELINE, seed=0):
-    return Together(layout_of(baseline), baseline.sampled, np.random.default_rng(seed))
+    return Together(layout_of(baseline), baseline, np.random.default_rng(seed))
 
 
 def after_days(sampled, make, days=1, hours=24, an_hour=60, baseline=BASELINE, start=START):
@@ -80,7 +80,7 @@ def test_rows_as_in_training_are_not_told_from_it_and_the_days_agree():
 def test_without_training_rows_a_day_is_compared_with_the_one_before():
     """Of a bundle that was packed before."""
     bare = build_baseline(TRANSFORM.schema, TRAINING)
-    draw, sampled = np.random.default_rng(4), Together(layout_of(bare), bare.sampled)
+    draw, sampled = np.random.default_rng(4), Together(layout_of(bare), bare)
     assert after_days(sampled, lambda count: columns(draw, count)) == {}
     for hour in range(24, 48):
         sampled.add(bare.places(columns(draw, 60, -0.8), {}), START + hour * HOUR)
@@ -142,7 +142,7 @@ def test_a_day_is_put_together_from_its_hours_by_their_rows():
     low = {name: np.full(9_000, -9.0) for name in FIELDS}  # under the range: the first bin
     sampled.add(BASELINE.places(low, {}), START)
     sampled.add(BASELINE.places({name: -column[:1_000] for name, column in low.items()}, {}), START + HOUR)
-    rows, hours = sampled._of(int(START // HOUR) - 22, int(START // HOUR) + 2)
+    rows, hours, _ = sampled._of(int(START // HOUR) - 22, int(START // HOUR) + 2)
     assert hours == 2
     assert np.mean(rows[:, 0] == 0) == pytest.approx(0.9, abs=0.02)
     assert len(rows) == pytest.approx(80 / 0.9, abs=2)
@@ -306,7 +306,7 @@ def monitor_of(folder, clock, baseline=BASELINE):
         inputs=TRANSFORM.columns,
         outputs=lambda outputs: {},
         settings=Monitoring(folder=folder),
-        training=baseline.sampled,
+        training=baseline,
         clock=clock,
         wakes=Idle(),
     )
@@ -387,6 +387,7 @@ JOINTS = st.builds(
     hours=st.integers(0, 24),
     at=st.floats(0, 1e10),
     columns=st.lists(st.tuples(st.text(max_size=100), st.floats(0, 1)), max_size=3).map(tuple),
+    reach=st.none() | st.floats(0.5, 1),
 )
 
 

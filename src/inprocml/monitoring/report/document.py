@@ -96,6 +96,7 @@ class _Joint(Strict):
     columns: Annotated[list[_Told], Field(max_length=MOST_COLUMNS), Field(fail_fast=True)]
     hosts: Annotated[int, Field(ge=1, le=_MOST_HOSTS)] = 1
     watching: Annotated[int, Field(ge=0, le=_MOST_HOSTS)] = 0
+    reach: NumberDocument | None = None  # documents of earlier releases have none
 
     def joint(self) -> Joint:
         return Joint(**{**dict(self), "columns": tuple(self.columns)})

@@ -19,6 +19,7 @@ from inprocml.monitoring.report.coarser import Grid, onto, put
 from inprocml.monitoring.report.core import DriftReport, Health, beyond, graver, ranked
 from inprocml.monitoring.report.measures import measures
 from inprocml.monitoring.report.shares import rates
+from inprocml.monitoring.stretches import CALM
 from inprocml.monitoring.verdict import (
     DriftEvent,
     Finding,
@@ -78,7 +79,10 @@ def _joint(looks: Sequence[Joint]) -> Joint | None:
 
 def _telling(look: Joint) -> tuple[Any, ...]:
     """What is most certain comes first; of looks alike any, but the same one in any order."""
-    return (look.p_value, -look.auc, -look.rows, -look.compared, -look.hours, -look.at, look.columns)
+    reach = CALM if look.reach is None else look.reach
+    sizes = (-look.rows, -look.compared, -look.hours)
+    told = (look.p_value, reach - look.auc, -look.auc, reach, look.reach is None)
+    return (*told, *sizes, -look.at, look.columns)
 
 
 def _behind(progress: Progress) -> tuple[float, ...]:

@@ -302,6 +302,8 @@ def joint(report: DriftReport) -> str:
         return ""
     rival = "training rows" if report.reference is Reference.TRAIN else "rows of the day before"
     chance = f"AUC {found.auc:.2f}, p {found.p_value:.2g}; {found.rows:,} rows against {found.compared:,}"
+    if found.reach is not None:
+        chance += f"; stretches of training reach {found.reach:.2f}"
     if found.state is State.WARMING:
         return (
             f"All columns together: {found.hours} of the 24 hours that a verdict needs ({chance}, where the "
@@ -313,6 +315,11 @@ def joint(report: DriftReport) -> str:
             return (
                 f"All columns together: chance alone may tell rows of the last day from {rival} ({chance})."
             )
+    if found.state is not State.WATCH and found.apart and not found.beyond:
+        return (
+            f"All columns together: rows of the last day differ from {rival} no more than training rows do "
+            f"among themselves ({chance})."
+        )
     if found.state is not State.WATCH:
         return f"All columns together: rows of the last day cannot be told from {rival} ({chance})."
     told = f" {_named([name for name, _ in found.columns])} tell most." if found.columns else ""

@@ -3,7 +3,7 @@
 from inprocml.monitoring.statistics.binned_ks import binned_ks
 from inprocml.monitoring.statistics.chi_square import chi_square
 from inprocml.monitoring.statistics.cramers_v import cramers_v
-from inprocml.monitoring.statistics.domain_classifier import DomainShift, domain_classifier
+from inprocml.monitoring.statistics.domain_classifier import DomainShift, domain_auc, domain_classifier
 from inprocml.monitoring.statistics.g_test import g_test
 from inprocml.monitoring.statistics.hellinger import hellinger
 from inprocml.monitoring.statistics.jensen_shannon import jensen_shannon
@@ -30,6 +30,7 @@ __all__ = [
     "binned_ks",
     "chi_square",
     "cramers_v",
+    "domain_auc",
     "domain_classifier",
     "g_test",
     "hellinger",

@@ -13,7 +13,7 @@ from inprocml.monitoring.statistics.pair_trees import fit_pair_trees, no_pause
 from inprocml.monitoring.statistics.pooled import pooled
 from inprocml.monitoring.statistics.result import Undefined
 
-__all__ = ["DomainShift", "domain_classifier"]
+__all__ = ["DomainShift", "domain_auc", "domain_classifier"]
 
 _ROUNDS = 30
 _AT_ONCE = 50  # permutations between two pauses: half a millisecond
@@ -77,12 +77,37 @@ def domain_classifier(
     draw = np.random.default_rng(seed)
     half = _halves(is_current, draw)
     chance = _Chance(permutations, enough, draw, pause)
-    found = [_tested(rows, is_current, half == side, chance) for side in (0, 1)]
+    aucs, chances, gains = [], [], []
+    for side in (0, 1):
+        tested = _tested(rows, is_current, half == side, draw, pause)
+        aucs.append(tested.auc)
+        chances.append(chance.of(tested.ranks, tested.size, tested.observed))
+        gains.append(tested.gains)
     return DomainShift(
-        statistic=(found[0][0] + found[1][0]) / 2,
-        p_value=min(1.0, 2 * min(found[0][1], found[1][1])),
-        weights=tuple(((found[0][2] + found[1][2]) / 2).tolist()),
+        statistic=(aucs[0] + aucs[1]) / 2,
+        p_value=min(1.0, 2 * min(chances)),
+        weights=tuple(((gains[0] + gains[1]) / 2).tolist()),
     )
+
+
+def domain_auc(reference: ArrayLike, current: ArrayLike, *, seed: int = 0) -> float | Undefined:
+    """Return the AUC of ``domain_classifier`` alone: without permutations it takes a fraction of the time.
+
+    Of up to 48 columns it is the same number; of more, chance picks other columns to look at. Undefined and
+    ``ValueError`` as there.
+
+    >>> rows = np.random.default_rng(0).normal(size=(400, 2))
+    >>> domain_auc(rows, rows + 1) == domain_classifier(rows, rows + 1).auc
+    True
+    """
+    pool = pooled(reference, current, seed)
+    if isinstance(pool, Undefined):
+        return pool
+    rows, is_current = pool
+    draw = np.random.default_rng(seed)
+    half = _halves(is_current, draw)
+    found = [_tested(rows, is_current, half == side, draw, no_pause).auc for side in (0, 1)]
+    return (found[0] + found[1]) / 2
 
 
 def _halves(is_current: NDArray[np.bool_], draw: np.random.Generator) -> NDArray[np.intp]:
@@ -94,22 +119,33 @@ def _halves(is_current: NDArray[np.bool_], draw: np.random.Generator) -> NDArray
     return half
 
 
+@dataclass(frozen=True, slots=True)
+class _Tested:
+    """The ranks of one half's scores, the sum of those of ``size`` current rows, and the columns' gains."""
+
+    ranks: Floats
+    size: int
+    observed: float
+    gains: Floats
+
+    @property
+    def auc(self) -> float:
+        least = self.size * (self.size + 1) / 2
+        return (self.observed - least) / (self.size * (len(self.ranks) - self.size))
+
+
 def _tested(
     rows: Floats,
     is_current: NDArray[np.bool_],
     tested: NDArray[np.bool_],
-    chance: _Chance,
-) -> tuple[float, float, Floats]:
-    """Return AUC and p-value of the tested rows by trees fitted on the others, and the columns' weights."""
-    trees = fit_pair_trees(
-        rows[~tested], is_current[~tested], rounds=_ROUNDS, draw=chance.draw, pause=chance.pause
-    )
+    draw: np.random.Generator,
+    pause: Callable[[], object],
+) -> _Tested:
+    """Return how trees that were fitted on the other rows score the tested ones."""
+    trees = fit_pair_trees(rows[~tested], is_current[~tested], rounds=_ROUNDS, draw=draw, pause=pause)
     ranks = _ranks(trees.score(rows[tested]))
     now = is_current[tested]
-    size = int(now.sum())
-    observed = float(ranks[now].sum())
-    auc = (observed - size * (size + 1) / 2) / (size * (len(ranks) - size))
-    return auc, chance.of(ranks, size, observed), trees.gains
+    return _Tested(ranks, int(now.sum()), float(ranks[now].sum()), trees.gains)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,15 +12,17 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inprocml.monitoring.places import MOST_ROWS, Rows, in_rows, taken
+from inprocml.monitoring.baseline import Baseline
+from inprocml.monitoring.places import MOST_ROWS, Rows, in_rows, numbers, taken
 from inprocml.monitoring.series import Layout
 from inprocml.monitoring.statistics import domain_classifier
 from inprocml.monitoring.statistics.result import Undefined
+from inprocml.monitoring.stretches import CALM, reach
 from inprocml.monitoring.verdict import Joint, Reference
 
 __all__ = ["ROOM", "Found", "Together", "dumped", "loaded"]
@@ -31,6 +33,7 @@ _HOUR = 3600.0
 _DAY = 24
 _OF_AN_HOUR = 80  # rows: a day of 24 equal hours needs 21 of each
 _LEAST = 100
+_OTHER_HOURS = 0.5  # of a day's rows, how many may have come at other hours than those of the day before
 _TOGETHER = 0.15  # of a sample's rows, how many may have another of their cluster in it
 _PERMUTATIONS = 4_999  # fewer could not show a p-value that counts among 24
 _ENOUGH = 20
@@ -44,15 +47,20 @@ ROOM = 8_192
 class Together:
     """The sample of two days, and when to look at it; used by one thread at a time.
 
-    What ``due`` returns may be called while another thread adds. ``training``: rows on the same bins,
-    none if there are not any. At most 49 * 80 rows of 48 bytes.
+    What ``due`` returns may be called while another thread adds. ``training``: the baseline that the layout
+    is of, for its sample and its stretches; without one, days are compared with one another. At most 49 * 80
+    rows of 48 bytes.
     """
 
-    def __init__(self, layout: Layout, training: Rows, draw: np.random.Generator | None = None) -> None:
-        self._taken = taken([each.bins for each in layout.series])
+    def __init__(
+        self, layout: Layout, training: Baseline | None = None, draw: np.random.Generator | None = None
+    ) -> None:
+        self._bins = [each.bins for each in layout.series]
+        self._taken = taken(self._bins)
         self._names = tuple(layout.series[place].name for place in self._taken)
-        self._last = np.array([layout.series[place].bins.size - 1 for place in self._taken], np.uint8)
-        self._training = training
+        none = np.empty((0, len(self._taken)), np.uint8)
+        self._training = none if training is None else training.sampled
+        self._stretches = () if training is None else training.stretches
         self._draw = np.random.default_rng() if draw is None else draw
         self._hours: list[_Hour] = []
         self._looked: int | None = None  # the hour of the last look
@@ -81,16 +89,16 @@ class Together:
         if number == self._looked:
             return None
         self._looked = number
-        current, hours = self._of(number - _DAY, number, effect)
-        before, covered = self._of(number - 2 * _DAY, number - _DAY, effect)
-        rivals = {Reference.TRAIN: self._training}
-        if covered == _DAY:  # hours of one day are not those of another
-            rivals[Reference.LIVE] = before
+        current = self._of(number - _DAY, number, effect)
+        before = self._of(number - 2 * _DAY, number - _DAY, effect)
+        rivals = {Reference.TRAIN: (self._training, reach(self._stretches, current.total)[0])}
+        if before.hours == _DAY and current.alike(before):  # hours of one day are not those of another
+            least = min(current.total, before.total)
+            rivals[Reference.LIVE] = before.rows, reach(self._stretches, least)[1]
 
         def look(pause: Callable[[], object]) -> Found:
             looks = {
-                reference: self._look(rival, current, hours, now, pause)
-                for reference, rival in rivals.items()
+                reference: self._look(*rival, current, now, pause) for reference, rival in rivals.items()
             }
             return {reference: found for reference, found in looks.items() if found is not None}
 
@@ -103,25 +111,28 @@ class Together:
             hour.keys.nbytes + hour.sample.nbytes for hour in list(self._hours)
         )
 
-    def _of(self, first: int, end: int, effect: float = 1.0) -> tuple[Rows, int]:
-        """Return a sample of the rows from one hour to before another, and how many hours that covers."""
+    def _of(self, first: int, end: int, effect: float = 1.0) -> _Span:
+        """Return a sample of the rows from one hour to before another."""
         parts = [hour for hour in self._hours if first <= hour.number < end]
+        by_hour = np.zeros(_DAY)
+        for hour in parts:
+            by_hour[hour.number % _DAY] += hour.rows
         if not parts:
-            return np.empty((0, len(self._taken)), np.uint8), 0
+            return _Span(np.empty((0, len(self._taken)), np.uint8), 0, by_hour)
         total = sum(hour.rows for hour in parts)
         apart = total * _TOGETHER / (effect - 1) if effect > 1 else math.inf
         wanted = min(MOST_ROWS, apart, *(len(hour.keys) * total / hour.rows for hour in parts))
         rows = [hour.sample[: math.floor(wanted * hour.rows / total + 0.5)] for hour in parts]
-        return np.concatenate(rows), end - parts[0].number
+        return _Span(np.concatenate(rows), end - parts[0].number, by_hour)
 
     def _look(
-        self, rival: Rows, current: Rows, hours: int, now: float, pause: Callable[[], object]
+        self, rival: Rows, known: float, current: _Span, now: float, pause: Callable[[], object]
     ) -> Joint | None:
-        if min(len(rival), len(current)) < _LEAST:
+        if min(len(rival), len(current.rows)) < _LEAST:
             return None
         found = domain_classifier(
-            self._numbers(rival),
-            self._numbers(current),
+            numbers(rival, self._bins),
+            numbers(current.rows, self._bins),
             permutations=_PERMUTATIONS,
             enough=_ENOUGH,
             seed=int(now // _HOUR),
@@ -131,10 +142,27 @@ class Together:
             return None
         most = sorted(zip(found.weights, self._names, strict=True), key=lambda one: (-one[0], one[1]))
         told = tuple((name[:_LONGEST], weight) for weight, name in most[:_NAMED] if weight > 0)
-        return Joint(found.auc, found.p_value, len(current), len(rival), hours, now, told)
+        sizes = len(current.rows), len(rival), current.hours
+        return Joint(found.auc, found.p_value, *sizes, now, told, reach=known if known > CALM else None)
 
-    def _numbers(self, rows: Rows) -> NDArray[np.float64]:
-        return np.where(rows == self._last, np.nan, rows)
+
+class _Span(NamedTuple):
+    """A sample of some hours' rows, how many hours it covers, and how many rows came at which hour of day."""
+
+    rows: Rows
+    hours: int
+    by_hour: NDArray[np.float64]
+
+    @property
+    def total(self) -> int:
+        return int(self.by_hour.sum())
+
+    def alike(self, other: _Span) -> bool:
+        """Whether the rows came at the same hours of the day, by and large."""
+        if not self.total or not other.total:
+            return False
+        apart = np.abs(self.by_hour / self.total - other.by_hour / other.total).sum() / 2
+        return bool(apart <= _OTHER_HOURS)
 
 
 class _Hour:
@@ -173,6 +201,10 @@ def loaded(text: bytes) -> Found:
 
 
 def _joint(parts: Any) -> Joint:
-    auc, p_value, rows, compared, hours, at, columns = parts[:7]  # those of several hosts are in no file
+    auc, p_value, rows, compared, hours, at, columns, *of_hosts, known = parts
+    if len(of_hosts) != 2:
+        raise ValueError("what all columns show together is damaged")
     told = tuple((str(name), float(weight)) for name, weight in columns)
-    return Joint(float(auc), float(p_value), int(rows), int(compared), int(hours), float(at), told)
+    sizes = int(rows), int(compared), int(hours)
+    reached = None if known is None else float(known)
+    return Joint(float(auc), float(p_value), *sizes, float(at), told, reach=reached)

@@ -8,11 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
+from inprocml.monitoring.baseline import Baseline
 from inprocml.monitoring.counting import Buffer, Form, Seen
 from inprocml.monitoring.glimpses import Glimpses
-from inprocml.monitoring.places import Rows
 from inprocml.monitoring.quality.core import Quality
 from inprocml.monitoring.quality.pending import Feedback
 from inprocml.monitoring.series import Counts, Layout
@@ -43,17 +41,17 @@ T = TypeVar("T")
 _CHUNK = 512  # rows at a time: some two milliseconds
 _BREATH = 0.0005  # seconds between them, in which requests have the interpreter's lock
 _EVALUATE_SECONDS = 5.0
-_NO_ROWS = np.empty((0, 0), np.uint8)
 
 
 class Monitor:
     """Counts the rows of one version, and decides with the other processes of this host.
 
-    ``inputs`` turns rows, or a table of them, into checked columns (``Transform.columns``), ``outputs`` the
-    model's outputs into the columns of the baseline; ``recorder`` keeps rows for retraining; ``glimpses``
-    makes columns of the tensors; ``heavy`` names fields whose values may be large; ``training`` are some rows
-    of training on the bins of the layout (``Baseline.sampled``). ``saw`` may be called from any thread and
-    never raises; nothing else here is on a request's path. What goes wrong is counted, and logged once.
+    ``inputs`` turns rows, or a table of them, into checked columns (``Transform.columns``), ``outputs``
+    the model's outputs into the columns of the baseline; ``recorder`` keeps rows for retraining;
+    ``glimpses`` makes columns of the tensors; ``heavy`` names fields whose values may be large;
+    ``training`` is what the layout is of, for its sample of rows and how far they lie apart. ``saw`` may
+    be called from any thread and never raises; nothing else here is on a request's path. What goes wrong
+    is counted, and logged once.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only, given by the one who composes
@@ -72,7 +70,7 @@ class Monitor:
         heavy: Sequence[str] = (),
         slices: Slices | None = None,
         prefix: str = "",
-        training: Rows = _NO_ROWS,
+        training: Baseline | None = None,
         clock: Callable[[], float] = time.time,
         wakes: Watcher | None = None,
     ) -> None:

@@ -22,7 +22,7 @@ from tests.monitoring.counting.kit import TRANSFORM, outputs_of, rows_of
 from tests.monitoring.hooks.receiver import until
 from tests.monitoring.watching.watched import columns_of
 
-from inprocml import Numeric, Transform
+from inprocml import Model, Numeric, Transform
 from inprocml.errors import BulkError
 from inprocml.monitoring import Capture, Monitoring, captured
 from inprocml.monitoring.capture import Recorder, files
@@ -343,3 +343,20 @@ def test_a_process_that_ends_at_once_writes_what_it_has_answered_and_heard(store
     assert [(row["_id"], row["_label"]) for row in found if row["_label"]] == [(told[1], "fraud")]
     assert {row["_version"] for row in found} == {"1"}
     assert all(abs(row["_probability[0]"] + row["_probability[1]"] - 1) < 1e-5 for row in found)
+
+
+def test_no_label_is_kept_as_of_a_time_before_its_row(store, tmp_path):
+    """A label may come before the next look at what was answered; both times are of one clock."""
+    capture = Capture(tmp_path / "rows", share=1.0)
+    with Model(store, monitoring=Monitoring(capture=capture)) as model:
+        began = time.time()
+        for amount in range(30):
+            prediction = model.predict({"amount": float(amount), "country": "de"})
+            if amount % 3:
+                model.feedback(prediction.id, "fraud")
+        model.quality()
+    capture.flush()
+    found = kept(tmp_path / "rows")
+    assert sum(row["_label"] is not None for row in found) == 20
+    assert all(began <= row["_at"] <= time.time() for row in found)
+    assert all(row["_at"] <= row["_labelled_at"] for row in found if row["_label"] is not None)

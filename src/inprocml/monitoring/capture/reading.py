@@ -24,7 +24,8 @@ def captured(
 
     Columns: the fields that were kept; ``_id``, ``_version``, ``_digest``, ``_at`` (seconds since 1970,
     within a second or two), the outputs (``_value``, or ``_probability[0]``, ...), ``_label`` and
-    ``_labelled_at``, null without a label. Of one ``version`` alone, from ``since`` on, or only rows that are
+    ``_labelled_at``, by the same clock and not before ``_at`` where one process answered and was told, null
+    without a label. Of one ``version`` alone, from ``since`` on, or only rows that are
     ``labelled``. Without rows the table is empty. May run beside servers. Raises ``BulkError`` for a file
     that is damaged, and ``BackendMissing`` without pyarrow.
     """

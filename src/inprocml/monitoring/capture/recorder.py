@@ -72,7 +72,7 @@ class Recorder:
         capture._writer()  # noqa: SLF001 - settings are declared, this is the first use in the process
 
     def saw(self, answered: Iterable[Answered], now: float) -> None:
-        """Draw from what was answered by ``now``; never raises."""
+        """Draw from what was answered about ``now``, and not later than labels of it came; never raises."""
         if not self._open:
             return
         writer = self._capture._writer()  # noqa: SLF001 - see above
@@ -80,9 +80,12 @@ class Recorder:
             if writer.draws(each.id):
                 writer.put(Drawn(self._columns, (each, now), _size(each.row)))
 
-    def label(self, prediction_id: str, label: object) -> None:
-        """Keep the truth, if the row was drawn: in whichever process, for a draw goes by the id alone."""
-        self._capture.label(prediction_id, label)
+    def label(self, prediction_id: str, label: object, now: float) -> None:
+        """Keep the truth, if the row was drawn: in whichever process, for a draw goes by the id alone.
+
+        ``now`` is by the clock of ``saw``.
+        """
+        self._capture._writer().label(prediction_id, label, now)  # noqa: SLF001 - see above
 
     def close(self) -> None:
         """Write what waits."""

@@ -97,15 +97,16 @@ class Writer:
         elif full:
             self._ring()
 
-    def label(self, name: object, label: object) -> bool:
-        """Let a label wait, if its row was drawn."""
+    def label(self, name: object, label: object, at: float | None = None) -> bool:
+        """Let a label wait that came ``at`` seconds since 1970, or now, if its row was drawn."""
         if not isinstance(name, str) or len(name) > _LONGEST_ID or not self.draws(name):
             return False
         if not isinstance(label, str | int | float):
             with self._lock:
                 self._counts["failed"] += 1
             return False
-        self.put(Drawn(_labels, (name, label, time.time()), 100 + len(str(label))))
+        came = time.time() if at is None else at
+        self.put(Drawn(_labels, (name, label, came), 100 + len(str(label))))
         return True
 
     def counted(self) -> dict[str, int]:

@@ -26,7 +26,8 @@ _WEIGHT = {
 class Health:
     """How monitoring itself is: ``seen`` rows were served, ``sampled`` of them counted, ``dropped`` lost.
 
-    ``sampled_out`` were left out on purpose: more came than ``most_rows`` lets through.
+    ``sampled_out`` were left out on purpose: more came than ``most_rows`` lets through, be it that there was
+    no room for them either. ``dropped`` are those alone that it would have let through.
     ``lag_seconds`` is how far counting is behind serving, ``cpu_seconds`` what it has cost so far; both as of
     the report. ``scope`` says whose rows these are: one worker's, because those of the others could not be
     added, one host's, several hosts', or those of a table that was given.

@@ -181,11 +181,13 @@ class Monitor:
         if self._watcher.asleep:
             self._watcher.rouse()
         if self._recorder is not None and outcome in {Feedback.MATCHED, Feedback.UNMATCHED}:
-            self._recorder.label(prediction_id, label)  # unmatched: perhaps of another process
+            self._recorder.label(
+                prediction_id, label, self._clock()
+            )  # unmatched: of another process, perhaps
         return outcome
 
     def listen(self, listener: Callable[[DriftEvent], None]) -> None:
-        """Call ``listener`` for every event, in the process that decides; what it raises is logged."""
+        """Call ``listener`` with each event as it is decided, in order and at once, as hooks are not: for tests."""
         self._listeners.append(listener)
 
     # --- the watcher's part ---------------------------------------------------------------------------
@@ -345,7 +347,7 @@ class Monitor:
         if chosen:
             self._add(seen if len(chosen) == len(seen) else [seen[place - first] for place in chosen])
         if self._recorder is not None:
-            self._recorder.saw(seen, self._looked_at)
+            self._recorder.saw(seen, self._waiting.taken_at)
 
     def _add(self, seen: Sequence[Seen]) -> None:
         """Count some rows; where one cannot be, the others are counted one by one."""

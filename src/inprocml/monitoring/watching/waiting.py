@@ -35,6 +35,9 @@ class Waiting:
         self._busy = False  # rows are between the buffer and the memory of answers
         self._lock = lock_maker()()  # guards all below
         self._fetched: list[Seen] = []  # remembered, not counted yet
+        self._fetched_at = 0.0  # the first of them
+        self.taken_at = 0.0
+        """When those handed over last were answered, at the latest: no label of theirs came before that."""
 
     def seek(self, prediction_id: object) -> None:
         """See to it that a prediction is remembered whose row is still here."""
@@ -56,6 +59,7 @@ class Waiting:
         with self._lock:
             seen = self._fetched[:most]
             del self._fetched[:most]
+            self.taken_at = self._fetched_at
         self._buffer.free(seen)
         return seen
 
@@ -71,6 +75,8 @@ class Waiting:
             self._busy = True  # before a row leaves the buffer: who finds it in neither waits
             room = self._buffer.most - len(self._fetched)
             seen = self._buffer.take(min(most, room), hold=True)
+            if not self._fetched:
+                self._fetched_at = self._clock()
             self._fetched += seen
             if self._quality is not None and seen:
                 self._remember(self._quality, seen)

@@ -187,7 +187,7 @@ class Monitor:
         return outcome
 
     def listen(self, listener: Callable[[DriftEvent], None]) -> None:
-        """Call ``listener`` with each event as it is decided, in order and at once, as hooks are not: for tests."""
+        """Call ``listener`` with each event, in order, by whoever decides: one who can wait for no hook."""
         self._listeners.append(listener)
 
     # --- the watcher's part ---------------------------------------------------------------------------

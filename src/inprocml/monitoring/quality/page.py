@@ -70,7 +70,7 @@ def _calibration(report: QualityReport) -> Markup:
         lines["reference"] = _points(report.settings.reference)
     said = f"Scores, and how often they came true: {shown.labelled:,} labels, {period}"
     drawn = curve(lines, said, x="score", y="share that came true")
-    return Markup(heading(f"Calibration, {period}") + paragraph(f"{said}.") + drawn)
+    return Markup(heading(f"Calibration, {period}") + paragraph(f"Of {shown.labelled:,} labels.") + drawn)
 
 
 def _points(tally: ClassTally) -> list[tuple[float, float]]:

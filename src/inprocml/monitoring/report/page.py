@@ -123,7 +123,10 @@ def _row(report: DriftReport, found: Finding) -> list[str]:
 
 def _rows(found: Finding, of: str) -> Markup:
     rows = _unbroken(f"{found.rows:,}")
-    return rows if of == "-" else Markup(f"{rows}<br><small>{_unbroken(of)}</small>")
+    if of == "-":
+        return rows
+    parts = of.replace(" to ", " to\n").split("\n")  # two dates are too long for one line
+    return Markup(f"{rows}<br><small>{'<br>'.join(map(_unbroken, parts))}</small>")
 
 
 def _name(found: Finding) -> Markup:

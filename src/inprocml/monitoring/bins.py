@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -222,8 +222,8 @@ class ValueBins:
 
     def places(self, column: NDArray[Any]) -> NDArray[np.intp]:
         """Return the bin of each value of a canonical column of shape ``(rows,)``."""
-        place, other = self._places.get, self.unlisted
-        return np.array([place(value, other) for value in column.tolist()], dtype=np.intp)
+        places = map(self._places.get, column.tolist(), repeat(self.unlisted))
+        return np.fromiter(places, np.intp, len(column))
 
     def count(self, column: NDArray[Any]) -> BinCounts:
         """Count a canonical column of shape ``(rows,)``."""

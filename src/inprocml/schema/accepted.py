@@ -74,9 +74,7 @@ class Accepted:
         canonical = self._canonical.get(field.name)
         if canonical is None:
             return field.check_column(list(column))
-        out = np.empty(len(column), dtype=object)
-        out[:] = list(map(canonical.__getitem__, column))
-        return out
+        return np.fromiter(map(canonical.__getitem__, column), np.object_, len(column))
 
 
 class _Canonical(dict[Any, Any]):

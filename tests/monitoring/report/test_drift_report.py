@@ -465,6 +465,14 @@ def test_what_hosts_see_together_is_judged_by_how_many_of_them_see_it(looks, sta
     assert (f"{watching} of {found.hosts} hosts" in said) == judged
 
 
+def test_of_hosts_the_one_is_shown_that_is_at_watch():
+    """Not one that is surer, and no farther off than its own training is."""
+    within, beyond = look(0.0002, auc=0.99, reach=0.99), look(0.0004, auc=0.75, reach=0.6)
+    found = together([within, beyond])
+    assert (found.auc, found.reach, found.watching) == (0.75, 0.6, 1)
+    assert together([beyond, within]) == found
+
+
 @given(
     st.lists(
         st.builds(

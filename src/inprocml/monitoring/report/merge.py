@@ -78,10 +78,11 @@ def _joint(looks: Sequence[Joint]) -> Joint | None:
 
 
 def _telling(look: Joint) -> tuple[Any, ...]:
-    """What is most certain comes first; of looks alike any, but the same one in any order."""
+    """What is at watch comes first, then what is most certain; of looks alike the same one in any order."""
     reach = CALM if look.reach is None else look.reach
     sizes = (-look.rows, -look.compared, -look.hours)
-    told = (look.p_value, reach - look.auc, -look.auc, reach, look.reach is None)
+    silent = not (look.apart and look.beyond)
+    told = (silent, look.p_value, reach - look.auc, -look.auc, reach, look.reach is None)
     return (*told, *sizes, -look.at, look.columns)
 
 

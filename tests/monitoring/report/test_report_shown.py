@@ -451,6 +451,14 @@ def test_a_window_that_began_a_day_ago_says_both_dates():
     assert words.window(found, NOW) == "2026-11-20 09:35 to 2026-11-21 09:35"
 
 
+def test_a_narrow_terminal_says_of_which_slots_its_timeline_is():
+    slot = flights().timeline[-1]
+    slots = tuple(replace(slot, until=NOW - 3600 * ago, rows=100 + ago) for ago in reversed(range(30)))
+    text = " ".join(replace(flights(), timeline=slots).text(40).split())
+    assert "23 h until 13:35 UTC, 24 slots; at most 123 rows" in text
+    assert "30 slots" in " ".join(replace(flights(), timeline=slots).text(80).split())
+
+
 def test_a_timeline_in_which_nothing_is_told_says_so_and_draws_nothing():
     quiet = tuple(replace(moment, psi={}, z={}) for moment in flights().timeline)
     report = replace(flights(), timeline=quiet)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from inprocml.drawing import aligned, cells, clean, spark
 from inprocml.monitoring.report import words
@@ -125,11 +126,12 @@ def _panel(report: DriftReport, found: Finding, width: int, *, drawn: bool, asci
 
 
 def _timeline(report: DriftReport, width: int, *, ascii_only: bool) -> list[str]:
-    slots, told = report.timeline[-(width - 16) :], strip(report)
-    rows = spark([slot.rows for slot in slots], ascii_only=ascii_only)
-    lines = [*_wrapped(words.over_time(report, told), width), f"  rows          {rows}"]
+    shown = replace(report, timeline=report.timeline[-(width - 16) :])
+    told = strip(shown)
+    rows = spark([slot.rows for slot in shown.timeline], ascii_only=ascii_only)
+    lines = [*_wrapped(words.over_time(shown, told), width), f"  rows          {rows}"]
     if told.most:
-        drawn = spark(told.scores[-len(slots) :], most=told.full, ascii_only=ascii_only)
+        drawn = spark(told.scores, most=told.full, ascii_only=ascii_only)
         lines.append(f"  largest {told.what:<6}{drawn}")
     return lines
 

@@ -412,6 +412,15 @@ def test_what_is_damaged_is_a_value_error(text):
         assert isinstance(loaded(text), dict)
 
 
+@pytest.mark.parametrize("place", [2, 3, 4])
+def test_what_covers_fewer_than_no_rows_is_damaged(place):
+    parts = [0.9, 0.0, 500, 500, 24, START, [], 1, 0, 0.6]
+    assert loaded(json.dumps({"train": parts}).encode())[Reference.TRAIN].state is State.WATCH
+    parts[place] = -100
+    with pytest.raises(ValueError, match="damaged"):
+        loaded(json.dumps({"train": parts}).encode())
+
+
 def report_with(joint):
     return DriftReport("late", "3", Reference.TRAIN, State.OK, 1e9, None, 100, joint=joint)
 

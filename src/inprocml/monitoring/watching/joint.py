@@ -206,5 +206,7 @@ def _joint(parts: Any) -> Joint:
         raise ValueError("what all columns show together is damaged")
     told = tuple((str(name), float(weight)) for name, weight in columns)
     sizes = int(rows), int(compared), int(hours)
+    if min(sizes) < 0:
+        raise ValueError("what all columns show together is damaged")
     reached = None if known is None else float(known)
     return Joint(float(auc), float(p_value), *sizes, float(at), told, reach=reached)

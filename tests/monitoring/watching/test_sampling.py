@@ -24,6 +24,21 @@ def test_never_more_than_is_allowed(most, turns):
         allowed -= len(chosen)
 
 
+@given(
+    st.integers(1, 50),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 200), st.integers(0, 200)), max_size=20),
+)
+def test_what_is_lost_and_what_is_counted_are_together_no_more_than_is_allowed(most, turns):
+    sample, now, taken = Sample(most, 0.0), 0.0, 0
+    for step, count, dropped in turns:
+        now += step
+        taken += len(sample.of(range(count), now))
+        lost = sample.lost(dropped)
+        assert 0 <= lost <= dropped
+        taken += lost
+        assert taken <= most * (now + 1) + 1e-6
+
+
 def test_rows_that_come_in_a_pattern_are_all_as_likely():
     """Two by two, as pages ask: a step of two would count one kind alone."""
     sample, kinds = Sample(1_000, 0.0), [0, 0]

@@ -321,7 +321,7 @@ class Monitor:
         numbers, first, waiting = self._tallies.mine.numbers, 0, len(self._waiting)
         chosen = self._sample.of(range(waiting), self._looked_at)
         drops, failures = self._buffer.drops(), self._buffer.failures()
-        lost = min(drops, self._sample.left)  # the others would not have been counted in any case
+        lost = self._sample.lost(drops)  # the others would not have been counted in any case
         numbers["seen"] += drops + failures
         numbers["dropped"] += lost
         numbers["sampled_out"] += drops - lost

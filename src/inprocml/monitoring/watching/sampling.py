@@ -19,10 +19,11 @@ class Sample:
         self._allowed, self._at = float(most), now
         self._random = random.Random()  # noqa: S311 - a sample of rows, no secret
 
-    @property
-    def left(self) -> int:
-        """How many more rows might be counted now."""
-        return int(self._allowed)
+    def lost(self, rows: int) -> int:
+        """Return how many of so many rows, which are gone, might have been counted now; they are used up."""
+        count = min(rows, int(self._allowed))
+        self._allowed -= count
+        return count
 
     def of(self, rows: Sequence[T], now: float) -> Sequence[T]:
         """Return those that may be counted, in their order; a clock that steps back allows none."""

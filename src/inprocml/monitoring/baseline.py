@@ -111,12 +111,17 @@ class Baseline:
         return [counted.bins for counted in (*self.fields.values(), *self.watched_outputs.values())]
 
     def places(
-        self, columns: Mapping[str, NDArray[Any]], outputs: Mapping[str, ArrayLike]
+        self,
+        columns: Mapping[str, NDArray[Any]],
+        outputs: Mapping[str, ArrayLike],
+        only: Sequence[int] | None = None,
     ) -> list[NDArray[np.intp]]:
-        """Return the bin of each value of other rows, of the columns that are watched."""
+        """Return the bin of each value of other rows, of the columns that are watched or ``only`` of some."""
         answers = _output_columns(outputs)
-        inputs = [counted.bins.places(columns[name]) for name, counted in self.fields.items()]
-        return inputs + [each.bins.places(answers[name]) for name, each in self.watched_outputs.items()]
+        series = [(each.bins, columns, name) for name, each in self.fields.items()]
+        series += [(each.bins, answers, name) for name, each in self.watched_outputs.items()]
+        wanted = series if only is None else [series[place] for place in only]
+        return [bins.places(given[name]) for bins, given, name in wanted]
 
     @property
     def sampled(self) -> Rows:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from inprocml.monitoring.baseline import Baseline, came_once
 from inprocml.monitoring.places import MOST_ROWS, Rows, in_rows, taken
 
-__all__ = ["binned", "drawn", "with_sample"]
+__all__ = ["binned", "drawn", "lone", "with_sample"]
 
 _SEED = 20130101
 
@@ -28,7 +28,8 @@ def with_sample(
     chosen = drawn(baseline.rows)
     if not taken(baseline.watched()) or not len(chosen):
         return baseline
-    return replace(baseline, sample=binned(baseline, columns, outputs, chosen).tobytes())
+    alone = lone(baseline, columns)
+    return replace(baseline, sample=binned(baseline, columns, outputs, chosen, alone).tobytes())
 
 
 def drawn(rows: int) -> NDArray[np.intp]:
@@ -36,18 +37,32 @@ def drawn(rows: int) -> NDArray[np.intp]:
     return np.sort(np.random.default_rng(_SEED).permutation(rows)[:MOST_ROWS])
 
 
+def lone(baseline: Baseline, columns: Mapping[str, NDArray[Any]]) -> dict[int, NDArray[np.bool_]]:
+    """Return which rows hold a value that no other holds, by the place of the column, of those ``taken``."""
+    names = dict(enumerate(baseline.fields))
+    wanted = [place for place in taken(baseline.watched()) if names.get(place) in baseline.once]
+    return {place: came_once(columns[names[place]]) for place in wanted}
+
+
 def binned(
     baseline: Baseline,
     columns: Mapping[str, NDArray[Any]],
     outputs: Mapping[str, ArrayLike],
     chosen: NDArray[np.intp],
+    alone: Mapping[int, NDArray[np.bool_]],
 ) -> Rows:
-    """Return the ``chosen`` ones of the rows that ``baseline`` was built from, as bins."""
-    places = baseline.places(
-        {name: columns[name][chosen] for name in baseline.fields},
+    """Return the ``chosen`` ones of the rows that ``baseline`` was built from, as bins.
+
+    ``alone``: from ``lone``; to all other rows, such a value is one never seen.
+    """
+    bins = baseline.watched()
+    wanted, names = taken(bins), list(baseline.fields)
+    found = baseline.places(
+        {names[place]: columns[names[place]][chosen] for place in wanted if place < len(names)},
         {name: np.asarray(given)[chosen] for name, given in outputs.items()},
+        wanted,
     )
-    for place, (name, counted) in enumerate(baseline.fields.items()):
-        if name in baseline.once:  # to all other rows, its value is one never seen
-            places[place][came_once(columns[name])[chosen]] = counted.bins.size - 2
-    return in_rows([places[place] for place in taken(baseline.watched())])
+    for place, places in zip(wanted, found, strict=True):
+        if place in alone:
+            places[alone[place][chosen]] = bins[place].size - 2
+    return in_rows(found)

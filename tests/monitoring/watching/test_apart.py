@@ -13,13 +13,15 @@ from tests.monitoring.watching.watched import START
 
 from inprocml import Numeric, Transform
 from inprocml.errors import Corrupt
-from inprocml.monitoring import Baseline, DriftReport, build_baseline, layout_of
+from inprocml.monitoring import Baseline, DriftReport, build_baseline, layout_of, sample
+from inprocml.monitoring.baseline import came_once
 from inprocml.monitoring.report import words
 from inprocml.monitoring.sample import with_sample
 from inprocml.monitoring.stretches import CALM, Stretch, reach, spread
 from inprocml.monitoring.verdict import Joint, Reference, State
 from inprocml.monitoring.watching.apart import with_stretches
 from inprocml.monitoring.watching.joint import Together
+from inprocml.schema import Field, Schema
 
 HOUR = 3600.0
 FIELDS = ("a", "b", "c")
@@ -123,6 +125,40 @@ def test_the_same_table_gives_the_same_numbers_and_they_are_kept():
     bare = replace(BASELINE, stretches=())
     assert "stretches" not in json.loads(bare.to_json())
     assert Baseline.from_json(bare.to_json()) == bare
+
+
+class Asked(dict):
+    """Columns that know which of them were read."""
+
+    def __init__(self, columns):
+        super().__init__(columns)
+        self.names = set()
+
+    def __getitem__(self, name):
+        self.names.add(name)
+        return super().__getitem__(name)
+
+
+def test_of_a_wide_table_only_the_columns_are_read_that_are_taken():
+    names = [f"c{place}" for place in range(60)]
+    draw = np.random.default_rng(8)
+    asked = Asked({name: draw.normal(size=1_000) for name in names})
+    schema = Schema(tuple(Field(name, "number") for name in names))
+    made = build_baseline(schema, asked)
+    asked.names.clear()
+    with_stretches(with_sample(made, asked, {}), asked, {})
+    assert asked.names == set(names[:48])
+
+
+def test_values_that_came_once_are_sought_once_for_all_lengths(monkeypatch):
+    values = np.resize(np.array(["UA", "AA"], object), DAYS * DAY)
+    values[5] = "only here"
+    schema, columns = Schema((Field("carrier", "category"),)), {"carrier": values}
+    made = with_sample(build_baseline(schema, columns), columns, {})
+    sought = []
+    monkeypatch.setattr(sample, "came_once", lambda column: sought.append(column) or came_once(column))
+    with_stretches(made, columns, {})
+    assert len(sought) == 1
 
 
 def test_no_sample_no_stretches():

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from inprocml.monitoring.baseline import Baseline
 from inprocml.monitoring.bins import Bins
 from inprocml.monitoring.places import MOST_ROWS, Rows, numbers, taken
-from inprocml.monitoring.sample import binned, drawn
+from inprocml.monitoring.sample import binned, drawn, lone
 from inprocml.monitoring.statistics import domain_auc
 from inprocml.monitoring.statistics.result import Undefined
 from inprocml.monitoring.stretches import CALM, FEWEST_ROWS, Stretch, spread
@@ -41,17 +41,17 @@ def with_stretches(
 
     For each of up to four lengths the largest AUC by which a stretch was told from the sample of all rows,
     and from the stretch before it. None of a table of under 800 rows, of one whose rows come in no order, and
-    of one that is plainly sorted by a column. A second or two at most, whatever the table: of a length 400
-    half stretches are read, 250 rows of each, and up to 16 classifiers fitted.
+    of one that is plainly sorted by a column. A second or two: of a length 400 half stretches are read, 250
+    rows of each, and up to 16 classifiers fitted. Values that came once are sought in all rows besides.
     """
     bins = baseline.watched()
     if not baseline.sample:
         return baseline
     found: list[Stretch] = []
-    lengths = _lengths(baseline.rows)
+    lengths, alone = _lengths(baseline.rows), lone(baseline, columns)
     for length in lengths:
         cells, begins = _cells(baseline.rows, length // 2)
-        rows = binned(baseline, columns, outputs, cells.reshape(-1)).reshape(*cells.shape, -1)
+        rows = binned(baseline, columns, outputs, cells.reshape(-1), alone).reshape(*cells.shape, -1)
         table = _Table(bins, rows, begins, length // 2, baseline.sampled, drawn(baseline.rows))
         if length == lengths[0] and table.is_sorted():
             break

@@ -24,8 +24,9 @@ _SHORT = 64  # characters of a value that is remembered
 
 
 class Accepted:
-    """Reads rows that ``schema`` accepted a moment ago, in less than half the time of ``Schema.check_table``.
+    """Reads rows that ``schema`` accepted a moment ago, in less time than ``Schema.check_table``.
 
+    Of 30 numbers and 5 categories in a third of it, and in two thirds where some numbers are missing.
     Not thread-safe: what it remembers of categories is bounded, and shared with nobody.
     """
 
@@ -62,7 +63,9 @@ class Accepted:
         try:
             return b"".join(starmap(pack, map(self._values, rows)))
         except (KeyError, struct.error):  # absent, None, or another mark of what is missing
-            return b"".join([pack(*map(_number, map(row.get, self._numbers))) for row in rows])
+            nan, names = math.nan, self._numbers
+            known = [[nan if value is None else value for value in map(row.get, names)] for row in rows]
+            return b"".join(starmap(pack, known))
 
     def _turned(self, rows: Sequence[Row]) -> Iterable[Sequence[Any]]:
         try:
@@ -92,10 +95,6 @@ class _Canonical(dict[Any, Any]):
             self.clear()
         self[value] = judged
         return judged
-
-
-def _number(value: Any) -> Any:
-    return math.nan if value is None else value
 
 
 def _getter(names: Sequence[str]) -> Callable[[Row], Sequence[Any]]:

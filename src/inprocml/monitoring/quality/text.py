@@ -21,9 +21,8 @@ def text(report: QualityReport, width: int, *, ascii_only: bool) -> str:
     lines = [*_wrapped(words.title(report), width), *_wrapped(words.standing(report), width)]
     if report.metrics:
         rows = [("figure", "labels say", "95 %", "expected"), *words.figures(report.metrics)]
-        if report.rows:
-            lines += ["", *_wrapped(f"How good answers were, {words.period(report)}", width)]
-        lines += [*([] if report.rows else [""]), *aligned(rows).split("\n")]
+        title = f"How good answers were, {words.period(report)}"
+        lines += ["", *(_wrapped(title, width) if report.rows else []), *aligned(rows).split("\n")]
     if report.upcoming:
         lines += ["", *_wrapped(words.upcoming(report), width)]
     sliced = words.sliced(report)

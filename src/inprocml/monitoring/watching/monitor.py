@@ -181,9 +181,8 @@ class Monitor:
         if self._watcher.asleep:
             self._watcher.rouse()
         if self._recorder is not None and outcome in {Feedback.MATCHED, Feedback.UNMATCHED}:
-            self._recorder.label(
-                prediction_id, label, self._clock()
-            )  # unmatched: of another process, perhaps
+            # what is unmatched is of another process, perhaps
+            self._recorder.label(prediction_id, label, self._clock())
         return outcome
 
     def listen(self, listener: Callable[[DriftEvent], None]) -> None:

@@ -107,7 +107,7 @@ def test_coroutines_are_told_too():
 
 def test_in_real_time_a_thread_watches_and_sleeps_when_nothing_runs():
     backend = Stuck()
-    runner = Runner(backend, run_timeout=0.1)
+    runner = Runner(backend, run_timeout=1.0)
     with backend.hold():
         Caller(runner, 0)
         backend.wait_running()

@@ -37,7 +37,7 @@ class Waiting:
         self._fetched: list[Seen] = []  # remembered, not counted yet
         self._fetched_at = 0.0  # the first of them
         self.taken_at = 0.0
-        """When those handed over last were answered, at the latest: no label of theirs came before that."""
+        """When the first of those handed over last was fetched: no label of theirs came before that."""
 
     def seek(self, prediction_id: object) -> None:
         """See to it that a prediction is remembered whose row is still here."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.monitoring.watching.watched import START
 
@@ -91,8 +91,7 @@ def test_the_day_on_which_it_turns_differs_from_the_day_before():
     assert states == [State.OK, State.WATCH, State.OK]
 
 
-@settings(max_examples=8, deadline=None)
-@given(st.integers(0, 10**6))
+@pytest.mark.parametrize("seed", range(8))  # any seed would do but for two in a thousand, by chance
 def test_rows_in_no_order_have_no_stretches_and_so_nothing_is_asked_beyond_chance(seed):
     shuffled = reordered(TRAINING, np.random.default_rng(seed).permutation(DAYS * DAY))
     assert baseline_of(shuffled).stretches == ()

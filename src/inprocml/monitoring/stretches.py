@@ -19,6 +19,7 @@ __all__ = [
     "CALM",
     "FEWEST_ROWS",
     "MOST_LENGTHS",
+    "NOISE",
     "Stretch",
     "StretchDocument",
     "reach",
@@ -30,6 +31,8 @@ MOST_LENGTHS = 4
 FEWEST_ROWS = 100
 CALM = 0.5
 """The AUC where stretches differ by no more than chance explains."""
+NOISE = 2.5
+"""Sigma: half a year of flights, looked at each hour, stays below (docs/explanation/drift.md)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from inprocml.monitoring.series import Role
-from inprocml.monitoring.stretches import spread
+from inprocml.monitoring.stretches import NOISE, spread
 
 __all__ = [
     "Action",
@@ -27,7 +27,6 @@ __all__ = [
 
 _DAY = 24  # hours, and looks
 _CHANCE = 0.01
-_NOISE = 2.5  # sigma: half a year of flights, looked at each hour, stays below (docs/explanation/drift.md)
 
 
 class State(StrEnum):
@@ -165,7 +164,7 @@ class Joint:
     @property
     def beyond(self) -> bool:
         """Whether rows of now are farther off than stretches of training by more than an AUC's noise."""
-        return self.reach is None or self.auc > self.reach + _NOISE * spread(self.rows, self.compared)
+        return self.reach is None or self.auc > self.reach + NOISE * spread(self.rows, self.compared)
 
     @property
     def state(self) -> State:

@@ -235,6 +235,18 @@ def test_a_clock_that_steps_back_goes_on_from_there():
     assert stream.alarm.findings(Reference.TRAIN, stream.now)[0].state is State.DRIFT
 
 
+def test_since_is_never_later_than_now_though_the_clock_steps_back():
+    stream = Stream(*FEW)
+    stream.blocks(520)
+    stream.blocks(60, x=shifted(2.0))
+    assert [event.action for event in stream.events if event.reference is Reference.TRAIN] == [Action.OPENED]
+    stream.now -= 5 * 3600
+    stream.block(x=shifted(2.0))
+    drifted = stream.alarm.findings(Reference.TRAIN, stream.now)[0]
+    assert drifted.state is State.DRIFT
+    assert max(drifted.since, stream.alarm.since(Reference.TRAIN)) <= stream.now
+
+
 def test_counts_of_another_layout_are_refused():
     with pytest.raises(ValueError, match="not of this layout"):
         alarm().add(np.zeros(3, np.int64), 1, MIDNIGHT)

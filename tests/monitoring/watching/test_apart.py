@@ -17,7 +17,7 @@ from inprocml.monitoring import Baseline, DriftReport, build_baseline, layout_of
 from inprocml.monitoring.baseline import came_once
 from inprocml.monitoring.report import words
 from inprocml.monitoring.sample import with_sample
-from inprocml.monitoring.stretches import CALM, Stretch, reach, spread
+from inprocml.monitoring.stretches import CALM, NOISE, Stretch, reach, spread
 from inprocml.monitoring.verdict import Joint, Reference, State
 from inprocml.monitoring.watching.apart import with_stretches
 from inprocml.monitoring.watching.joint import Together
@@ -111,8 +111,8 @@ def test_of_a_long_table_parts_are_read_and_its_storms_are_seen():
 @pytest.mark.parametrize(("rows", "length"), [(0, None), (9, None), (799, None), (800, 100), (3_999, 498)])
 def test_a_short_table_has_short_stretches_or_none(rows, length):
     half = rows // 2  # then they all change: stretches, and of each length the largest is kept
-    columns = {name: np.random.default_rng(5).normal(size=rows) for name in FIELDS}
-    columns["a"][half : half + rows // 8] += 6
+    columns = dict(zip(FIELDS, np.random.default_rng(5).normal(size=(3, rows)), strict=True))
+    columns["a"][half : half + rows // 8] += 2
     found = baseline_of(columns).stretches
     assert [each.rows for each in found] == ([] if length is None else [length])
 
@@ -275,3 +275,19 @@ def test_stretches_need_a_sample_and_the_kind_that_has_them():
     for wrong in ({"sample": None}, {"kind": "baseline@2"}):
         with pytest.raises(Corrupt, match="baseline"):
             Baseline.from_json(json.dumps(document | wrong))
+
+
+def test_a_seam_beyond_which_nothing_could_lie_counts_for_nothing():
+    """A table of two halves that have nothing in common: rows of the other half are no news for ever."""
+    halves = days(np.random.default_rng(5), 20, storms=0)
+    halves["c"][10 * DAY :] += 50
+    made = baseline_of(halves)
+    assert all(each.live + NOISE * spread(500, 500) < 1 for each in made.stretches)
+    turned = {**halves, "b": -halves["b"]}
+    order = np.random.default_rng(6).permutation(20 * DAY)
+    both = {
+        name: np.concatenate([halves[name][order][: 2 * DAY], turned[name][order][:DAY]]) for name in FIELDS
+    }
+    found = looks(both, made)
+    assert found[1][Reference.LIVE].state is State.OK
+    assert found[2][Reference.LIVE].state is State.WATCH

@@ -228,8 +228,7 @@ class Alarm:
         if not math.isfinite(now) or not 0 <= now < 1e12:
             return 0.0
         passed = max(0.0, now - clock.last) if clock.last >= 0 else 0.0
-        if now < clock.last:  # what lies in the future was never there
-            clock.heard, clock.anew = min(clock.heard, now), min(clock.anew, now)
+        self._memory.no_later(now)
         clock.last = now
         return passed
 
@@ -238,15 +237,16 @@ class Alarm:
         return self._end_all(End.SILENT) if clock.last - clock.heard > DAY else []
 
     def _end_all(self, end: End) -> list[DriftEvent]:
-        over, last = [], self._memory.clock.last
+        over, last, ill = [], self._memory.clock.last, self._memory.clock.last
         for episode in self._memory.episodes.values():
             if episode.open:
+                ill = min(ill, episode.earliest)
                 episode.close()
                 over.append(self._memory.history.push(episode, last, end))
         events = [self._closed(each, last) for each in over]
         if over:  # rows of an episode that is over would open the same one again
             self._memory.blocks.forget(0)
-            self._begin_anew(min(each.since for each in over), last)
+            self._begin_anew(ill, last)
         return events
 
     def _begin_day(self) -> None:
@@ -324,7 +324,7 @@ class Alarm:
             return [tell(reference, now)]
         over = self._memory.history.push(episode, now, End.CALM)
         event = self._closed(over, now)
-        self._start_anew(look, drifting, over.since)
+        self._start_anew(look, drifting, episode.earliest)
         return [event]
 
     def _start_anew(self, look: Look, drifting: NDArray[np.bool_], ill: float) -> None:

@@ -45,6 +45,11 @@ class Episode:
         """When the drift began that is on."""
         return self.began if self.open else None
 
+    @property
+    def earliest(self) -> float:
+        """Since when the first of its columns drifted, be it one that joined late."""
+        return float(self.since[self.joined != 0].min(initial=self.began))
+
     def step(
         self, look: Look, starts: _Floats, limit: float, at: float, onsets: Callable[[], _Floats]
     ) -> Action | None:

@@ -94,6 +94,12 @@ class Memory:
             self.live //= 2
             self.clock.live_blocks //= 2
 
+    def no_later(self, now: float) -> None:
+        """Forget what lies in the future, where a clock has stepped back: it was never there."""
+        self.clock.heard, self.clock.anew = min(self.clock.heard, now), min(self.clock.anew, now)
+        for episode in self.episodes.values():
+            episode.began, episode.since = min(episode.began, now), np.minimum(episode.since, now)
+
     def recent(self, kept: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Return the counts of the last day on all bins; 0 of those that are not ``kept``."""
         whole = np.zeros(len(kept), np.int64)

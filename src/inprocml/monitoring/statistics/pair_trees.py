@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ _BINS = 8
 _WIDEST = 48  # columns looked at in one round: cost grows with the square
 _RATE = 0.3
 _PRIOR = 10.0  # rows of doubt in each leaf
+_PIECE = 64  # rows, and columns, multiplied at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,21 +125,38 @@ def _looks(
     """Yield for each round the places of the cuts to look at, their part of ``above``, their joint counts."""
     if wide <= _WIDEST:
         seen = above.astype(np.float32)
-        look = np.arange(len(columns)), seen, seen.T @ seen
+        look = np.arange(len(columns)), seen, _products(seen, seen)
         while True:
             yield look
     while True:
         chosen = draw.permutation(wide)[:_WIDEST]
         picked = np.flatnonzero(np.isin(columns, chosen))
         seen = above[:, picked].astype(np.float32)
-        yield picked, seen, seen.T @ seen
+        yield picked, seen, _products(seen, seen)
+
+
+def _products(one: Ones, other: Ones) -> Ones:
+    """Return ``one.T @ other``, which must be symmetric, in pieces so small that BLAS keeps to this thread.
+
+    OpenBLAS wakes a thread on each core for more than 2**18 multiplications, and waits for all of them: where
+    others have the cores, for milliseconds each time.
+    """
+    rows, wide = one.shape
+    made = np.zeros((wide, wide), np.float32)
+    for a, b in combinations_with_replacement(range(0, wide, _PIECE), 2):
+        left, right = slice(a, a + _PIECE), slice(b, b + _PIECE)
+        for first in range(0, rows, _PIECE):
+            part = slice(first, first + _PIECE)
+            made[left, right] += one[part, left].T @ other[part, right]
+        made[right, left] = made[left, right].T
+    return made
 
 
 def _best_pair(seen: Ones, counts: Ones, residual: Floats) -> tuple[int, int, float]:
     """Return the two cuts whose four leaves explain most of the residual, and how much that is."""
     left = residual.astype(np.float32)
-    both = seen.T @ (seen * left[:, None])
-    sums, rows = seen.T @ left, counts.diagonal()
+    both = _products(seen, seen * left[:, None])
+    sums, rows = both.diagonal(), counts.diagonal()  # of what is 0 or 1, the square is the same
     total, size = left.sum(), len(left)
     first_only, second_only = sums[:, None] - both, sums[None, :] - both
     gain = both**2 / (counts + _PRIOR)

@@ -20,7 +20,7 @@ from inprocml.monitoring.places import MOST_ROWS, Rows, numbers, taken
 from inprocml.monitoring.sample import binned, drawn, lone
 from inprocml.monitoring.statistics import domain_auc
 from inprocml.monitoring.statistics.result import Undefined
-from inprocml.monitoring.stretches import CALM, FEWEST_ROWS, Stretch, spread
+from inprocml.monitoring.stretches import CALM, FEWEST_ROWS, NOISE, Stretch, spread
 
 __all__ = ["with_stretches"]
 
@@ -100,15 +100,16 @@ class _Table:
     def measured(self, shorter: Stretch | None) -> Stretch:
         """Return what the stretches show that lie farthest out.
 
-        Where shorter ones have shown that training is restless, it need not be beyond chance again.
+        Where shorter ones have shown that training is restless, it need not be beyond chance again. What
+        leaves no room for a look to lie beyond it is a seam of the table, and counts for nothing.
         """
         tried = max(1, min(_TRIED, _FITS // self.cells.shape[2] ** 2))
         alone, pairs = (ranked[:tried].tolist() for ranked in self._ranked())
         rows = len(self._stretch(0))
-        certain = CALM + _CERTAIN * spread(rows, rows)
+        certain, seam = CALM + _CERTAIN * spread(rows, rows), 1 - NOISE * spread(MOST_ROWS, MOST_ROWS)
 
         def largest(look: Callable[[int], float], places: Sequence[int], known: float) -> float:
-            found = max(map(look, places), default=CALM)
+            found = max((auc for auc in map(look, places) if auc < seam), default=CALM)
             return round(found, 3) if found > (CALM if known > CALM else certain) else CALM
 
         calm = Stretch(0, CALM, CALM)

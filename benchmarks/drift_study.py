@@ -213,8 +213,13 @@ def _waves(world: World, blocks: int, step: float = 0.0, at: int = 0) -> Rows:
         yield world.counts(shares)
 
 
-def delays(name: str, seed: int, trials: int, workers: int, budget: float = BUDGET) -> list[int]:
-    """Return the rows from a change, somewhere within a block, to the event that names the column."""
+def delays(
+    name: str, seed: int, trials: int, workers: int, budget: float = BUDGET
+) -> list[tuple[int, float]]:
+    """Return the rows from a change, somewhere within a block, to the event that names the column.
+
+    And how many minutes its ``since`` is off.
+    """
     world = World(seed)
     change, kind, _ = CHANGES[name]
     alarm, now = world.alarm(budget), START
@@ -232,24 +237,25 @@ def delays(name: str, seed: int, trials: int, workers: int, budget: float = BUDG
 
 def _delay(
     world: World, alarm: Alarm, now: float, column: int, changed: NDArray[np.float64], workers: int
-) -> int:
+) -> tuple[int, float]:
     name, after = world.layout.series[column].name, list(world.shares)
     after[column] = changed
     for _ in range(int(world.rng.integers(1, 60))):
         now += SECONDS
         alarm.add(world.counts(world.shares), BLOCK, now)
     first = int(world.rng.integers(1, BLOCK + 1))  # rows of the first block that are changed
-    rows = first
+    rows, began = first, now + SECONDS * (1 - first / BLOCK)
     counts = world.counts(world.shares, BLOCK - first) + world.counts(after, first)
     while rows < 50_000:
         now += SECONDS
         opened = alarm.add(counts, BLOCK, now)
-        if any(each.name == name for event in opened for each in event.findings):
-            return rows
+        told = [each.since for event in opened for each in event.findings if each.name == name]
+        if told:
+            return rows, abs((told[0] or 0.0) - began) / 60
         # what each worker counted, added up
         counts = np.sum([world.counts(after, BLOCK // workers) for _ in range(workers)], axis=0)
         rows += BLOCK
-    return rows
+    return rows, math.inf
 
 
 def noon(seed: int) -> float:
@@ -340,8 +346,13 @@ def _figures(streams: Any, silent: Any, late: Any, usual: Any, steps: Any) -> di
 
 
 def _summary(runs: Any) -> dict[str, float]:
-    rows = [row for each in runs for row in each.result()]
-    return {"median": statistics.median(rows), "p90": float(np.quantile(rows, 0.9)), "trials": len(rows)}
+    rows, minutes = zip(*(one for each in runs for one in each.result()), strict=True)
+    return {
+        "median": statistics.median(rows),
+        "p90": float(np.quantile(rows, 0.9)),
+        "trials": len(rows),
+        "since_off_minutes": round(statistics.median(minutes), 2),
+    }
 
 
 def _targets(figures: dict[str, Any], cost: dict[str, float]) -> dict[str, Any]:

@@ -150,6 +150,15 @@ def test_a_summary_errs_by_less_than_its_share(values, most):
         assert first.counts == true
 
 
+@pytest.mark.parametrize("apart", [4, 20, 30])
+def test_names_that_stay_take_no_counts_from_a_frequent_value(apart):
+    names, rows = Frequent(), 9_000
+    for row in range(0, rows, apart):
+        names.add([("often", 1), *((f"new{row + n}", 1) for n in range(1, apart))])
+    assert rows // apart - rows / 33 <= names.counts["often"] <= rows // apart
+    assert len(names.counts) == 32
+
+
 def named(values, **room):
     """A tally of rows with these carriers."""
     tally = Tally(FORM, **room)

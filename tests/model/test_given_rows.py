@@ -46,6 +46,19 @@ def test_what_moved_is_named_from_any_table(model, kind):
     assert "Atlantis" in report._repr_html_()
 
 
+def test_names_of_new_values_are_counted_exactly_however_many_there_are(model):
+    rows, _ = make_rows(1_200)
+    for place, row in enumerate(rows):
+        row["country"] = f"land{place % 100:02}" if place < 1_000 else "Atlantis"
+    report = model.drift(iter(rows))
+    wanted = {"Atlantis": 200} | {f"land{place:02}": 10 for place in range(31)}
+    assert list(report["country"].new_values.items()) == list(wanted.items())
+    assert report["country"].new_values_exact
+    said = " ".join(str(report).split())
+    assert "Unseen values: Atlantis (200), land00 (10)" in said
+    assert "land03 (10) and at least 27 more" in said
+
+
 def test_few_rows_give_no_verdict(model):
     for count in (1, 49):
         report = model.drift(moved(make_rows(count)[0]))

@@ -35,6 +35,9 @@ __all__ = [
     "tally_of",
 ]
 
+_NAMES = 4096
+"""Unseen values of a column that are counted exactly: a tally of given rows lives as long as the call."""
+
 
 class Replay(NamedTuple):
     """A block of rows, encoded (``sifted``), and the outputs for its good rows, ``None`` without any."""
@@ -118,8 +121,8 @@ def compared(servable: Servable, tally: Tally) -> DriftReport:
     for found in findings:
         place, each = series[found.name, found.role]
         full = measured(found, each.bins)
-        names = tally.names.get(place)
-        told.append(full if names is None else replace(full, new_values=names.counts))
+        values, exact = tally.new_values(place)
+        told.append(replace(full, new_values=values, new_values_exact=exact))
     return DriftReport(
         model=servable.name,
         version=servable.version,
@@ -134,9 +137,10 @@ def compared(servable: Servable, tally: Tally) -> DriftReport:
 
 
 def tally_of(servable: Servable) -> Tally:
-    """Return an empty one of the version's columns."""
+    """Return an empty one of the version's columns, for rows that are given."""
     monitor = servable.monitor  # knows what is private
-    return Tally(Form(layout_of(servable.baseline) if monitor is None else monitor.layout))
+    form = Form(layout_of(servable.baseline) if monitor is None else monitor.layout)
+    return Tally(form, names=_NAMES)
 
 
 def drift_of(host: Host, table: Any) -> DriftReport:

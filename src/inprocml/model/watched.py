@@ -192,9 +192,9 @@ def _complete(found: Finding, known: Known, reference: Reference) -> Finding:
             reference=series.reference.counts,
             current=tuple(counts.tolist()),
         )
-    names = known.total.names.get(place)
+    values, exact = known.total.new_values(place)
     full = measured(found, series.bins, reference)
-    return full if names is None else replace(full, new_values=names.counts)
+    return replace(full, new_values=values, new_values_exact=exact)
 
 
 def _series(found: Finding, known: Known) -> tuple[int, Series]:

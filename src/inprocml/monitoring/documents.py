@@ -131,6 +131,7 @@ class FindingDocument(Strict):
     begins: NumberDocument | None = None
     ends: NumberDocument | None = None
     folded: _Counts = Field(default_factory=list)  # documents of earlier releases have none
+    new_values_exact: bool = False  # nor this
 
     def finding(self) -> Finding:
         """Return it; ``ValueError`` where bins and counts do not belong together."""

@@ -13,6 +13,7 @@ from inprocml.monitoring.series import Role
 from inprocml.monitoring.stretches import NOISE, spread
 
 __all__ = [
+    "NEW_VALUES",
     "Action",
     "DriftEvent",
     "Finding",
@@ -27,6 +28,8 @@ __all__ = [
 
 _DAY = 24  # hours, and looks
 _CHANCE = 0.01
+NEW_VALUES = 32
+"""Values never seen that a column names at most."""
 
 
 class State(StrEnum):
@@ -107,8 +110,9 @@ class Finding:
     rows that have no time): of what moved the one that tells most, else the last day. ``rows`` is how
     many rows it holds; ``current`` are their counts, ``reference`` those compared with, on bins named
     ``labels``, missing last; where these are fewer than its own, ``folded`` has the place among them of
-    each of its own. ``new_values`` has the most frequent values never seen, of all rows counted so far
-    and not of the window. ``since`` is when that began, an estimate; it stays the same while drift is on.
+    each of its own. ``new_values`` has values never seen, up to 32, of all rows counted so far and not of
+    the window. Where ``new_values_exact``, they are the most frequent and came just that often; if not,
+    at least that often. ``since`` is when that began, an estimate; it stays the same while drift is on.
     ``why`` says it in words, or what is wanting for a verdict. Times are seconds since 1970.
     """
 
@@ -130,6 +134,7 @@ class Finding:
     begins: float | None = None
     ends: float | None = None
     folded: tuple[int, ...] = ()
+    new_values_exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)

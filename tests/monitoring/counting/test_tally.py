@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.monitoring.counting.kit import BASELINE, FORM, TRANSFORM, output_columns, rows_of, tally_of
 
@@ -141,7 +142,70 @@ def test_a_summary_errs_by_less_than_its_share(values, most):
     bound = sum(true.values()) / (most + 1)
     assert len(first.counts) <= most
     for value, count in true.items():
-        assert count - bound <= first.counts.get(value, 0) <= count
+        assert count - bound <= first.counters.get(value, 0) <= first.counts.get(value, 0) <= count
+        assert value in first.counts or count <= bound
+    assert all(first.counts.values())
+    assert len(first.counts) == min(most, len(true)), "names stay as long as there is room"
+    if len(true) <= most:
+        assert first.counts == true
+
+
+@pytest.mark.parametrize("apart", [4, 20, 30])
+def test_names_that_stay_take_no_counts_from_a_frequent_value(apart):
+    names, rows = Frequent(), 9_000
+    for row in range(0, rows, apart):
+        names.add([("often", 1), *((f"new{row + n}", 1) for n in range(1, apart))])
+    assert rows // apart - rows / 33 <= names.counts["often"] <= rows // apart
+    assert len(names.counts) == 32
+
+
+def named(values, **room):
+    """A tally of rows with these carriers."""
+    tally = Tally(FORM, **room)
+    for start in range(0, len(values), 40):
+        rows = [{**ROWS[0], "carrier": value} for value in values[start : start + 40]]
+        tally.add(TRANSFORM.columns(rows), output_columns(rows))
+    return tally
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.dictionaries(st.integers(0, 120), st.integers(1, 6), max_size=60),
+    st.integers(0, 30),
+    st.integers(0, 300),
+    st.randoms(),
+)
+def test_of_many_names_each_count_is_a_lower_bound_and_frequent_ones_are_there(rare, often, cut, chance):
+    true = Counter({f"new{value}": times for value, times in rare.items()})
+    true += Counter(newest=often)
+    values = [*true.elements(), *["UA"] * 20]
+    chance.shuffle(values)
+    place = [each.name for each in FORM.layout.series].index("carrier")
+    total = Tally(FORM)
+    for part in (named(values[:cut]), named(values[cut:])):
+        total.merge(Tally.from_bytes(FORM, part.to_bytes()))
+    found, exact = total.new_values(place)
+    assert all(1 <= times <= true[value] for value, times in found.items())
+    assert {value for value, times in true.items() if times > true.total() / 33} <= set(found)
+    assert bool(found) == bool(true)
+    assert not exact or found == true
+    assert exact or len(true) > 32
+    whole, exact = named(values, names=200).new_values(place)
+    assert exact
+    assert list(whole.items()) == sorted(true.items(), key=lambda one: (-one[1], one[0]))[:32]
+
+
+def test_of_columns_without_names_nothing_is_said():
+    place = [each.name for each in FORM.layout.series].index("delay")
+    assert tally_of(ROWS).new_values(place) == ({}, False)
+
+
+def test_names_stay_when_each_value_comes_as_often_as_all_others():
+    place = [each.name for each in FORM.layout.series].index("carrier")
+    found, exact = named([f"new{n % 40:02}" for n in range(4_000)]).new_values(place)
+    assert len(found) == 32
+    assert all(1 <= times <= 100 for times in found.values())
+    assert not exact
 
 
 def test_sums_beyond_float64_leave_a_record_that_can_be_read():

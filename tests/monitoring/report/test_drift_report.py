@@ -70,6 +70,7 @@ def findings(draw, numbers=NUMBERS, names=NAMES, rows=COUNTS):
         why=draw(st.text(max_size=30)),
         begins=draw(optional(numbers)),
         ends=draw(optional(numbers)),
+        new_values_exact=draw(st.booleans()),
     )
 
 
@@ -494,3 +495,18 @@ def test_hosts_that_look_at_all_columns_may_be_merged_one_by_one(looks, random):
     for other in looks[1:]:
         one = together([one, other])
     assert one == whole
+
+
+@pytest.mark.parametrize(("first", "second", "exact"), [(20, 11, True), (20, 12, False), (32, 1, False)])
+def test_merged_counts_of_new_values_are_exact_where_no_host_can_have_left_one_out(first, second, exact):
+    one = flights()
+    hosts = []
+    for start, count in ((0, first), (first, second)):
+        values = MappingProxyType({f"N{place:02}": 5 for place in range(start, start + count)})
+        found = replace(one["tailnum"], new_values=values, new_values_exact=True)
+        hosts.append(replace(one, findings=(found,)))
+    merged = hosts[0].merge(hosts[1])["tailnum"]
+    assert merged.new_values_exact is exact
+    assert len(merged.new_values) == min(first + second, 32)
+    bounds = replace(hosts[1], findings=(replace(hosts[1].findings[0], new_values_exact=False),))
+    assert not hosts[0].merge(bounds)["tailnum"].new_values_exact

@@ -101,9 +101,28 @@ def hostile_report():
 
 def test_names_of_new_values_are_said_to_be_of_all_rows():
     report = flights()
-    assert "Unseen values of all rows counted so far: N901ZZ (9)" in read(report.html())
-    table = replace(report, health=replace(report.health, scope="table"))
+    lower = "Unseen values of all rows so far, at least: N901ZZ (9)"
+    assert lower in read(report.html())
+    table = named(report, report["tailnum"].new_values, exact=True)
+    table = replace(table, health=replace(table.health, scope="table"))
     assert "Unseen values: N901ZZ (9)" in read(table.html())
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("count", [0, 1, 5, 6, 31, 32])
+def test_what_may_be_more_is_said_to_be_at_least(exact, count):
+    report = named(flights(), {f"N{place}": 400 - place for place in range(count)}, exact=exact)
+    for shown in (" ".join(report.text().split()), read(report.html())):
+        assert ("Unseen values of all rows counted so far: N0 (400)" in shown) == (count > 0 and exact)
+        assert ("so far, at least: N0 (400)" in shown) == (count > 0 and not exact)
+        assert (f" and {count - 5} more" in shown) == (count > 5 and exact and count < 32)
+        assert (f" and at least {count - 5} more" in shown) == (count > 5 and not (exact and count < 32))
+
+
+def named(report, values, *, exact):
+    """The report, with these names of new values in the one column that has any."""
+    one = replace(report["tailnum"], new_values=MappingProxyType(dict(values)), new_values_exact=exact)
+    return replace(report, findings=tuple(one if f.name == "tailnum" else f for f in report.findings))
 
 
 def test_a_person_sees_state_columns_time_amount_and_gaps_at_a_glance():
@@ -438,7 +457,7 @@ def test_names_of_new_values_windows_and_moved_shares_are_the_same_in_a_terminal
     page, text = read(report.html()), " ".join(report.text(78).split())
     most = max(tailnum.new_values, key=lambda name: (tailnum.new_values[name], name))
     for said in (page, text):
-        assert "Unseen values of all rows counted so far: " in said
+        assert "Unseen values of all rows so far, at least: " in said
         assert f"{most} ({tailnum.new_values[most]:,})" in said
         assert "last 2 h" in said
         assert "last 24 h" in said, "of columns that did not move"

@@ -10,8 +10,10 @@ __all__ = ["Frequent"]
 class Frequent:
     """Misra-Gries counters: at most ``most`` values; each count is at most ``rows / (most + 1)`` too low.
 
-    Values that make up more than that share of the stream are always among them. Two summaries merge into one
-    with the same guarantee (Misra and Gries 1982; Agarwal et al., Mergeable Summaries, PODS 2012).
+    Values that make up more than that share of the stream are always among them; up to ``most`` different
+    values are counted exactly. Two summaries merge into one with the same guarantee (Misra and Gries 1982;
+    Agarwal et al., Mergeable Summaries, PODS 2012). Where nothing is left of a count its name stays while
+    there is room, so that there are examples whatever comes; such a value came once at least.
     """
 
     __slots__ = ("_counts", "most")
@@ -33,15 +35,25 @@ class Frequent:
 
     def merge(self, other: Frequent) -> None:
         """Add the counts of another summary."""
-        self.add(other.counts.items())
+        self.add(other.counters.items())
 
     @property
     def counts(self) -> dict[str, int]:
-        """The values, the most frequent first, ties by name; counts are never too high."""
-        return dict(sorted(self._counts.items(), key=lambda pair: (-pair[1], pair[0])))
+        """The values, the most frequent first, ties by name; counts are at least 1 and never too high."""
+        return {value: max(count, 1) for value, count in self.counters.items()}
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What another summary goes on from, in the same order: 0 of a value that has but its name left."""
+        return dict(sorted(self._counts.items(), key=_foremost))
 
     def _shrink(self) -> None:
         if len(self._counts) <= self.most:
             return
-        cut = sorted(self._counts.values(), reverse=True)[self.most]
-        self._counts = {value: count - cut for value, count in self._counts.items() if count > cut}
+        foremost = sorted(self._counts.items(), key=_foremost)
+        cut = foremost[self.most][1]  # a counter of 0 is a free one: a 1 in it would break the guarantee
+        self._counts = {value: count - cut for value, count in foremost[: self.most]}
+
+
+def _foremost(pair: tuple[str, int]) -> tuple[int, str]:
+    return -pair[1], pair[0]

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate, pairwise
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from inprocml.monitoring.bins import NumberBins, ValueBins
 from inprocml.monitoring.counting.frequent import Frequent
 from inprocml.monitoring.counting.numbers import Matrix, Numbers, both_moments
 from inprocml.monitoring.series import Counts, Layout
+from inprocml.monitoring.verdict import NEW_VALUES
 from inprocml.schema.once import once
 
 __all__ = ["NUMBERS", "Form", "Tally"]
@@ -75,21 +77,35 @@ class Form:
 
 
 class Tally:
-    """The counts of one process, or the sum of several. Not thread-safe: one thread counts."""
+    """The counts of one process, or the sum of several. Not thread-safe: one thread counts.
 
-    def __init__(self, form: Form) -> None:
+    Unseen values have up to ``names`` counters a column.
+    """
+
+    def __init__(self, form: Form, *, names: int = NEW_VALUES) -> None:
         series = len(form.layout.series)
         self.form = form
         self.numbers: dict[str, int] = dict.fromkeys(NUMBERS, 0)
         self.counts: Counts = np.zeros(form.layout.size, np.int64)
         self.infinite: NDArray[np.int64] = np.zeros((series, 2), np.int64)
         self.moments: NDArray[np.float64] = np.tile((0.0, 0.0, np.inf, -np.inf), (series, 1))
-        self.names = {place: Frequent() for place in form.named}
+        self.names = {place: Frequent(names) for place in form.named}
 
     @property
     def rows(self) -> int:
         """Rows on the bins."""
         return self.numbers["rows"]
+
+    def new_values(self, place: int) -> tuple[Mapping[str, int], bool]:
+        """Return the most frequent unseen values of a series, and whether their counts are known to be exact.
+
+        Counts are never too high, so they are exact where they add up to all unseen values on the bins.
+        """
+        if place not in self.names:
+            return MappingProxyType({}), False
+        counts = self.names[place].counts
+        unseen = int(self.form.layout.parts(self.counts)[place][-2])
+        return MappingProxyType(dict(list(counts.items())[:NEW_VALUES])), sum(counts.values()) == unseen
 
     def add(
         self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]
@@ -178,7 +194,7 @@ class Tally:
 
 
 def _packed(names: Frequent) -> bytes:
-    counts = list(names.counts.items())
+    counts = list(names.counters.items())
     while True:
         text = json.dumps(dict(counts), ensure_ascii=True).encode()
         if len(text) <= _NAMES:
@@ -188,7 +204,7 @@ def _packed(names: Frequent) -> bytes:
 
 def _unpacked(text: bytes) -> Frequent:
     found = json.loads(text or b"{}")
-    sound = isinstance(found, dict) and all(type(n) is int and n > 0 for n in found.values())
+    sound = isinstance(found, dict) and all(type(n) is int and n >= 0 for n in found.values())
     if not sound:
         raise ValueError("names that are not counted")
     return Frequent(counts=found)

@@ -21,6 +21,7 @@ from inprocml.monitoring.report.measures import measures
 from inprocml.monitoring.report.shares import rates
 from inprocml.monitoring.stretches import CALM
 from inprocml.monitoring.verdict import (
+    NEW_VALUES,
     DriftEvent,
     Finding,
     Joint,
@@ -35,7 +36,6 @@ from inprocml.monitoring.verdict import (
 __all__ = ["merged"]
 
 _HOUR = 3600.0
-_NEW_VALUES = 32
 
 
 def merged(reports: Sequence[DriftReport]) -> DriftReport:
@@ -122,6 +122,7 @@ def _finding(group: Sequence[Finding], reference: Reference) -> Finding:
     compared = max(counted, key=lambda counts: (sum(counts), counts))
     if reference is Reference.LIVE:
         compared = _summed(counted)
+    values, exact = _new_values(group)
     again = measures(compared, current, labels, expected=reference is Reference.TRAIN)
     began = [found.since for found in group if found.state is certain.state and found.since is not None]
     return replace(
@@ -134,7 +135,8 @@ def _finding(group: Sequence[Finding], reference: Reference) -> Finding:
         current=current,
         measures=again,
         effect=_effect(certain, again, rates(labels, compared)),
-        new_values=_new_values(group),
+        new_values=values,
+        new_values_exact=exact,
         begins=min((found.begins for found in alike if found.begins is not None), default=None),
         ends=max((found.ends for found in alike if found.ends is not None), default=None),
     )
@@ -195,13 +197,15 @@ def _effect(found: Finding, again: Measures, before: Sequence[float | None]) -> 
     return found.effect if now is None or was is None else now - was
 
 
-def _new_values(group: Sequence[Finding]) -> MappingProxyType[str, int]:
+def _new_values(group: Sequence[Finding]) -> tuple[MappingProxyType[str, int], bool]:
+    """Return the sums of what hosts name; exact only where no host can have left a name out."""
     total: dict[str, int] = defaultdict(int)
     for found in group:
         for value, times in found.new_values.items():
             total[value] += times
-    kept = sorted(total.items(), key=lambda one: (-one[1], one[0]))[:_NEW_VALUES]
-    return MappingProxyType(dict(kept))
+    kept = sorted(total.items(), key=lambda one: (-one[1], one[0]))[:NEW_VALUES]
+    exact = len(total) < NEW_VALUES and all(found.new_values_exact for found in group)
+    return MappingProxyType(dict(kept)), exact
 
 
 def _timeline(moments: Iterable[Moment]) -> tuple[Moment, ...]:

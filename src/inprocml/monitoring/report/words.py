@@ -11,7 +11,7 @@ from inprocml.monitoring.alarm.words import lasting
 from inprocml.monitoring.report.core import DriftReport
 from inprocml.monitoring.report.shares import is_numeric, rates
 from inprocml.monitoring.report.timeline import Strip
-from inprocml.monitoring.verdict import Finding, Reference, State, Test
+from inprocml.monitoring.verdict import NEW_VALUES, Finding, Reference, State, Test
 
 __all__ = [
     "against",
@@ -109,13 +109,18 @@ def over_time(report: DriftReport, told: Strip) -> str:
 
 
 def new_values(report: DriftReport, found: Finding, spell: Callable[[str], str] = clean) -> str:
-    """Return the most frequent values never seen before, with how often they came; nothing without any."""
+    """Return the most frequent values never seen before, with how often they came; nothing without any.
+
+    "At least", where counts or the number of names may be lower bounds.
+    """
     if not found.new_values:
         return ""
     most = sorted(found.new_values.items(), key=lambda one: (-one[1], one[0]))[:_VALUES]
     shown = ", ".join(f"{spell(value)} ({times:,})" for value, times in most)
-    more = f" and {len(found.new_values) - len(most)} more" if len(found.new_values) > len(most) else ""
-    return f"Unseen values{so_far(report)}: {shown}{more}"
+    left = len(found.new_values) - len(most)
+    whole = found.new_values_exact and len(found.new_values) < NEW_VALUES
+    more = f" and {'' if whole else 'at least '}{left} more" if left else ""
+    return f"Unseen values{so_far(report, found)}: {shown}{more}"
 
 
 def percent(part: float | None) -> str:
@@ -261,9 +266,12 @@ def missing(found: Finding) -> tuple[str, str]:
     return percent(rates(found.labels, found.current)[0]), percent(rates(found.labels, found.reference)[0])
 
 
-def so_far(report: DriftReport) -> str:
-    """Return of which rows the names of unseen values are: names are kept for no window."""
-    return "" if report.health.scope == "table" else " of all rows counted so far"
+def so_far(report: DriftReport, found: Finding) -> str:
+    """Return of which rows the names of unseen values are, for they are of no window; and lower bounds so."""
+    table = report.health.scope == "table"
+    if found.new_values_exact:
+        return "" if table else " of all rows counted so far"
+    return ", at least" if table else " of all rows so far, at least"
 
 
 def unjudged(report: DriftReport) -> list[str]:

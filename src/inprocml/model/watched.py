@@ -79,7 +79,8 @@ class Watched:
         ``log`` is a table or an iterator of rows: the row's fields and, of what was logged when it was
         served, ``features`` (a list, or a mapping from the names of ``Transform.get_feature_names_out``),
         ``value`` and ``probability``. Features may be off by ``tolerance``, relative to 1 or to the feature,
-        probabilities by 0.001. All rows are compared with training besides (``drift``). They do not count as
+        probabilities by 0.001. NaN differs from every number, and None, or NaN in a pandas DataFrame, says
+        that nothing was logged. All rows are compared with training besides (``drift``). They do not count as
         served. Raises as ``version`` does where none is loaded, and ``TypeError`` for what is no log; rows
         that are refused are told as differing.
         """

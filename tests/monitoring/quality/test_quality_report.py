@@ -71,6 +71,24 @@ def test_json_holds_all_of_it_exactly(report):
     )
     assert document["metrics"].keys() == report.metrics.keys()
     assert again.since == report.since
+    assert again == report
+
+
+def test_reports_are_equal_by_their_content():
+    assert report_two() == report_two()
+    assert report_two() != report_two(seed=1)
+    assert report_numbers() == report_numbers() != empty()
+    one, other = report_two(slices=SLICED), report_two(slices=SLICED)
+    assert one == other
+    assert one.settings == other.settings
+    other.counters.delays[0] += 1
+    assert one != other
+    other.counters.delays[0] -= 1
+    next(iter(other.counters.cohorts.values())).counts[0] += 1
+    assert one != other
+    assert one.counters != "counters"
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(one.counters)
 
 
 PARTS = ["kind", "at", "model", "scope", "workers", "settings", "counters"]

@@ -20,7 +20,6 @@ from inprocml.backends.checks import split_device
 __all__ = ["CPU", "CUDA", "TENSORRT", "Wish", "cache_folder", "first_of", "placed", "providers"]
 
 _log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
 
 CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"

@@ -22,7 +22,6 @@ from inprocml.values import Tensors
 __all__ = ["Choice", "Variant", "Verdict", "choose"]
 
 _log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
 
 _FASTEST_FIRST: Final = ("bf16", "fp16", "tf32")  # bf16 before fp16: as fast, and it cannot overflow
 

@@ -32,7 +32,6 @@ from inprocml.values import Tensors
 __all__ = ["Staged"]
 
 _log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
 
 _REGROW_SECONDS: Final = 600.0
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["largest_that_fits", "record"]
 
 _log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
 
 _HEADROOM: Final = 0.10  # of the device's memory
 _NEARLY: Final = 1e-3  # of the largest number: how far a recorded run may be from the run that it repeats

@@ -36,7 +36,6 @@ from inprocml.values import BatchRecord, Tensors
 __all__ = ["Core", "leave_quietly"]
 
 _log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())  # without one, Python prints a host's unconfigured warnings to stderr
 
 # Seconds an ending interpreter waits for a running batch: a runtime that is torn down under one may crash.
 _EXIT_PATIENCE = 1.0

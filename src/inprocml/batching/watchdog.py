@@ -15,7 +15,6 @@ from inprocml.batching.queue import Queue
 from inprocml.native import Thread, current_thread, lock_maker, start_thread
 
 _log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
 
 __all__ = ["Watchdog", "stuck_for", "watchdog"]
 

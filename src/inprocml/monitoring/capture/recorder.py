@@ -25,7 +25,6 @@ OWN = "_"
 """What the names of columns begin with that are no fields: ``_id``, ``_version``, ``_at``, ``_label``, ..."""
 
 _log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
 
 
 class Answered(Protocol):

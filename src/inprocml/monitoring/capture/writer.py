@@ -24,7 +24,6 @@ __all__ = ["Columns", "Drawn", "Plan", "Writer"]
 Columns: TypeAlias = Mapping[str, Sequence[Any]]
 
 _log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
 
 _MOST_ROWS = 8_192
 _MOST_BYTES = 2**24

@@ -17,7 +17,6 @@ Hook: TypeAlias = Callable[[DriftEvent], object]
 """Called with an event, on a thread of its own; what it raises is counted and logged once."""
 
 _log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
 
 _WAITING = 64  # events for one hook; an episode lasts for an hour at least
 _REMEMBERED = 1024  # events that were told

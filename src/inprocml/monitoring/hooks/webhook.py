@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Webhook"]
 
 _log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
 
 _PAUSES = (1.0, 4.0, 16.0)  # seconds between attempts
 _AGAIN = {408, 425, 429}  # and all of 500: the receiver may do better later

@@ -149,7 +149,11 @@ def health(report: QualityReport) -> str:
         "hosts": f"{report.hosts} hosts, {report.workers} processes",
     }[report.scope]
     besides = f" Predictions and failures besides: {lost}." if lost else ""
-    return f"Labels: {outcomes or 'none'}; of {whose}.{besides}"
+    apart = report.workers > 1 and report.counters.outcomes.get("unmatched", 0)
+    hint = (
+        " A label of another worker's prediction is unmatched without Monitoring(store=...)." if apart else ""
+    )
+    return f"Labels: {outcomes or 'none'}; of {whose}.{besides}{hint}"
 
 
 def number(value: float | None) -> str:

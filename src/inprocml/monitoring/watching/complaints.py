@@ -7,7 +7,6 @@ import logging
 __all__ = ["Complaints"]
 
 _log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
 
 
 class Complaints:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -113,6 +114,44 @@ def test_answers_that_differ_are_the_model_s(model, log):
     assert (report.first.row, report.first.part, report.first.fields) == (5, "probability", ())
     assert dict(report.by_field) == {"probability": 1, "value": 1}
     assert "row 5: probability is " in str(report)
+
+
+@pytest.mark.parametrize("kind", ["rows", "columns", "numpy", "iterator"])
+@pytest.mark.parametrize("part", ["value", "probability"])
+def test_an_answer_that_was_logged_as_nan_differs(model, log, kind, part):
+    for row in log:
+        row[part] = np.float32("nan") if kind == "numpy" else float("nan")
+    columns = {name: [row[name] for row in log] for name in log[0]}
+    given = {"columns": columns, "numpy": columns, "iterator": iter(log)}.get(kind, log)
+    report = model.skew(given)
+    assert (report.differing, dict(report.by_field)) == (300, {part: 300})
+    assert str(report.first).endswith("in training and nan in the log")
+
+
+def test_an_answer_of_nan_is_equal_to_nan(model, log, monkeypatch):
+    from inprocml.serving import Servable
+
+    true = Servable.predictions
+    unknown = {"probability": float("nan")}
+    monkeypatch.setattr(
+        Servable, "predictions", lambda *given: [replace(each, **unknown) for each in true(*given)]
+    )
+    nan = [row | unknown for row in log]
+    assert model.skew(nan).differing == 0
+    assert model.skew(log).differing == 300
+
+
+def test_what_was_not_logged_does_not_differ(model, log):
+    frame = pd.DataFrame(log)
+    frame.loc[5:, "probability"] = float("nan")
+    frame["value"] = float("nan")  # how pandas reads a column of nothing
+    report = model.skew(frame)
+    assert (report.differing, report.compared) == (0, ("features", "probability"))
+    frame.loc[2, "probability"] = 7.0
+    assert (model.skew(frame).differing, model.skew(frame).first.row) == (1, 2)
+    for row in log[5:]:
+        row["probability"] = None
+    assert model.skew(log).differing == 0
 
 
 def test_rows_that_training_refuses_are_told(model, log):

@@ -108,6 +108,23 @@ def test_private_is_names_of_fields_that_are_told_nowhere_else(given, error):
         Monitoring(**given)
 
 
+@pytest.mark.parametrize(
+    "slices", [{"c": "abc"}, {"c": b"abc"}, {"c": 7}, {"c": iter("ab")}, ["c"], "c", None]
+)
+def test_slices_are_several_values_of_each_field(slices):
+    with pytest.raises(TypeError, match=r"^slices must be several values of each field, as in slices=\{"):
+        Monitoring(slices=slices)
+
+
+def test_a_number_without_a_bound_is_told_without_one():
+    with pytest.raises(ValueError, match="^labels_within is 0 and must be a finite number above 0$"):
+        Monitoring(labels_within=0)
+    with pytest.raises(
+        ValueError, match="^usual_labels is 2 and must be a finite number above 0, at most 1$"
+    ):
+        Monitoring(usual_labels=2)
+
+
 def test_refused_rows_are_not_counted(model, row):
     with pytest.raises(inprocml.InvalidRow):
         model.predict({**row, "amount": "much"})
@@ -118,6 +135,10 @@ def test_refused_rows_are_not_counted(model, row):
 def test_another_reference_is_no_reference(model):
     with pytest.raises(ValueError, match="yesterday"):
         model.drift("yesterday")
+    with pytest.raises(
+        ValueError, match="a DataFrame, a mapping of columns, a list of rows.*a list of their paths"
+    ):
+        model.drift("nofile.csv")
 
 
 def test_each_version_has_its_own_report(model, row, add_version):

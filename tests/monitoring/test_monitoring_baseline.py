@@ -316,8 +316,19 @@ def test_of_two_probabilities_that_mirror_one_another_one_is_watched():
         return [each.name for each in layout_of(told).series if each.role == "output"]
 
     assert watched(1 - p, p) == ["probability[1]"]
-    assert watched(p, p) == ["probability[0]", "probability[1]"]
     assert len(watched(p / 2, 1 - p, p / 2)) == 3
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 60))
+def test_scores_near_0_and_1_are_watched_once_too(seed, steepness):
+    margin = np.random.default_rng(seed).normal(size=400) * steepness
+    p = (1 / (1 + np.exp(-margin))).astype(np.float32)
+    q = (1 / (1 + np.exp(margin))).astype(np.float32)  # tells more apart where p is 1
+    told = build_baseline(
+        TRANSFORM.schema, TRANSFORM.columns(table(400)), {"probability": np.stack([q, p], 1)}
+    )
+    read = Baseline.from_json(told.to_json())
+    assert list(told.watched_outputs) == list(read.watched_outputs) == ["probability[1]"]
 
 
 def test_unrest_is_written_and_read_and_belongs_to_the_series():

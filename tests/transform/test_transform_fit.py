@@ -208,6 +208,21 @@ def test_no_two_features_have_one_name(drawn):
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("x\ny", r"'x\ny'"),
+        ("", "''"),
+        ("\x1b[2J\u202e", r"'\x1b[2J\u202e'"),
+        ("n" * 257, f"'{'n' * 40}'..."),
+    ],
+)
+def test_a_name_that_cannot_be_is_shown_and_cut(name, shown):
+    with pytest.raises(ValueError, match="1 to 256 printable characters") as caught:
+        Transform({"amount": Numeric(), name: Numeric()})
+    assert str(caught.value).endswith(f"characters, not {shown}")
+
+
 def test_names_with_marks_are_fine_where_nothing_else_could_be_meant():
     fields = {"a=b": Category(), "# of seats": Numeric(), "t": Timestamp(parts=("hour",)), "t.day": Numeric()}
     assert dict(Transform(fields).fields) == fields

@@ -62,6 +62,10 @@ def _column(table: Any, name: str) -> list[Any] | None:
     if name not in present:
         return None
     column = table[name]
+    if hasattr(column, "isna"):  # of pandas, where NaN is also what is missing
+        gaps = column.isna()
+        found = [None if gap else each for each, gap in zip(column.to_list(), gaps.to_list(), strict=True)]
+        return None if all(gaps) else found
     plain = next((getattr(column, how) for how in ("to_list", "to_pylist") if hasattr(column, how)), None)
     return list(column if plain is None else plain())
 
@@ -112,7 +116,7 @@ class _Audit:
                 )
                 continue
             found = []
-            if FEATURES in logged and made is not None and not _absent(logged[FEATURES][place]):
+            if FEATURES in logged and made is not None and logged[FEATURES][place] is not None:
                 found = self._in_features(row, made[good], logged[FEATURES][place])
             said = {name: logged[name][place] for name in _ANSWERS if name in logged}
             self._note([*found, *self._in_answers(row, answers[good], said)])
@@ -159,8 +163,9 @@ class _Audit:
         found = []
         for name, given in logged.items():
             wanted = getattr(answer, name)
-            if not _absent(given) and wanted is not None and not _alike(wanted, given):
-                found.append(Difference(row, (), name, wanted, given))
+            if given is not None and wanted is not None and not _alike(wanted, given):
+                told = given.item() if isinstance(given, np.generic) else given
+                found.append(Difference(row, (), name, wanted, told))
         return found
 
     def report(self, drift: DriftReport) -> SkewReport:
@@ -178,11 +183,6 @@ class _Audit:
         )
 
 
-def _absent(value: Any) -> bool:
-    """Whether nothing was logged: a frame has NaN there."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
 def _number(value: Any) -> float:
     """Return a logged number; what is none differs from all, but for a missing one, which is NaN."""
     try:
@@ -193,5 +193,7 @@ def _number(value: Any) -> float:
 
 def _alike(wanted: Any, given: Any) -> bool:
     if isinstance(wanted, float) and not isinstance(given, str | bool):
-        return bool(abs(_number(given) - wanted) <= _NEAR * max(1.0, abs(wanted)))
+        found = _number(given)
+        both = math.isnan(found) and math.isnan(wanted)
+        return both or found == wanted or bool(abs(found - wanted) <= _NEAR * max(1.0, abs(wanted)))
     return bool(wanted == given)

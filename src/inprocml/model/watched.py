@@ -66,7 +66,7 @@ class Watched:
         wanted = _reference(rows if isinstance(rows, str) else reference)
         if isinstance(rows, Served | str):
             return reported(_watched(self), wanted)
-        _check_rows(rows, "drift", "; of the rows served: nothing, 'train' or 'live'")
+        _check_rows(rows, "drift", f", {_FILES}; of the rows served: nothing, 'train' or 'live'")
         if wanted is not Reference.TRAIN:
             raise ValueError("rows that are given are compared with training; leave reference= out")
         from inprocml.model.replayed import drift_of  # loaded by those who ask
@@ -79,7 +79,8 @@ class Watched:
         ``log`` is a table or an iterator of rows: the row's fields and, of what was logged when it was
         served, ``features`` (a list, or a mapping from the names of ``Transform.get_feature_names_out``),
         ``value`` and ``probability``. Features may be off by ``tolerance``, relative to 1 or to the feature,
-        probabilities by 0.001. All rows are compared with training besides (``drift``). They do not count as
+        probabilities by 0.001. NaN differs from every number, and None, or NaN in a pandas DataFrame, says
+        that nothing was logged. All rows are compared with training besides (``drift``). They do not count as
         served. Raises as ``version`` does where none is loaded, and ``TypeError`` for what is no log; rows
         that are refused are told as differing.
         """
@@ -112,13 +113,14 @@ class Watched:
         return monitor.labelled.report()
 
 
+_ROWS = "a table (a DataFrame, a mapping of columns, a list of rows), or an iterator of rows or tables"
+_FILES = "or files, by a list of their paths"
+
+
 def _check_rows(given: object, what: str, more: str = "") -> None:
     """Raise ``TypeError`` unless these can be rows: a table, or an iterator of rows or tables."""
     if isinstance(given, str | bytes | bytearray) or not (is_table(given) or isinstance(given, Iterable)):
-        raise TypeError(
-            f"{what} takes a table (a DataFrame, columns, a list of rows) or an iterator of rows or tables"
-            f"{more}; not {type(given).__name__}"
-        )
+        raise TypeError(f"{what} takes {_ROWS}{more}; not {type(given).__name__}")
 
 
 def _reference(named: Any) -> Reference:
@@ -127,8 +129,8 @@ def _reference(named: Any) -> Reference:
     except ValueError:
         known = " or ".join(repr(each.value) for each in Reference)
         raise ValueError(
-            f"drift of the rows served is told against {known}, not {named!r}; other rows are given as a "
-            "table or an iterator of rows"
+            f"drift of the rows served is told against {known}, not {named!r:.200}; other rows are given as "
+            f"{_ROWS}, {_FILES}"
         ) from None
 
 

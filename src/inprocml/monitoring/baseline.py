@@ -100,9 +100,9 @@ class Baseline:
     def watched_outputs(self) -> Mapping[str, BinCounts]:
         """The outputs that are watched: of the two probabilities of two classes the second alone.
 
-        The first says the same once more.
+        The first says the same once more, however their bins came out.
         """
-        if not _mirrored(self.outputs):
+        if tuple(self.outputs) != _TWO:
             return self.outputs
         return {_TWO[1]: self.outputs[_TWO[1]]}
 
@@ -233,10 +233,19 @@ def came_once(column: NDArray[Any]) -> NDArray[np.bool_]:
     return np.array([value is not None and times[value] == 1 for value in values], np.bool_)
 
 
+def _sample(document: dict[str, str], told: Baseline) -> bytes:
+    """Return a sample of the columns that are watched; bundles packed earlier may hold one more."""
+    if tuple(told.outputs) != _TWO or _mirrored(told.outputs):
+        return binned.read(document, told.watched(), told.rows)
+    bins = [counted.bins for counted in (*told.fields.values(), *told.outputs.values())]
+    return binned.read_without(document, bins, told.rows, len(told.fields))
+
+
 def _mirrored(outputs: Mapping[str, BinCounts]) -> bool:
-    """Whether there are two columns, and the bins of one are one minus those of the other."""
-    if tuple(outputs) != _TWO:
-        return False
+    """Whether the bins of one probability are one minus those of the other: once both were watched if not.
+
+    Near 0 float32 tells more apart than near 1, so that bins of the same rows may differ there.
+    """
     first, second = (np.array(getattr(outputs[name].bins, "edges", ()), np.float64) for name in _TWO)
     return len(first) == len(second) and bool(np.allclose(first + second[::-1], 1, rtol=0, atol=1e-5))
 
@@ -317,11 +326,8 @@ class _Document(Strict):
             if self.stretches is not None:
                 raise ValueError("stretches without a sample")
             return found
-        return replace(
-            found,
-            sample=binned.read(self.sample, found.watched(), self.rows),
-            stretches=read_stretches(self.stretches or (), self.rows),
-        )
+        sample, stretches = _sample(self.sample, found), read_stretches(self.stretches or (), self.rows)
+        return replace(found, sample=sample, stretches=stretches if sample else ())
 
 
 def _restless(

@@ -17,6 +17,7 @@ from inprocml.schema.sound import Strict as Finite
 from inprocml.schema.sound import sound
 
 __all__ = [
+    "FROM_DICT",
     "MOST_COLUMNS",
     "CountDocument",
     "EventDocument",
@@ -33,6 +34,7 @@ __all__ = [
 
 _KIND = "drift_event@1"
 _WHAT = "the drift event"
+FROM_DICT = "Give from_dict what to_dict returned, unchanged"
 _SPECIAL = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 MOST_COLUMNS = 20_000
 """The inputs and the outputs that a baseline may have."""
@@ -48,7 +50,7 @@ def write_event(event: DriftEvent) -> dict[str, Any]:
 def read_event(document: Mapping[str, Any]) -> DriftEvent:
     """Return the event as ``DriftEvent.from_dict`` says."""
     known_kind(document, _KIND, _WHAT)
-    return sound(_WHAT, lambda: EventDocument.model_validate(document).event())
+    return sound(_WHAT, lambda: EventDocument.model_validate(document).event(), now=FROM_DICT)
 
 
 def known_kind(document: object, kind: str, what: str) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from inprocml.monitoring.bins import Bins, HourOfWeekBins
 
-__all__ = ["KIND", "MOST_ROWS", "Rows", "in_rows", "numbers", "read", "taken", "written"]
+__all__ = ["KIND", "MOST_ROWS", "Rows", "in_rows", "numbers", "read", "read_without", "taken", "written"]
 
 KIND = "places@1"
 MOST_ROWS = 500
@@ -54,6 +54,35 @@ def written(rows: Rows) -> dict[str, str]:
 
 def read(document: dict[str, str], bins: Sequence[Bins], rows: int) -> bytes:
     """Return the bytes of what was ``written``; ``ValueError`` for what no ``rows`` rows can be."""
+    found = _decoded(document)
+    sizes = np.array([bins[place].size for place in taken(bins)], np.intp)
+    if not len(sizes) or not found or len(found) % len(sizes):
+        raise ValueError("places must be whole rows of the columns that are taken")
+    made = np.frombuffer(found, np.uint8).reshape(-1, len(sizes))
+    if len(made) > min(rows, MOST_ROWS) or (made >= sizes).any():
+        raise ValueError("places must be bins that there are, of no more rows than were counted")
+    return found
+
+
+def read_without(document: dict[str, str], bins: Sequence[Bins], rows: int, left: int) -> bytes:
+    """Return as ``read`` the columns of ``bins`` but for the place ``left``, which may have been written too.
+
+    ``pack`` writes all the rows that a sample can have, so that the length says which. Where the column left
+    out makes room for a 48th, the length is the same: nobody knows of which it is, and nothing is returned.
+    """
+    before, now = taken(bins), [*bins[:left], *bins[left + 1 :]]
+    if left not in before:
+        return read(document, now, rows)
+    if len(before) == len(taken(now)):
+        _decoded(document)
+        return b""
+    if len(_decoded(document)) != min(rows, MOST_ROWS) * len(before):
+        return read(document, now, rows)
+    made = np.frombuffer(read(document, bins, rows), np.uint8).reshape(-1, len(before))
+    return np.delete(made, before.index(left), axis=1).tobytes()
+
+
+def _decoded(document: dict[str, str]) -> bytes:
     if set(document) != {"kind", "places"} or document["kind"] != KIND:
         raise ValueError(f"a sample has kind, {KIND}, and places")
     if len(document["places"]) > (MOST_ROWS * _MOST_COLUMNS + 2) // 3 * 4:
@@ -64,10 +93,4 @@ def read(document: dict[str, str], bins: Sequence[Bins], rows: int) -> bytes:
         raise ValueError("places must be base64") from error
     if base64.b64encode(found).decode() != document["places"]:
         raise ValueError("places must be base64 as it is written")
-    sizes = np.array([bins[place].size for place in taken(bins)], np.intp)
-    if not len(sizes) or not found or len(found) % len(sizes):
-        raise ValueError("places must be whole rows of the columns that are taken")
-    made = np.frombuffer(found, np.uint8).reshape(-1, len(sizes))
-    if len(made) > min(rows, MOST_ROWS) or (made >= sizes).any():
-        raise ValueError("places must be bins that there are, of no more rows than were counted")
     return found

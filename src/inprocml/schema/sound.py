@@ -15,10 +15,10 @@ __all__ = ["Strict", "first_issue", "no_crowd", "sound"]
 T = TypeVar("T")
 
 
-def sound(what: str, build: Callable[[], T], *, where: str = "") -> T:
+def sound(what: str, build: Callable[[], T], *, where: str = "", now: str | None = None) -> T:
     """Return what ``build`` makes of the document ``what``; whatever its values provoke becomes ``Corrupt``.
 
-    ``where`` names the part of the document that is being built.
+    ``where`` names the part of the document that is being built; ``now`` says what to do.
     """
     try:
         return build()
@@ -28,7 +28,8 @@ def sound(what: str, build: Callable[[], T], *, where: str = "") -> T:
         why = found.reason
     except (ValueError, TypeError, ArithmeticError) as found:
         why = str(found)
-    raise corrupt(what, f"{where}: {why}" if where else why)
+    why = f"{where}: {why}" if where else why
+    raise corrupt(what, why) if now is None else corrupt(what, why, now=now)
 
 
 def no_crowd(document: object, members: int) -> object:

@@ -65,9 +65,9 @@ def crowded(text: str) -> bool:
     return text.count("[") + text.count("{") > _MOST_PARTS
 
 
-def corrupt(what: str, why: str) -> Corrupt:
-    """Return the error for the document ``what``."""
-    return Corrupt(f"{what} cannot be read: {why}. Take the file from where it was packed again.")
+def corrupt(what: str, why: str, *, now: str = "Take the file from where it was packed again") -> Corrupt:
+    """Return the error for the document ``what``; ``now`` says what to do."""
+    return Corrupt(f"{what} cannot be read: {why}. {now}.")
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

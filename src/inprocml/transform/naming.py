@@ -12,6 +12,8 @@ __all__ = ["LONGEST_NAME", "check_distinct", "valid_name"]
 
 LONGEST_NAME = 256
 
+_SHOWN = 40
+
 _MARKS = "=#"  # what follows a field's name (or a calendar part's) in the names of its features
 
 
@@ -20,7 +22,8 @@ def valid_name(name: object) -> str:
     if not isinstance(name, str):
         raise TypeError(f"a field name is a string, not {type(name).__name__}")
     if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
-        raise ValueError(f"a field name has 1 to {LONGEST_NAME} printable characters")
+        shown = ascii(name) if len(name) <= _SHOWN else f"{name[:_SHOWN]!a}..."
+        raise ValueError(f"a field name has 1 to {LONGEST_NAME} printable characters, not {shown}")
     return str.__str__(name)
 
 

@@ -71,6 +71,24 @@ def test_json_holds_all_of_it_exactly(report):
     )
     assert document["metrics"].keys() == report.metrics.keys()
     assert again.since == report.since
+    assert again == report
+
+
+def test_reports_are_equal_by_their_content():
+    assert report_two() == report_two()
+    assert report_two() != report_two(seed=1)
+    assert report_numbers() == report_numbers() != empty()
+    one, other = report_two(slices=SLICED), report_two(slices=SLICED)
+    assert one == other
+    assert one.settings == other.settings
+    other.counters.delays[0] += 1
+    assert one != other
+    other.counters.delays[0] -= 1
+    next(iter(other.counters.cohorts.values())).counts[0] += 1
+    assert one != other
+    assert one.counters != "counters"
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(one.counters)
 
 
 PARTS = ["kind", "at", "model", "scope", "workers", "settings", "counters"]
@@ -85,7 +103,9 @@ def test_what_is_no_report_is_refused(part, wrong):
         return
     if (part, wrong) == ("model", "x"):
         return
-    with pytest.raises(Corrupt, match="the report of quality"):
+    with pytest.raises(
+        Corrupt, match=r"the report of quality.*Give from_dict what to_dict returned, unchanged\.$"
+    ):
         QualityReport.from_dict(document | {part: wrong})
     with pytest.raises(Corrupt):
         QualityReport.from_dict({name: value for name, value in document.items() if name != part})
@@ -105,7 +125,9 @@ def test_settings_that_cannot_be_are_refused(wrong):
 def test_cohorts_of_a_time_that_no_calendar_has_are_refused(number):
     document = json.loads(json.dumps(REPORTS[0].to_dict()))
     document["counters"]["cohorts"][0]["number"] = number
-    with pytest.raises(Corrupt, match="the report of quality"):
+    with pytest.raises(
+        Corrupt, match=r"the report of quality.*Give from_dict what to_dict returned, unchanged\.$"
+    ):
         QualityReport.from_dict(document)
 
 

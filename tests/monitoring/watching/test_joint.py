@@ -15,7 +15,8 @@ from tests.monitoring.watching.watched import START, Clock, Idle
 from inprocml import Category, Numeric, Timestamp, Transform
 from inprocml.errors import Corrupt, Unsupported
 from inprocml.monitoring import Baseline, DriftReport, Monitor, Monitoring, build_baseline, layout_of
-from inprocml.monitoring.sample import with_sample
+from inprocml.monitoring.places import in_rows, written
+from inprocml.monitoring.sample import drawn, with_sample
 from inprocml.monitoring.verdict import Joint, Reference, State
 from inprocml.monitoring.watching.joint import Together, dumped, loaded
 
@@ -257,6 +258,51 @@ def test_a_baseline_without_training_rows_is_read_as_ever():
     bare = build_baseline(TRANSFORM.schema, TRAINING)
     assert "sample" not in json.loads(bare.to_json())
     assert len(Baseline.from_json(bare.to_json()).sampled) == 0
+
+
+def saturated(count, fields=3):
+    """Columns and two probabilities near 0 and 1, where the bins of both do not mirror one another."""
+    draw = np.random.default_rng(4)
+    columns = {f"f{place}": draw.normal(size=count) for place in range(fields)}
+    margin = 40 * draw.normal(size=count)
+    p, q = (1 / (1 + np.exp(np.stack([-margin, margin])))).astype(np.float32)
+    transform = Transform({name: Numeric() for name in columns}).fit(columns)
+    outputs = {"probability": np.stack([q, p], axis=1)}
+    return with_sample(build_baseline(transform.schema, columns, outputs), columns, outputs), columns, outputs
+
+
+def as_of_old(told, columns, outputs):
+    """Write as releases did that watched both probabilities."""
+    chosen, bins = drawn(told.rows), {**told.fields, **told.outputs}
+    given = {**columns, **{name: outputs["probability"][:, at] for at, name in enumerate(told.outputs)}}
+    rows = [counted.bins.places(np.asarray(given[name])[chosen]) for name, counted in bins.items()][:48]
+    return json.dumps(json.loads(told.to_json()) | {"sample": written(in_rows(rows))})
+
+
+@pytest.mark.parametrize("count", [7, 450, 3_000])
+@pytest.mark.parametrize("fields", [1, 3, 46, 48, 50])
+def test_a_sample_of_both_probabilities_is_read_as_of_the_second_alone(count, fields):
+    told, columns, outputs = saturated(count, fields)
+    old = Baseline.from_json(as_of_old(told, columns, outputs))
+    assert old == told == Baseline.from_json(told.to_json())
+    assert old.sampled.shape == (min(count, 500), min(fields + 1, 48))
+
+
+def test_a_sample_that_may_be_of_either_probability_is_left_out():
+    told, columns, outputs = saturated(900, 47)
+    for text in (as_of_old(told, columns, outputs), told.to_json()):
+        read = Baseline.from_json(text)
+        assert (len(read.sampled), read.stretches) == (0, ())
+        assert list(read.watched_outputs) == ["probability[1]"]
+
+
+def test_a_damaged_sample_of_both_probabilities_is_refused():
+    told, columns, outputs = saturated(450)
+    document = json.loads(as_of_old(told, columns, outputs))
+    for rows in (np.full((450, 5), 255), np.zeros((449, 5)), np.zeros((451, 5))):
+        document["sample"] = written(rows.astype(np.uint8))
+        with pytest.raises(Corrupt, match="places must be"):
+            Baseline.from_json(json.dumps(document))
 
 
 def test_a_baseline_of_ten_rows_keeps_ten():

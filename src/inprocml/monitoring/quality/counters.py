@@ -27,7 +27,7 @@ LOSSES = ("evicted", "expired", "unusable", "store_failures", "failures")
 _KIND = "quality-counters@1"
 
 
-@dataclass
+@dataclass(eq=False)
 class Counters:
     """What was counted: additive, bounded, for ever.
 
@@ -74,6 +74,15 @@ class Counters:
         """Count how long a matched label took."""
         self.delays[bisect_left(DELAYS, seconds)] += 1
         self.delay_seconds += int(max(0.0, seconds))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the counts are the same."""
+        if not isinstance(other, Counters):
+            return NotImplemented
+        same = (self.classes, self.slice_names) == (other.classes, other.slice_names)
+        return same and self.document() == other.document()
+
+    __hash__ = None  # type: ignore[assignment]  # it counts on
 
     def __add__(self, other: Self) -> Self:
         if (self.classes, self.slice_names) != (other.classes, other.slice_names):

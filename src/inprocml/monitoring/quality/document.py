@@ -16,6 +16,7 @@ __all__ = ["read", "write"]
 
 _KIND = "quality_report@1"
 _WHAT = "the report of quality"
+_NOW = "Give from_dict what to_dict returned, unchanged"
 _MOST_NAME = 1_024
 _LATEST = 1e11  # seconds since 1970: the year 5138
 
@@ -52,7 +53,7 @@ def write(report: QualityReport) -> dict[str, Any]:
 def read(document: Mapping[str, Any]) -> QualityReport:
     """Return the report as ``QualityReport.from_dict`` says."""
     if not isinstance(document, Mapping):
-        raise corrupt(_WHAT, "it is no object")
+        raise corrupt(_WHAT, "it is no object", now=_NOW)
     kind = document.get("kind")
     if isinstance(kind, str) and kind != _KIND:
         raise Unsupported(
@@ -66,7 +67,7 @@ def read(document: Mapping[str, Any]) -> QualityReport:
         told = _said(document)
         return replace(report_of(settings, counters, told.pop("at"), told.pop("since")), **told)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-        raise corrupt(_WHAT, f"it holds what cannot be ({type(error).__name__})") from error
+        raise corrupt(_WHAT, f"it holds what cannot be ({type(error).__name__})", now=_NOW) from error
 
 
 def _check_times(counters: Counters, length: float) -> None:

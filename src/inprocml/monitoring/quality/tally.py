@@ -128,6 +128,13 @@ class ClassTally:
             losses = np.stack([log, log * log, brier, brier * brier], axis=1)
             self.losses += np.rint(losses * LOSS_UNIT).astype(np.int64).sum(axis=0)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ClassTally):
+            return NotImplemented
+        return self.classes == other.classes and bool(np.array_equal(self.counts, other.counts))
+
+    __hash__ = None  # type: ignore[assignment]  # it counts on
+
     def __add__(self, other: Self) -> Self:
         return type(self)(self.classes, self.counts + other.counts)
 
@@ -184,6 +191,15 @@ class NumberTally:
         squares = errors * errors
         sums = [np.abs(errors), squares, squares * squares, errors, truths, truths * truths]
         self.counts[:7] += [float(len(errors)), *(float(each.sum()) for each in sums)]
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            bool(np.array_equal(self.counts, other.counts))
+            if isinstance(other, NumberTally)
+            else NotImplemented
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # it counts on
 
     def __add__(self, other: Self) -> Self:
         return type(self)(self.counts + other.counts)

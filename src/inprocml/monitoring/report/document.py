@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from inprocml.monitoring.documents import (
+    FROM_DICT,
     MOST_COLUMNS,
     CountDocument,
     EventDocument,
@@ -44,7 +45,7 @@ def write(report: DriftReport) -> dict[str, Any]:
 def read(document: Mapping[str, Any]) -> DriftReport:
     """Return the report as ``DriftReport.from_dict`` says."""
     known_kind(document, _KIND, _WHAT)
-    return sound(_WHAT, lambda: _Document.model_validate(document).report())
+    return sound(_WHAT, lambda: _Document.model_validate(document).report(), now=FROM_DICT)
 
 
 class _Moment(Strict):

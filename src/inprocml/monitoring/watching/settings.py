@@ -64,6 +64,7 @@ class Monitoring:
         _check_above("labels_within", self.labels_within, math.inf)
         if self.usual_labels is not None:
             _check_above("usual_labels", self.usual_labels, 1.0)
+        _check_slices(self.slices)
         self.judged("regression", ())  # what else does not fit together is said here
         if not isinstance(self.folder, str | os.PathLike | None):
             raise TypeError(f"folder must be a path, not {type(self.folder).__name__}")
@@ -102,6 +103,12 @@ def _names(private: object, slices: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(private)
 
 
+def _check_slices(slices: object) -> None:
+    given = list(slices.values()) if isinstance(slices, Mapping) else [""]
+    if any(isinstance(values, str | bytes) or not isinstance(values, Collection) for values in given):
+        raise TypeError("slices must be several values of each field, as in slices={'country': ('de', 'fr')}")
+
+
 def _check_capture(capture: object) -> None:
     if capture is None:
         return
@@ -115,4 +122,5 @@ def _check_above(name: str, value: object, most: float) -> None:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, not {type(value).__name__}")
     if not 0 < float(value) < math.inf or float(value) > most:
-        raise ValueError(f"{name} is {value!r} and must be a finite number above 0, at most {most:g}")
+        bound = "" if most == math.inf else f", at most {most:g}"
+        raise ValueError(f"{name} is {value!r} and must be a finite number above 0{bound}")

@@ -172,6 +172,15 @@ def test_what_is_read_is_shown(data):
     report.merge(report).to_dict()
 
 
+@pytest.mark.parametrize("place", [0, 99, 300, 499, 700, 703])
+def test_more_rows_than_integers_sum_are_refused(place):
+    for count in (2**53, 2**63 - 1):
+        document = json.loads(json.dumps(REPORTS[0].to_dict()))
+        document["counters"]["cohorts"][0]["tally"]["counts"][place] = count
+        with pytest.raises(Corrupt, match="the report of quality"):
+            QualityReport.from_dict(document)
+
+
 def test_hosts_add_up_and_figures_are_computed_again():
     one, other = report_two(seed=0), report_two(seed=1)
     both = one.merge(other)

@@ -47,6 +47,8 @@ MOST_CLASSES = 32
 LARGEST = 1e30
 """Numbers beyond are no answers and no labels; the fourth power of an error must stay finite."""
 
+_MOST_ROWS = 2**48  # of one bin; sums over bins, cohorts and hosts stay integers of 64 bits
+
 _LEAST = 1e-7  # float32 does not tell probabilities nearer to 0 or 1; a log loss is at most 16.1
 
 
@@ -257,4 +259,6 @@ def built(given: Sequence[Any] | Integers, classes: int) -> Tally:
         raise ValueError("counts are out of range") from error
     if (tally.counts < 0).any() or (tally.positives > tally.rows).any():
         raise ValueError("counts are not negative, and positives are some of the rows")
+    if any((rows > _MOST_ROWS).any() for rows in (tally.rows, tally.seen_rows, tally.confusion)):
+        raise ValueError("no model has so many rows")
     return tally

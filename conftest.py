@@ -14,7 +14,8 @@ from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 def _enter(namespace: dict[str, Any]) -> None:
     namespace["__name__"] = "__main__"  # what a page pasted into a file would see
     namespace["_home"] = Path.cwd()
-    namespace["_folder"] = tempfile.TemporaryDirectory(prefix="inprocml-docs-")
+    # a model that a page leaves open may write while the folder goes
+    namespace["_folder"] = tempfile.TemporaryDirectory(prefix="inprocml-docs-", ignore_cleanup_errors=True)
     os.chdir(namespace["_folder"].name)
 
 

@@ -59,6 +59,28 @@ def test_a_table_is_counted_as_its_rows_are(tmp_path):
     other.close()
 
 
+def test_a_look_that_takes_long_decides_and_counts_the_rest_later(tmp_path):
+    """Beside busy threads each chunk of rows may wait for the interpreter's lock."""
+    clock = Clock()
+
+    class Slow(Clock):
+        def __call__(self):
+            clock.now += 0.3
+            return clock.now
+
+    monitor = monitor_of(tmp_path, Slow())
+    serve(monitor, ROWS * 3)
+    counted = []
+    for _ in range(12):
+        monitor.look()
+        counted.append(monitor.numbers()["rows"])
+    assert 0 < counted[0] < 1_800
+    assert counted == sorted(counted)
+    assert counted[-1] == 1_800, "what was let through and not counted may be counted later"
+    assert monitor.numbers()["seen"] == 1_800
+    monitor.close()
+
+
 def test_of_too_many_rows_a_part_is_counted_and_all_are_told(tmp_path):
     clock = Clock()
     monitor = monitor_of(tmp_path, clock, most_rows=100)

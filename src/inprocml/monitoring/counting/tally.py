@@ -35,6 +35,8 @@ before it came to this file; processes whose records cannot be read."""
 _NAMES = 1024  # bytes of unseen values' names for each column
 _LONGEST = 64  # characters of a name
 
+_Binned = tuple[NDArray[np.intp], NDArray[np.intp]]
+
 
 @dataclass(frozen=True)
 class Form:
@@ -124,28 +126,33 @@ class Tally:
             raise ValueError("columns of the same rows must be of one length")
         rows, numeric = lengths.pop() if lengths else 0, self.form.numeric
         numbers = np.array([columns[place] for place in numeric], np.float64).reshape(len(numeric), rows)
-        places = self._places(columns, numbers)
         moments, infinite = self.form.numbers.moments(numbers), self.form.numbers.infinite(numbers)
-        found = zip(places, self.form.layout.series, strict=True)
-        self.counts += self.form.layout.joined(
-            [np.bincount(where, minlength=each.bins.size) for where, each in found]
-        )
+        binned = self._binned(columns, numbers)
+        self.counts += self.form.layout.joined([counts for _, counts in binned])
         self.moments[numeric] = both_moments(self.moments[numeric], moments)
         self.infinite[numeric] += infinite
         for place in self.names:
-            self._add_names(place, columns[place], places[place])
+            self._add_names(place, columns[place], *binned[place])
         self.numbers["rows"] += rows
-        return places
+        return [places for places, _ in binned]
 
-    def _places(self, columns: Sequence[NDArray[Any]], numbers: Matrix) -> list[NDArray[np.intp]]:
-        found = dict(zip(self.form.numeric, self.form.numbers.places(numbers), strict=True))
-        series = enumerate(zip(self.form.layout.series, columns, strict=True))
-        return [found[at] if at in found else each.bins.places(column) for at, (each, column) in series]
+    def _binned(self, columns: Sequence[NDArray[Any]], numbers: Matrix) -> list[_Binned]:
+        """Return the bin of each value, and how many lie in each bin, of each series."""
+        places = self.form.numbers.places(numbers)
+        counted = zip(places, self.form.numbers.counted(places), strict=True)
+        found = dict(zip(self.form.numeric, counted, strict=True))
+        for place, (each, column) in enumerate(zip(self.form.layout.series, columns, strict=True)):
+            if place not in found:
+                where = each.bins.places(column)
+                found[place] = where, np.bincount(where, minlength=each.bins.size)
+        return [found[place] for place in range(len(columns))]
 
-    def _add_names(self, place: int, column: NDArray[Any], where: NDArray[np.intp]) -> None:
+    def _add_names(
+        self, place: int, column: NDArray[Any], where: NDArray[np.intp], counts: NDArray[np.intp]
+    ) -> None:
         series = self.form.layout.series[place]
-        unseen = column[where == series.bins.size - 2]
-        if len(unseen) and not series.private:
+        if counts[-2] and not series.private:  # looked for where there are any: most often not
+            unseen = column[where == series.bins.size - 2]
             values, times = np.unique([str(value)[:_LONGEST] for value in unseen], return_counts=True)
             self.names[place].add(zip(values.tolist(), times.tolist(), strict=True))
 

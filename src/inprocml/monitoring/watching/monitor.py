@@ -37,10 +37,10 @@ __all__ = ["Known", "Monitor"]
 
 T = TypeVar("T")
 
-
-_CHUNK = 512  # rows at a time: some two milliseconds
+_CHUNK = 500  # rows at a time: a millisecond; in calls of more numpy gives away the interpreter's lock
 _BREATH = 0.0005  # seconds between them, in which requests have the interpreter's lock
 _EVALUATE_SECONDS = 5.0
+_LONG = 1.0  # seconds of a look: beside busy threads rows may come quicker than they can be counted
 
 
 class Monitor:
@@ -325,16 +325,17 @@ class Monitor:
         numbers["dropped"] += lost
         numbers["sampled_out"] += drops - lost
         numbers["failed"] += failures
-        while first < waiting:  # some at a time, from first to last: they are still in the processor's cache
+        # some at a time, from first to last: they are in the processor's cache; what takes long waits
+        while first < waiting and (not first or self._clock() - self._looked_at < _LONG):
             if first:
                 self._breathe()
             seen = self._waiting.take(min(_CHUNK, waiting - first))
             if not seen:
                 break
-            self._count_some(
-                seen, chosen[bisect_left(chosen, first) : bisect_left(chosen, first + len(seen))], first
-            )
+            part = chosen[bisect_left(chosen, first) : bisect_left(chosen, first + len(seen))]
+            self._count_some(seen, part, first)
             first += len(seen)
+        self._sample.back(len(chosen) - bisect_left(chosen, first))
 
     def _breathe(self) -> None:
         self._breath.acquire(timeout=_BREATH)

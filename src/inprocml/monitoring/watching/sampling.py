@@ -25,6 +25,10 @@ class Sample:
         self._allowed -= count
         return count
 
+    def back(self, rows: int) -> None:
+        """Allow so many rows again: they were let through, and are not counted yet."""
+        self._allowed += rows
+
     def of(self, rows: Sequence[T], now: float) -> Sequence[T]:
         """Return those that may be counted, in their order; a clock that steps back allows none."""
         passed, self._at = max(0.0, now - self._at), now

@@ -135,7 +135,8 @@ def test_rows_in_the_order_of_time_tell_how_far_stretches_of_them_lie_apart(flig
     four["delay"][300:450] = [120.0 + place % 40 for place in range(150)]  # a storm
     (found,) = pack_into(logistic, baseline=four).baseline.stretches
     assert found.rows == 150
-    assert min(found.train, found.live) > 0.9
+    # all of it is so far apart that nothing could lie beyond; what counts are stretches that hold half of it
+    assert 0.7 < min(found.train, found.live) <= max(found.train, found.live) < 0.935
 
 
 def test_a_baseline_that_breaks_the_schema_names_row_and_field(flights, pack_into, logistic):

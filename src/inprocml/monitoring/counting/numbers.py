@@ -31,9 +31,10 @@ class Numbers:
         self._edges = np.full((most, len(bins), 1), np.nan)
         for column, each in enumerate(bins):
             self._edges[: len(each.edges), column, 0] = each.edges
-        self._sizes = np.array([each.size for each in bins], np.intp)
-        self._missing = self._sizes[:, None] - 1
-        self._starts = (np.cumsum(self._sizes) - self._sizes)[:, None]
+        sizes = np.array([each.size for each in bins], np.intp)
+        self._missing = sizes[:, None] - 1
+        self._ends = np.cumsum(sizes)
+        self._starts = (self._ends - sizes)[:, None]
         self._narrow = np.uint8 if most < 256 else np.intp
 
     def places(self, columns: Matrix) -> NDArray[np.intp]:
@@ -69,9 +70,9 @@ class Numbers:
 
     def counted(self, places: NDArray[np.intp]) -> list[NDArray[np.intp]]:
         """Return how many values lie in each bin, an array for each column."""
-        ends = np.cumsum(self._sizes)
-        every = int(ends[-1]) if len(ends) else 0
-        return np.split(np.bincount((places + self._starts).reshape(-1), minlength=every), ends[:-1])
+        every = int(self._ends.max(initial=0))
+        found = np.bincount((places + self._starts).reshape(-1), minlength=every)
+        return np.split(found, self._ends[:-1])
 
 
 def both_moments(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:

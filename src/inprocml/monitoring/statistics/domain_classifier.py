@@ -70,12 +70,10 @@ def domain_classifier(
     """
     if permutations < 19:
         raise ValueError(f"{permutations} permutations cannot show a p-value below 0.05: ask for 19 or more.")
-    pool = pooled(reference, current, seed)
-    if isinstance(pool, Undefined):
-        return pool
-    rows, is_current = pool
-    draw = np.random.default_rng(seed)
-    half = _halves(is_current, draw)
+    parted = _parted(reference, current, seed)
+    if isinstance(parted, Undefined):
+        return parted
+    rows, is_current, half, draw = parted
     chance = _Chance(permutations, enough, draw, pause)
     aucs, chances, gains = [], [], []
     for side in (0, 1):
@@ -100,14 +98,23 @@ def domain_auc(reference: ArrayLike, current: ArrayLike, *, seed: int = 0) -> fl
     >>> domain_auc(rows, rows + 1) == domain_classifier(rows, rows + 1).auc
     True
     """
+    parted = _parted(reference, current, seed)
+    if isinstance(parted, Undefined):
+        return parted
+    rows, is_current, half, draw = parted
+    found = [_tested(rows, is_current, half == side, draw, no_pause).auc for side in (0, 1)]
+    return (found[0] + found[1]) / 2
+
+
+def _parted(
+    reference: ArrayLike, current: ArrayLike, seed: int
+) -> tuple[Floats, NDArray[np.bool_], NDArray[np.intp], np.random.Generator] | Undefined:
+    """Return the rows of both sides, which are current, the half that each is in, and what drew that."""
     pool = pooled(reference, current, seed)
     if isinstance(pool, Undefined):
         return pool
-    rows, is_current = pool
     draw = np.random.default_rng(seed)
-    half = _halves(is_current, draw)
-    found = [_tested(rows, is_current, half == side, draw, no_pause).auc for side in (0, 1)]
-    return (found[0] + found[1]) / 2
+    return *pool, _halves(pool[1], draw), draw
 
 
 def _halves(is_current: NDArray[np.bool_], draw: np.random.Generator) -> NDArray[np.intp]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["ENOUGH", "Cohort", "judged"]
+__all__ = ["ENOUGH", "Cohort", "judged", "latest", "to_come"]
 
 ENOUGH = 0.8
 """The part of the usual coverage that must have arrived."""
@@ -60,3 +60,14 @@ def judged(
         mature = needed is not None and until <= now and came > 0 and covered[number] >= needed
         found.append(Cohort(number, start, until, made, came, covered[number], mature))
     return tuple(found), usual
+
+
+def latest(cohorts: Sequence[Cohort], most: int) -> list[Cohort]:
+    """Return the last ones that are mature, ``most`` of them: those that figures are of."""
+    return [each for each in cohorts if each.mature][-most:]
+
+
+def to_come(cohorts: Sequence[Cohort]) -> list[Cohort]:
+    """Return those after the last one that is mature: most of their labels are not there yet."""
+    after = max((each.number for each in cohorts if each.mature), default=-1)
+    return [each for each in cohorts if each.number > after]

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from inprocml.errors import Unsupported
+from inprocml.monitoring.documents import FROM_DICT
 from inprocml.monitoring.quality.counters import Counters
 from inprocml.monitoring.quality.report import QualityReport, report_of
 from inprocml.monitoring.quality.settings import Settings
@@ -16,7 +17,6 @@ __all__ = ["read", "write"]
 
 _KIND = "quality_report@1"
 _WHAT = "the report of quality"
-_NOW = "Give from_dict what to_dict returned, unchanged"
 _MOST_NAME = 1_024
 _LATEST = 1e11  # seconds since 1970: the year 5138
 
@@ -53,7 +53,7 @@ def write(report: QualityReport) -> dict[str, Any]:
 def read(document: Mapping[str, Any]) -> QualityReport:
     """Return the report as ``QualityReport.from_dict`` says."""
     if not isinstance(document, Mapping):
-        raise corrupt(_WHAT, "it is no object", now=_NOW)
+        raise corrupt(_WHAT, "it is no object", now=FROM_DICT)
     kind = document.get("kind")
     if isinstance(kind, str) and kind != _KIND:
         raise Unsupported(
@@ -67,7 +67,7 @@ def read(document: Mapping[str, Any]) -> QualityReport:
         told = _said(document)
         return replace(report_of(settings, counters, told.pop("at"), told.pop("since")), **told)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-        raise corrupt(_WHAT, f"it holds what cannot be ({type(error).__name__})", now=_NOW) from error
+        raise corrupt(_WHAT, f"it holds what cannot be ({type(error).__name__})", now=FROM_DICT) from error
 
 
 def _check_times(counters: Counters, length: float) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from inprocml.monitoring.quality.calibration import calibrate
+from inprocml.monitoring.quality.calibration import Calibration, calibrate
 from inprocml.monitoring.quality.class_metrics import class_metrics
-from inprocml.monitoring.quality.cohorts import Cohort, judged
+from inprocml.monitoring.quality.cohorts import Cohort, judged, latest, to_come
 from inprocml.monitoring.quality.counters import Counters
 from inprocml.monitoring.quality.expected import expected_metrics
 from inprocml.monitoring.quality.interval import Estimate
@@ -27,7 +27,7 @@ from inprocml.monitoring.quality.settings import Settings
 from inprocml.monitoring.quality.tally import ClassTally, NumberTally, Tally, added, empty
 from inprocml.monitoring.verdict import State
 
-__all__ = ["QualityReport", "Scope", "clock", "report_of"]
+__all__ = ["QualityReport", "Scope", "clock", "report_of", "summed"]
 
 Scope = Literal["worker", "host", "hosts"]
 
@@ -153,13 +153,13 @@ def report_of(
     )
     mature = [each for each in cohorts if each.mature]
     tallies = [counters.cohorts[each.number] for each in mature]
-    recent = _sum(settings, tallies[-settings.recent :])
-    after = mature[-1].number if mature else -1
-    coming = [counters.cohorts[each.number] for each in cohorts if each.number > after]
+    recent = summed(counters, latest(cohorts, settings.recent))
     residual = _residual(settings, tallies)
     before = _residual(settings, tallies[:-1])
-    if residual is not None and since is None:
-        since = mature[_worse_from(settings, tallies, residual)].start
+    if residual is not None and since is None and _tells(settings, residual):
+        since = mature[
+            worse_from(tallies, residual, _promised(settings), dependence=settings.dependence)
+        ].start
     state, why = _verdict(settings, cohorts, usual, (residual, before, since), now)
     return QualityReport(
         state=state,
@@ -168,7 +168,7 @@ def report_of(
         rows=recent.labelled,
         coverage=usual,
         metrics=_estimates(recent, _expected(settings, recent)),
-        upcoming=_expected(settings, _sum(settings, coming)),
+        upcoming=_expected(settings, summed(counters, to_come(cohorts))),
         slices=_slices(settings, counters),
         cohorts=cohorts,
         residual=residual,
@@ -178,11 +178,17 @@ def report_of(
     )
 
 
-def _sum(settings: Settings, tallies: Sequence[Tally]) -> Tally:
-    total = empty(len(settings.classes))
-    for tally in tallies:
-        total = added(total, tally)
+def summed(counters: Counters, cohorts: Sequence[Cohort]) -> Tally:
+    """Return what was counted of some cohorts together."""
+    total = empty(counters.classes)
+    for each in cohorts:
+        total = added(total, counters.cohorts[each.number])
     return total
+
+
+def _promised(settings: Settings) -> Calibration | NumberTally | None:
+    reference = settings.reference
+    return calibrate(reference) if isinstance(reference, ClassTally) else reference
 
 
 def _estimates(tally: Tally, expected: Mapping[str, float]) -> dict[str, Estimate]:
@@ -197,8 +203,8 @@ def _estimates(tally: Tally, expected: Mapping[str, float]) -> dict[str, Estimat
 def _expected(settings: Settings, tally: Tally) -> dict[str, float]:
     if not isinstance(tally, ClassTally):
         return {}
-    reference = settings.reference
-    return expected_metrics(tally, calibrate(reference) if isinstance(reference, ClassTally) else None)
+    promised = _promised(settings)
+    return expected_metrics(tally, promised if isinstance(promised, Calibration) else None)
 
 
 def _slices(settings: Settings, counters: Counters) -> dict[str, dict[Any, dict[str, Estimate]]]:
@@ -210,22 +216,16 @@ def _slices(settings: Settings, counters: Counters) -> dict[str, dict[Any, dict[
 
 def _residual(settings: Settings, tallies: Sequence[Tally]) -> Residual | None:
     """Of suffix windows; as many are counted as there could be, so that the threshold stays the same."""
-    reference = settings.reference
+    promised = _promised(settings)
     z = critical(settings.budget, _LOOKS / settings.length, 7 * TESTS)  # 96 cohorts make 7 windows
     if settings.kind == "classes":
-        calibration = calibrate(reference) if isinstance(reference, ClassTally) else None
+        calibration = promised if isinstance(promised, Calibration) else None
         classes = [each for each in tallies if isinstance(each, ClassTally)]
         return worst_class_residual(classes, calibration, z, dependence=settings.dependence)
-    if not isinstance(reference, NumberTally):
+    if not isinstance(promised, NumberTally):
         return None
     numbers = [each for each in tallies if isinstance(each, NumberTally)]
-    return worst_number_residual(numbers, reference, z, dependence=settings.dependence)
-
-
-def _worse_from(settings: Settings, tallies: Sequence[Tally], residual: Residual) -> int:
-    reference = settings.reference
-    promised = calibrate(reference) if isinstance(reference, ClassTally) else reference
-    return worse_from(tallies, residual, promised, dependence=settings.dependence)
+    return worst_number_residual(numbers, promised, z, dependence=settings.dependence)
 
 
 def _verdict(

@@ -195,11 +195,9 @@ class NumberTally:
         self.counts[:7] += [float(len(errors)), *(float(each.sum()) for each in sums)]
 
     def __eq__(self, other: object) -> bool:
-        return (
-            bool(np.array_equal(self.counts, other.counts))
-            if isinstance(other, NumberTally)
-            else NotImplemented
-        )
+        if not isinstance(other, NumberTally):
+            return NotImplemented
+        return bool(np.array_equal(self.counts, other.counts))
 
     __hash__ = None  # type: ignore[assignment]  # it counts on
 

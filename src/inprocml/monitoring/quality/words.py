@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from inprocml.drawing import clean
 from inprocml.monitoring.quality.class_metrics import class_metrics
-from inprocml.monitoring.quality.cohorts import Cohort
+from inprocml.monitoring.quality.cohorts import latest, to_come
 from inprocml.monitoring.quality.interval import Estimate, Interval
 from inprocml.monitoring.quality.number_metrics import number_metrics
-from inprocml.monitoring.quality.report import QualityReport, clock
-from inprocml.monitoring.quality.tally import ClassTally, Tally, added, empty
+from inprocml.monitoring.quality.report import QualityReport, clock, summed
+from inprocml.monitoring.quality.tally import ClassTally, Tally
 
 __all__ = [
     "cohorts",
@@ -60,27 +60,19 @@ def figures(metrics: Mapping[str, Estimate]) -> list[tuple[str, str, str, str]]:
 
 def period(report: QualityReport) -> str:
     """Return of which time the figures are: that of the newest cohorts that can be judged."""
-    newest = _newest(report)
-    return f"{clock(newest[0].start)} to {clock(newest[-1].until)} UTC" if newest else ""
+    shown = latest(report.cohorts, report.settings.recent)
+    return f"{clock(shown[0].start)} to {clock(shown[-1].until)} UTC" if shown else ""
 
 
 def of_figures(report: QualityReport) -> Tally:
     """Return the counts behind the figures."""
-    total = empty(report.counters.classes)
-    for each in _newest(report):
-        total = added(total, report.counters.cohorts[each.number])
-    return total
-
-
-def _newest(report: QualityReport) -> list[Cohort]:
-    return [each for each in report.cohorts if each.mature][-report.settings.recent :]
+    return summed(report.counters, latest(report.cohorts, report.settings.recent))
 
 
 def upcoming(report: QualityReport) -> str:
     """Return what scores lead to expect of rows whose labels have not come, and of how many."""
     listed = ", ".join(f"{_NAMES.get(name, name)} {value:.3g}" for name, value in report.upcoming.items())
-    after = max((each.number for each in report.cohorts if each.mature), default=-1)
-    coming = [each for each in report.cohorts if each.number > after]
+    coming = to_come(report.cohorts)
     rows, come = sum(each.predicted for each in coming), sum(each.labelled for each in coming)
     since = f" since {clock(coming[0].start)} UTC" if coming else ""
     return (
